@@ -1,0 +1,218 @@
+"""The definitions of tables, read for many tables at once: what CREATE TABLE and its followers must say.
+
+    definitions = read_definitions(connection, [oid for oid, ...])
+    definitions[oid]["columns"][0]["type"]    # 'integer', 'public.vector(384)'
+
+A definition is plain data and the same on every machine with this schema: no OIDs, no owners, no tablespaces, no
+statistics, no state of a sequence. Expressions and bodies are the server's own text (`pg_get_expr`, `pg_get_…def`), which is
+qualified throughout because `search_path` is empty (`snapstore.sources.postgres.catalog` sees to that). Fields that only
+newer servers have are asked for through `to_jsonb`, so one query serves them all.
+
+It knows nothing of selections, cells or what to do with a definition (`snapstore.sources.postgres.ddl` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+__all__ = ["Definition", "full_name", "read_definitions", "rows_of"]
+
+Definition = dict[str, Any]
+
+# pg_description holds what COMMENT ON said, for every class of object.
+_COMMENT = (
+    "(SELECT description FROM pg_description WHERE classoid = '{0}'::regclass AND objoid = {1} AND objsubid = {2})"
+)
+
+_RELATIONS = f"""
+SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relpersistence AS persistence,
+  c.reloptions AS options, toast.reloptions AS toast_options, c.relreplident AS replica_identity,
+  c.relrowsecurity AS row_security, c.relforcerowsecurity AS force_row_security,
+  {_COMMENT.format("pg_class", "c.oid", 0)} AS comment
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class toast ON toast.oid = c.reltoastrelid
+WHERE c.oid = ANY(%s::oid[])"""
+
+_COLUMNS = f"""
+WITH RECURSIVE domains(domain, base) AS (
+  SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd'
+  UNION ALL
+  SELECT domains.domain, t.typbasetype FROM domains JOIN pg_type t ON t.oid = domains.base WHERE t.typtype = 'd'
+)
+SELECT a.attrelid::int8 AS relation, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
+  bn.nspname AS base_schema, b.typname AS base_name, b.typtype AS base_kind,
+  en.nspname AS element_schema, element.typname AS element_name,
+  nullif(b.typsend, 0)::regproc::text AS send, extension.extname AS extension,
+  a.attnotnull AS not_null, nn.conname AS not_null_name, to_jsonb(nn)->>'convalidated' AS not_null_valid,
+  nn.connoinherit AS not_null_no_inherit, {_COMMENT.format("pg_constraint", "nn.oid", 0)} AS not_null_comment,
+  a.attidentity AS identity, a.attgenerated AS generated,
+  pg_get_expr(d.adbin, d.adrelid) AS expression,
+  CASE WHEN a.attcollation <> t.typcollation AND a.attcollation <> 0
+    THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END AS collation,
+  CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END AS storage,
+  nullif(to_jsonb(a)->>'attcompression', '') AS compression,
+  nullif(a.attstattarget, -1) AS statistics, a.attoptions AS options,
+  {_COMMENT.format("pg_class", "a.attrelid", "a.attnum")} AS comment
+FROM pg_attribute a
+JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN domains ON domains.domain = t.oid
+  AND NOT EXISTS (SELECT FROM pg_type deeper WHERE deeper.oid = domains.base AND deeper.typtype = 'd')
+JOIN pg_type b ON b.oid = coalesce(domains.base, t.oid)
+JOIN pg_namespace bn ON bn.oid = b.typnamespace
+LEFT JOIN pg_type element ON element.oid = b.typelem AND b.typcategory = 'A'
+LEFT JOIN pg_depend bd ON bd.classid = 'pg_type'::regclass AND bd.objid = b.oid AND bd.deptype = 'e'
+LEFT JOIN pg_extension extension ON extension.oid = bd.refobjid
+LEFT JOIN pg_namespace en ON en.oid = element.typnamespace
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+LEFT JOIN pg_collation co ON co.oid = a.attcollation
+LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace
+LEFT JOIN pg_constraint nn ON nn.conrelid = a.attrelid AND nn.contype = 'n' AND nn.conkey = ARRAY[a.attnum]
+WHERE a.attrelid = ANY(%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum"""
+
+_CONSTRAINTS = f"""
+SELECT c.conrelid::int8 AS relation, c.conname AS name, c.contype AS kind, pg_get_constraintdef(c.oid) AS definition,
+  ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k(number, place)
+    JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number ORDER BY place) AS columns,
+  rn.nspname AS other_schema, rc.relname AS other_name,
+  ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS k(number, place)
+    JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number ORDER BY place) AS other_columns,
+  i.indisclustered AS clustered, i.indisreplident AS replica_identity,
+  {_COMMENT.format("pg_constraint", "c.oid", 0)} AS comment
+FROM pg_constraint c
+LEFT JOIN pg_class rc ON rc.oid = c.confrelid LEFT JOIN pg_namespace rn ON rn.oid = rc.relnamespace
+LEFT JOIN pg_index i ON i.indexrelid = c.conindid AND i.indrelid = c.conrelid AND c.contype IN ('p', 'u', 'x')
+WHERE c.conrelid = ANY(%s::oid[]) AND c.contype IN ('p', 'u', 'x', 'c', 'f')
+ORDER BY c.conrelid, c.contype, c.conname"""
+
+_INDEXES = f"""
+SELECT i.indrelid::int8 AS relation, c.relname AS name, n.nspname AS schema, m.amname AS method,
+  pg_get_indexdef(i.indexrelid) AS definition,
+  i.indisunique AS is_unique, i.indisclustered AS clustered, i.indisreplident AS replica_identity,
+  con.conname AS constraint, {_COMMENT.format("pg_class", "c.oid", 0)} AS comment,
+  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum > 0 AND (a.attnum = ANY(i.indkey)
+    OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+      AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum)) ORDER BY a.attnum) AS columns,
+  ARRAY(SELECT ARRAY[a.attnum::int4, a.attstattarget::int4] FROM pg_attribute a WHERE a.attrelid = i.indexrelid
+    AND a.attstattarget >= 0 ORDER BY a.attnum) AS statistics
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_am m ON m.oid = c.relam
+LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.conrelid = i.indrelid AND con.contype IN ('p', 'u', 'x')
+WHERE i.indrelid = ANY(%s::oid[]) AND i.indisvalid
+ORDER BY i.indrelid, c.relname"""
+
+_TRIGGERS = f"""
+SELECT t.tgrelid::int8 AS relation, t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled AS enabled,
+  {_COMMENT.format("pg_trigger", "t.oid", 0)} AS comment
+FROM pg_trigger t WHERE t.tgrelid = ANY(%s::oid[]) AND NOT t.tgisinternal ORDER BY t.tgrelid, t.tgname"""
+
+_POLICIES = f"""
+SELECT p.polrelid::int8 AS relation, p.polname AS name, p.polcmd AS command, p.polpermissive AS permissive,
+  ARRAY(SELECT coalesce(r.rolname::text, '') FROM unnest(p.polroles) AS role(oid) LEFT JOIN pg_roles r ON r.oid = role.oid
+    ORDER BY 1) AS roles,
+  pg_get_expr(p.polqual, p.polrelid) AS using, pg_get_expr(p.polwithcheck, p.polrelid) AS check,
+  {_COMMENT.format("pg_policy", "p.oid", 0)} AS comment
+FROM pg_policy p WHERE p.polrelid = ANY(%s::oid[]) ORDER BY p.polrelid, p.polname"""
+
+_STATISTICS = f"""
+SELECT s.stxrelid::int8 AS relation, n.nspname AS schema, s.stxname AS name,
+  pg_get_statisticsobjdef(s.oid) AS definition, nullif(s.stxstattarget, -1) AS target,
+  {_COMMENT.format("pg_statistic_ext", "s.oid", 0)} AS comment
+FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
+WHERE s.stxrelid = ANY(%s::oid[]) ORDER BY s.stxrelid, n.nspname, s.stxname"""
+
+# The keys of a definition that hold lists, and where each list comes from.
+_PARTS = {
+    "columns": _COLUMNS,
+    "constraints": _CONSTRAINTS,
+    "indexes": _INDEXES,
+    "triggers": _TRIGGERS,
+    "policies": _POLICIES,
+    "statistics": _STATISTICS,
+}
+
+
+def read_definitions(connection: psycopg.Connection[Any], oids: Sequence[int]) -> dict[int, Definition]:
+    """The definition of each of these tables or views, by its OID. Seven queries, however many tables.
+
+    Lists are in attribute order (columns) or in order of name. `columns[].base_type`, `base_kind`, `send`, `element` and
+    `extension` describe the type beneath domains. `indexes` leaves out those that a constraint owns.
+    """
+    wanted = list(oids)
+    definitions: dict[int, Definition] = {}
+    for row in rows_of(connection, _RELATIONS, (wanted,)):
+        definitions[row.pop("oid")] = {**_sorted_options(row), **{part: [] for part in _PARTS}}
+    for part, query in _PARTS.items():
+        for row in rows_of(connection, query, (wanted,)):
+            definitions[row.pop("relation")][part].append(_shape(part, row))
+    for definition in definitions.values():
+        _settle(definition)
+    return definitions
+
+
+def full_name(schema: str, name: str) -> str:
+    """`schema.name` as people write it; a part with a dot or a double quote stands in double quotes, so that no two
+    things have one name."""
+    return ".".join(
+        '"' + part.replace('"', '""') + '"' if "." in part or '"' in part else part for part in (schema, name)
+    )
+
+
+def rows_of(
+    connection: psycopg.Connection[Any], query: Any, parameters: Sequence[Any] | None = None
+) -> list[dict[str, Any]]:
+    """All rows of a query, each as a map from column name to value."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, parameters).fetchall()
+
+
+def _shape(part: str, row: Definition) -> Definition:
+    if part == "columns":
+        schema, name = row.pop("base_schema"), row.pop("base_name")
+        row["base_type"] = full_name(schema, name)
+        schema, name = row.pop("element_schema"), row.pop("element_name")
+        row["element"] = full_name(schema, name) if name is not None else None
+        expression, generated = row.pop("expression"), row.pop("generated")
+        row["default"] = None if generated else expression
+        row["generated"] = {"kind": _GENERATED[generated], "expression": expression} if generated else None
+        row["identity"] = _IDENTITY[row["identity"]]
+        row["not_null_valid"] = row["not_null_valid"] != "false"
+        return _sorted_options(row)
+    if part == "constraints":
+        schema, name, columns = row.pop("other_schema"), row.pop("other_name"), row.pop("other_columns")
+        row["references"] = {"schema": schema, "name": name, "columns": columns} if row["kind"] == "f" else None
+        row["kind"] = _CONSTRAINT_KINDS[row["kind"]]
+    return row
+
+
+_GENERATED = {"s": "stored", "v": "virtual"}
+_IDENTITY = {"": None, "a": "always", "d": "by default"}
+_CONSTRAINT_KINDS = {"p": "primary key", "u": "unique", "x": "exclusion", "c": "check", "f": "foreign key"}
+
+
+def _sorted_options(row: Definition) -> Definition:
+    # reloptions keep the order in which they were set, which is history, not schema.
+    for options in ("options", "toast_options"):
+        if row.get(options):
+            row[options] = sorted(row[options])
+    return row
+
+
+def _settle(definition: Definition) -> None:
+    """What depends on the whole table: default names of NOT NULL constraints, and indexes that a constraint owns."""
+    for column in definition["columns"]:
+        # PostgreSQL 18 names NOT NULL constraints; the name it would choose itself says nothing (as in pg_dump).
+        if column["not_null_name"] == f"{definition['name']}_{column['name']}_not_null":
+            column["not_null_name"] = None
+    owned = {index["constraint"]: index for index in definition["indexes"] if index["constraint"]}
+    for constraint in definition["constraints"]:
+        index = owned.get(constraint["name"]) if constraint["kind"] in ("primary key", "unique", "exclusion") else None
+        constraint["index_columns"] = index["columns"] if index else []
+        constraint["index_statistics"] = index["statistics"] if index else []
+        constraint["index_comment"] = index["comment"] if index else None
+    definition["indexes"] = [index for index in definition["indexes"] if not index["constraint"]]
+    for index in definition["indexes"]:
+        del index["constraint"]
