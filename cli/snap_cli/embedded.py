@@ -45,23 +45,33 @@ _UNPRIVILEGED = "nobody"
 # Nothing outlives the server, so nothing need reach the disk.
 _SETTINGS = {"fsync": "off", "listen_addresses": "", "port": "5432", "timezone": "UTC", "log_timezone": "UTC"}
 
-# $1: the folder with the programs, $2: the server's own folder, the rest: arguments of initdb. Says "ready" on
-# stdout, then waits for a line or the end of stdin. Only the trap stops the server, so that every way out leads there.
+# $1: the folder with the programs, $2: the server's own folder, the rest: arguments of initdb. Obeys lines on stdin
+# ("restart" and a signal), says "ready" on stdout when the server is. Every way out, the end of stdin too, leads
+# through `leave`.
+# The server is this shell's child, so that it is waited for, also in a container where process 1 waits for nobody.
 _WATCH = r"""
-bin=$1; folder=$2; shift 2
+bin=$1; folder=$2; shift 2; server=
+start() {
+    "$bin/postgres" -D "$folder/data" </dev/null >>"$folder/log" 2>&1 &
+    server=$!
+    until "$bin/pg_isready" -q -h "$folder" -p 5432 -U postgres -d postgres; do
+        kill -0 "$server" 2>/dev/null || fail
+        sleep 0.05
+    done
+    echo ready
+}
+halt() { kill -s "$1" "$server"; wait "$server"; server=; }
+fail() { tail -n 5 "$folder/log"; exit 1; }
 leave() {
     trap '' INT TERM HUP
-    [ -f "$folder/data/postmaster.pid" ] && "$bin/pg_ctl" -w -D "$folder/data" -m immediate stop
+    [ -z "$server" ] || halt QUIT
     rm -rf "$folder"
 }
 trap 'exit 1' INT TERM HUP
-trap 'leave </dev/null >/dev/null 2>&1' EXIT
-{
-    "$bin/initdb" -D "$folder/data" "$@" &&
-    "$bin/pg_ctl" -w -t 60 -D "$folder/data" -l "$folder/log" start
-} </dev/null >>"$folder/log" 2>&1 || { tail -n 5 "$folder/log"; exit 1; }
-echo ready
-read -r _
+trap 'leave >/dev/null 2>&1' EXIT
+"$bin/initdb" -D "$folder/data" "$@" </dev/null >"$folder/log" 2>&1 || fail
+start
+while read -r order signal && [ "$order" = restart ]; do halt "$signal"; start; done
 """
 
 
@@ -124,23 +134,19 @@ class EmbeddedServer:
         self._administer(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def restart(self, *, crash: bool = False) -> None:
-        """Stop and start the server, as after maintenance or, with `crash`, without a checkpoint."""
-        mode = "immediate" if crash else "fast"
-        data, log = str(self.folder / "data"), str(self.folder / "log")
+        """Stop and start the server, as after maintenance or, with `crash`, without a checkpoint.
+
+        Raises `Unavailable` if it does not come back.
+        """
+        folder = self.folder
+        assert self._watcher is not None
+        assert self._watcher.stdin is not None
         try:
-            subprocess.run(
-                [str(self._programs / "pg_ctl"), "-w", "-D", data, "-l", log, "-m", mode, "restart"],
-                check=True,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                cwd="/",
-                env=_environment(),
-                **self._identity(),
-            )
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise Unavailable(f"the embedded PostgreSQL in {self.folder} did not restart") from error
+            self._watcher.stdin.write(f"restart {'QUIT' if crash else 'INT'}\n")
+            self._watcher.stdin.flush()
+        except OSError as error:
+            raise Unavailable(f"the embedded PostgreSQL in {folder} is gone: {error}") from error
+        self._wait_until_ready()
 
     def stop(self) -> None:
         """Stop the server and remove its folder; does nothing if that is done."""
@@ -157,6 +163,11 @@ class EmbeddedServer:
             if not _is_open(self._programs):
                 self._programs = _copy(self._programs, folder / "server", self._account)
             os.chown(folder, self._account.pw_uid, self._account.pw_gid)
+        # What makes the watcher and its server run as the account that owns the data.
+        account = self._account
+        identity: dict[str, Any] = (
+            {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account is not None else {}
+        )
         settings = {"unix_socket_directories": str(folder), **self._settings}
         initdb = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         initdb += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -169,21 +180,19 @@ class EmbeddedServer:
                 start_new_session=True,  # Ctrl-C in a terminal is for us, not for the server
                 cwd="/",
                 env=_environment(),
-                **self._identity(),
+                **identity,
             )
         except OSError as error:
             raise Unavailable(f"the embedded PostgreSQL could not be run: {error}") from error
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        assert self._watcher is not None
         assert self._watcher.stdout is not None
         said = self._watcher.stdout.readline()
         if said != "ready\n":
             said += self._watcher.stdout.read()
-            raise Unavailable(f"the embedded PostgreSQL in {folder} did not start: {said.strip()}")
-
-    def _identity(self) -> dict[str, Any]:
-        """What makes a started program run as the account that owns the data."""
-        if self._account is None:
-            return {}
-        return {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
+            raise Unavailable(f"the embedded PostgreSQL in {self.folder} did not start: {said.strip()}")
 
     def _administer(self, statement: sql.Composed) -> None:
         try:
@@ -229,7 +238,7 @@ def _is_open(programs: Path) -> bool:
     """Whether any account may run these programs (a virtual environment below /root is closed to others)."""
     others = stat.S_IROTH | stat.S_IXOTH
     return _is_reachable(programs) and all(
-        (programs / name).stat().st_mode & others == others for name in ("", "initdb", "pg_ctl", "postgres")
+        (programs / name).stat().st_mode & others == others for name in ("", "initdb", "pg_isready", "postgres")
     )
 
 
