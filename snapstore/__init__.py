@@ -1,0 +1,1 @@
+"""Snapshots of the memory of AI agents: take, diff, restore, gc."""

@@ -1,0 +1,124 @@
+"""Live systems that hold memory: tables, rows in key order, and changes applied to them.
+
+    source = PostgresSource("postgresql://me@/agents")
+    with source.view(Selection()) as view:
+        for table in view.tables:
+            for batch in view.read(table):
+                ...
+
+A source knows its engine and nothing of trees, blobs or repositories. All that one view gives is one consistent state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from snapstore.rows import Batch, Cells, Table
+
+__all__ = ["Selection", "Source", "Target", "View", "Work"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of a source is meant. Table names are `schema.table`; patterns may use `*` and `?`; without a dot any schema.
+
+    `where` maps a table name to a condition in the source's own language; `exclude_columns` are `table.column`. With
+    `vectors` False vector columns are left out, with `rows` False only shapes are taken. `partial` allows what cannot be held to be left out by name
+    (`View.missing`) instead of refused.
+    """
+
+    tables: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    exclude_columns: tuple[str, ...] = ()
+    where: Mapping[str, str] = field(default_factory=dict)
+    vectors: bool = True
+    rows: bool = True
+    partial: bool = False
+
+
+class View(Protocol):
+    """One consistent state of a source, open while its context manager is."""
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """The selected tables; a table others refer to comes before them, as far as that goes."""
+
+    @property
+    def definition(self) -> Mapping[str, Any]:
+        """What recreating needs beyond tables (extensions, schemas, sequences …), in plain msgpack values."""
+
+    @property
+    def position(self) -> Mapping[str, Any]:
+        """Where in the source's own history this state stands, for people and for stamps, in plain msgpack values."""
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """What the selection means and the view leaves out: a name and the reason, for people."""
+
+    def read(self, table: Table) -> Iterator[Batch]:
+        """The rows, in ascending order of key, in batches of at most some thousands; memory is bounded."""
+
+    def confirm(self) -> None:
+        """Called after the last row: raises `Conflict` if the shape of a table changed beneath the view (take again)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a restore will do to one table, told to the target before it begins.
+
+    `table` is its shape in the snapshot. `exists` says that it is live; `recreate` that the live one is to be dropped
+    first. `inserts` and `deletes` count rows; `updates` are the names of the columns that some update sets.
+    """
+
+    table: Table
+    exists: bool
+    recreate: bool = False
+    inserts: int = 0
+    deletes: int = 0
+    updates: frozenset[str] = frozenset()
+
+
+class Target(View, Protocol):
+    """A view that may be changed: locked against other writers, committed when its context manager ends without error.
+
+    The order of calls is: `read` as wanted, `begin` once, deletes, updates, inserts, `finish` once, `read` as wanted.
+    Foreign keys hold again after `finish`; user triggers do not fire. Any error rolls everything back.
+    """
+
+    def begin(self, definition: Mapping[str, Any], work: Sequence[Work]) -> None:
+        """Make what is missing (extensions, schemas, types, sequences, tables without indexes and constraints) and
+        clear the way (user triggers, foreign keys that would fire, indexes dearer to keep than to rebuild)."""
+
+    def replaces(self, table: Table, columns: Sequence[str]) -> bool:
+        """Whether setting these columns must be done as delete and insert (unique values could swap; identity always)."""
+
+    def insert(self, table: Table, batches: Iterable[Batch]) -> int:
+        """Insert rows (keys and every stored column); returns how many. A row in the way raises `Conflict` naming it."""
+
+    def update(self, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
+        """Set these columns alone, in rows found by key; `Batch.columns` are these, in this order. Returns how many."""
+
+    def delete(self, table: Table, keys: Iterable[Cells]) -> int:
+        """Delete the rows with these keys; returns how many there were."""
+
+    def finish(self) -> None:
+        """Indexes, constraints, triggers and sequences as `definition` and the tables' definitions say."""
+
+
+class Source(Protocol):
+    """A live system under a URL."""
+
+    kind: str
+
+    @property
+    def url(self) -> str:
+        """Without a password, fit for a manifest and for people."""
+
+    def view(self, selection: Selection) -> AbstractContextManager[View]:
+        """Open one consistent state for reading. Raises `Unavailable`, `Unsupported` (names what is not held), `Invalid`."""
+
+    def target(self, selection: Selection) -> AbstractContextManager[Target]:
+        """Open one consistent state for reading and changing, locked against other writers."""

@@ -1,0 +1,207 @@
+"""Chunks: the cells of one column between two cuts, as bytes and back (format.md §4, Chunk blob).
+
+    [(ref, data)] = encode(cells, [0], [len(cells)])
+    decode([data], "chunk 1f…")
+
+Encoding is vectorised over a batch, with a few operations left a chunk; there is one encoding of given cells. It does not
+know where chunks end (`snapstore.tree.cuts`) or that large cells have become values (`snapstore.tree.values`).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snapstore.digest import DIGEST_BYTES, digest
+from snapstore.errors import Corrupt
+from snapstore.rows import Cells, offsets_of
+from snapstore.tree import reference
+from snapstore.tree.reference import Ref
+
+__all__ = ["VALUE_MARK", "decode", "decode_constant", "encode"]
+
+FIXED, VARIABLE = 1, 2
+HAS_NULLS, WIDE = 1, 2
+VALUE_MARK, PARTS_MARK = 65535, 65534
+_FIXED_HEAD = struct.Struct("<IBBH")
+_VARIABLE_HEAD = struct.Struct("<IBB")
+
+
+def encode(cells: Cells, starts: Sequence[int], stops: Sequence[int], *, is_key: bool = False) -> list[tuple[Ref, bytes]]:
+    """For each chunk `starts[i] ≤ row < stops[i]` its reference and its bytes; no bytes where it is a constant.
+
+    The chunks lie end to end. Keys are never constants (format.md §4).
+    """
+    if not starts:
+        return []
+    bounds = np.asarray(starts, np.int64)
+    constants = [False] * len(starts) if is_key else _constant(cells, starts, stops)
+    nullable = [False] * len(starts)
+    if cells.valid is not None:
+        nullable = np.logical_or.reduceat(~cells.valid[: stops[-1]], bounds).tolist()
+    bodies = _fixed(cells, starts, stops, nullable) if cells.width else _variable(cells, starts, stops, nullable, bounds)
+    spilling = [False] * len(starts)
+    if cells.spilled is not None:
+        spilling = (np.maximum.reduceat(cells.spilled[: stops[-1]], bounds) > 0).tolist()
+    encoded = []
+    for start, body, is_constant, is_spilling in zip(starts, bodies, constants, spilling, strict=True):
+        if is_constant:
+            spilled = 0 if cells.spilled is None else int(cells.spilled[start])
+            encoded.append((reference.constant(cells[start], spilled), b""))
+        else:
+            encoded.append((reference.blob(digest(body), spills=is_spilling), body))
+    return encoded
+
+
+def _constant(cells: Cells, starts: Sequence[int], stops: Sequence[int]) -> list[bool]:
+    """Which chunks have one cell only, small enough to stand in a reference."""
+    count = len(cells)
+    breaks = np.zeros(count + 1, np.int64)
+    differs = np.zeros(count, np.bool_)
+    if cells.width:
+        rows = cells.rows
+        differs[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    else:
+        lengths = cells.lengths
+        differs[1:] = lengths[1:] != lengths[:-1]
+        differs |= lengths > reference.CONSTANT_BYTES
+    for flags in (cells.valid, cells.spilled):
+        if flags is not None:
+            differs[1:] |= flags[1:] != flags[:-1]
+    np.cumsum(differs, out=breaks[1:])
+    first = np.asarray(starts, np.int64)
+    alike = breaks[np.asarray(stops, np.int64)] == breaks[first + 1]
+    if cells.width:
+        return (alike & (cells.width <= reference.CONSTANT_BYTES)).tolist()
+    alike &= cells.lengths[first] <= reference.CONSTANT_BYTES
+    for at in np.flatnonzero(alike).tolist():
+        start, stop = starts[at], stops[at]
+        low, high = cells.offsets[start], cells.offsets[stop]
+        body = cells.data[low:high].tobytes()
+        alike[at] = body == body[: len(body) // (stop - start)] * (stop - start)
+    return alike.tolist()
+
+
+def _bitmap(cells: Cells, start: int, stop: int) -> bytes:
+    assert cells.valid is not None
+    return np.packbits(cells.valid[start:stop], bitorder="little").tobytes()
+
+
+def _fixed(cells: Cells, starts: Sequence[int], stops: Sequence[int], nullable: Sequence[bool]) -> list[bytes]:
+    rows, width, bodies = cells.rows, cells.width, []
+    for start, stop, has_nulls in zip(starts, stops, nullable, strict=True):
+        planes = rows[start:stop].T.tobytes()
+        if has_nulls:
+            head = _FIXED_HEAD.pack(stop - start, FIXED, HAS_NULLS, width) + _bitmap(cells, start, stop)
+        else:
+            head = _FIXED_HEAD.pack(stop - start, FIXED, 0, width)
+        bodies.append(head + planes)
+    return bodies
+
+
+def _variable(
+    cells: Cells, starts: Sequence[int], stops: Sequence[int], nullable: Sequence[bool], bounds: NDArray[np.int64]
+) -> list[bytes]:
+    lengths = cells.lengths[: stops[-1]]
+    if cells.spilled is not None:
+        marks = np.where(cells.spilled[: stops[-1]] == 1, VALUE_MARK, PARTS_MARK)
+        lengths = np.where(cells.spilled[: stops[-1]] > 0, marks, lengths)
+    is_wide = (np.maximum.reduceat(lengths, bounds) > 255).tolist()
+    narrow, wide = lengths.astype(np.uint8), lengths.astype("<u2")
+    whole, ends, bodies = cells.data.tobytes(), cells.offsets[: stops[-1] + 1].tolist(), []
+    for start, stop, has_nulls, wide_lengths in zip(starts, stops, nullable, is_wide, strict=True):
+        flags = has_nulls * HAS_NULLS | wide_lengths * WIDE
+        bitmap = _bitmap(cells, start, stop) if has_nulls else b""
+        sizes = (wide if wide_lengths else narrow)[start:stop].tobytes()
+        head = _VARIABLE_HEAD.pack(stop - start, VARIABLE, flags)
+        bodies.append(b"".join((head, bitmap, sizes, whole[ends[start] : ends[stop]])))
+    return bodies
+
+
+def decode(chunks: Sequence[bytes], what: str, *, width: int, counts: Sequence[int] | None = None) -> Cells:
+    """The cells of these chunks of one column, one after the other.
+
+    `width` and `counts` are what the schema and the parents say. Raises `Corrupt`, naming `what`, for anything that
+    `encode` would not have written; `what` names the column and where it is.
+    """
+    expected = counts if counts is not None else [0] * len(chunks)
+    for chunk, count in zip(chunks, expected, strict=True):
+        if len(chunk) < _VARIABLE_HEAD.size:
+            raise Corrupt(f"{what}: a chunk of {len(chunk)} bytes")
+        rows, form = struct.unpack_from("<IB", chunk)
+        if form != (FIXED if width else VARIABLE) or rows == 0 or (counts is not None and rows != count):
+            raise Corrupt(f"{what}: a chunk of {rows} rows and form {form} where another was expected")
+    return _decode_fixed(chunks, what, width) if width else _decode_variable(chunks, what)
+
+
+def _decode_fixed(chunks: Sequence[bytes], what: str, width: int) -> Cells:
+    pieces, valids, any_null = [], [], False
+    for chunk in chunks:
+        count, _, flags, own_width = _FIXED_HEAD.unpack_from(chunk) if len(chunk) >= 8 else (0, 0, 0, 0)
+        start = _FIXED_HEAD.size + (-(-count // 8) if flags & HAS_NULLS else 0)
+        if own_width != width or flags > HAS_NULLS or len(chunk) != start + count * width:
+            raise Corrupt(f"{what}: a fixed chunk whose size, width or flags do not fit")
+        pieces.append(np.frombuffer(chunk, np.uint8, count * width, start).reshape(width, count).T)
+        valids.append(_valid(chunk, _FIXED_HEAD.size, count, flags, what))
+        any_null |= bool(flags)
+    rows = np.concatenate(pieces) if pieces else np.empty((0, width), np.uint8)
+    valid = np.concatenate(valids) if any_null else None
+    if valid is not None and rows[~valid].any():
+        raise Corrupt(f"{what}: a NULL with bytes")
+    return Cells.fixed(rows, valid)
+
+
+def _decode_variable(chunks: Sequence[bytes], what: str) -> Cells:
+    sizes, bodies, valids, any_null, any_spilled = [], [], [], False, False
+    for chunk in chunks:
+        count, _, flags = _VARIABLE_HEAD.unpack_from(chunk)
+        at = _VARIABLE_HEAD.size
+        valids.append(_valid(chunk, at, count, flags & HAS_NULLS, what))
+        any_null |= bool(flags & HAS_NULLS)
+        at += -(-count // 8) if flags & HAS_NULLS else 0
+        element = 2 if flags & WIDE else 1
+        if flags > (HAS_NULLS | WIDE) or len(chunk) < at + element * count:
+            raise Corrupt(f"{what}: a variable chunk whose flags or lengths do not fit")
+        lengths = np.frombuffer(chunk, "<u2" if element == 2 else np.uint8, count, at).astype(np.int64)
+        at += element * count
+        if element == 2:
+            if int(lengths.max()) <= 255:
+                raise Corrupt(f"{what}: lengths wider than they need be")
+            any_spilled |= bool((lengths >= PARTS_MARK).any())
+        stored = np.where(lengths >= PARTS_MARK, DIGEST_BYTES, lengths)
+        if at + int(stored.sum()) != len(chunk):
+            raise Corrupt(f"{what}: a variable chunk whose cells do not fill it")
+        sizes.append(lengths)
+        bodies.append(chunk[at:])
+    lengths = np.concatenate(sizes) if sizes else np.empty(0, np.int64)
+    valid = np.concatenate(valids) if any_null else None
+    if valid is not None and lengths[~valid].any():
+        raise Corrupt(f"{what}: a NULL with bytes")
+    spilled = None
+    if any_spilled:
+        spilled = (lengths == VALUE_MARK).astype(np.uint8) + 2 * (lengths == PARTS_MARK).astype(np.uint8)
+        lengths = np.where(spilled > 0, DIGEST_BYTES, lengths)
+    return Cells(0, np.frombuffer(b"".join(bodies), np.uint8), offsets_of(lengths), valid, spilled)
+
+
+def _valid(chunk: bytes, at: int, count: int, has_nulls: int, what: str) -> NDArray[np.bool_]:
+    if not has_nulls:
+        return np.ones(count, np.bool_)
+    size = -(-count // 8)
+    if len(chunk) < at + size:
+        raise Corrupt(f"{what}: a chunk whose bitmap is cut short")
+    bits = np.unpackbits(np.frombuffer(chunk, np.uint8, size, at), bitorder="little")
+    if bits[count:].any() or bits[:count].all():
+        raise Corrupt(f"{what}: a bitmap with bits that should not be")
+    return bits[:count].astype(np.bool_)
+
+
+def decode_constant(ref: Ref, count: int, width: int, what: str) -> Cells:
+    """The cells beneath a reference that is a constant. Raises `Corrupt` where the cell cannot be of this width."""
+    cell, spilled = reference.read_constant(ref)
+    if width and cell is not None and (spilled or len(cell) != width):
+        raise Corrupt(f"{what}: a constant of {len(cell)} bytes in a column of {width}")
+    return Cells.constant(cell, count, width=width, spilled=spilled)
