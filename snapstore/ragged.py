@@ -42,7 +42,7 @@ def gather(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[
         return _windows(data, length)[starts].reshape(-1)
     if total < count * _SHORT_BYTES:
         return data[positions(starts, lengths)]
-    view = memoryview(np.ascontiguousarray(data))
+    view = np.ascontiguousarray(data).data
     pieces = [view[a:b] for a, b in zip(starts.tolist(), (starts + lengths).tolist(), strict=True)]
     return np.frombuffer(b"".join(pieces), np.uint8)
 
@@ -63,8 +63,8 @@ def scatter(
     elif len(data) < count * _SHORT_BYTES:
         out[positions(places, lengths)] = data
     else:
-        whole, begin = memoryview(np.ascontiguousarray(data)), 0
-        target = memoryview(out)
+        whole, begin = np.ascontiguousarray(data).data, 0
+        target = out.data
         for place, size in zip(places.tolist(), lengths.tolist(), strict=True):
             target[place : place + size] = whole[begin : begin + size]
             begin += size
