@@ -1,7 +1,7 @@
-"""Rows as columns: the frozen values that sources give, trees hold and restore gives back.
+r"""Rows as columns: the frozen values that sources give, trees hold and restore gives back.
 
-    ids = Cells.of([b"\\x80\\x00\\x00\\x01", b"\\x80\\x00\\x00\\x02"], width=4)
-    heat = Cells.of([b"\\x3f\\x80\\x00\\x00", None], width=4)
+    ids = Cells.of([b"\x80\x00\x00\x01", b"\x80\x00\x00\x02"], width=4)
+    heat = Cells.of([b"\x3f\x80\x00\x00", None], width=4)
     batch = Batch(keys=ids, columns=(heat,))
 
 A cell is bytes or NULL. What the bytes mean is the source's affair; here they are only counted, cut, joined and
@@ -88,8 +88,8 @@ class Cells:
     `data` is every cell's bytes joined, shape (total,), uint8. Fixed cells (`width` > 0) take `width` bytes each, a
     NULL as many zeros. Variable cells (`width` 0) lie between `offsets[i]` and `offsets[i + 1]`, shape (n + 1,),
     int64, offsets[0] == 0; a NULL is empty. `valid` is False where NULL, shape (n,), or None where no cell is NULL.
-    `spilled` is nonzero where the bytes are not the cell but the 32-byte digest of the blob that holds it, shape (n,), uint8:
-    1 a value, 2 its parts; None where nothing is. Sources neither give nor take spilled cells.
+    `spilled` is nonzero where the bytes are not the cell but the 32-byte digest of the blob that holds it, shape (n,),
+    uint8: 1 a value, 2 its parts; None where nothing is. Sources neither give nor take spilled cells.
     """
 
     width: int
@@ -249,7 +249,7 @@ def gather(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[
     if length and (lengths == length).all():
         windows = np.lib.stride_tricks.as_strided(data, (len(data) - length + 1, length), (1, 1), writeable=False)
         return windows[starts].reshape(-1)
-    view = memoryview(np.ascontiguousarray(data))
+    view = np.ascontiguousarray(data).data
     pieces = [view[a:b] for a, b in zip(starts.tolist(), (starts + lengths).tolist(), strict=True)]
     return np.frombuffer(b"".join(pieces), np.uint8)
 

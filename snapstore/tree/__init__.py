@@ -1,4 +1,4 @@
-"""Sorted rows as column trees (format.md §4), pure: blobs come from a `Fetch` and go to a `Sink`, and nothing else is touched.
+"""Sorted rows as column trees (format.md §4), pure: blobs come from a `Fetch`, go to a `Sink`, and that is all.
 
     builder = TreeBuilder(table, cut_key, sink)
     for batch in batches:

@@ -89,7 +89,7 @@ class TreeBuilder:
             raise Unsupported(
                 f"{self._table.name}: a key of {int(keys.lengths.max())} bytes; the format holds up to {_KEY_BYTES}"
             )
-        if self._last_key is not None and (keys[0] or b"") <= self._last_key or not ascends(keys):
+        if (self._last_key is not None and (keys[0] or b"") <= self._last_key) or not ascends(keys):
             raise Corrupt(f"{self._table.name}: the source gave rows whose keys do not ascend")
         self._last_key = keys[len(keys) - 1]
 

@@ -3,8 +3,8 @@
     [(ref, data)] = encode(cells, [0], [len(cells)])
     decode([data], "chunk 1f…")
 
-Encoding is vectorised over a batch, with a few operations left a chunk; there is one encoding of given cells. It does not
-know where chunks end (`snapstore.tree.cuts`) or that large cells have become values (`snapstore.tree.values`).
+Encoding is vectorised over a batch, with a few operations left a chunk; there is one encoding of given cells. It does
+not know where chunks end (`snapstore.tree.cuts`) or that large cells have become values (`snapstore.tree.values`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _FIXED_HEAD = struct.Struct("<IBBH")
 _VARIABLE_HEAD = struct.Struct("<IBB")
 
 
-def encode(cells: Cells, starts: Sequence[int], stops: Sequence[int], *, is_key: bool = False) -> list[tuple[Ref, bytes]]:
+def encode(
+    cells: Cells, starts: Sequence[int], stops: Sequence[int], *, is_key: bool = False
+) -> list[tuple[Ref, bytes]]:
     """For each chunk `starts[i] ≤ row < stops[i]` its reference and its bytes; no bytes where it is a constant.
 
     The chunks lie end to end. Keys are never constants (format.md §4).
@@ -38,16 +40,19 @@ def encode(cells: Cells, starts: Sequence[int], stops: Sequence[int], *, is_key:
     if not starts:
         return []
     bounds = np.asarray(starts, np.int64)
-    constants = [False] * len(starts) if is_key else _constant(cells, starts, stops)
+    constants = np.zeros(len(starts), np.bool_) if is_key else _constant(cells, starts, stops)
     nullable = [False] * len(starts)
     if cells.valid is not None:
         nullable = np.logical_or.reduceat(~cells.valid[: stops[-1]], bounds).tolist()
-    bodies = _fixed(cells, starts, stops, nullable) if cells.width else _variable(cells, starts, stops, nullable, bounds)
+    if cells.width:
+        bodies = _fixed(cells, starts, stops, nullable)
+    else:
+        bodies = _variable(cells, starts, stops, nullable, bounds)
     spilling = [False] * len(starts)
     if cells.spilled is not None:
         spilling = (np.maximum.reduceat(cells.spilled[: stops[-1]], bounds) > 0).tolist()
     encoded = []
-    for start, body, is_constant, is_spilling in zip(starts, bodies, constants, spilling, strict=True):
+    for start, body, is_constant, is_spilling in zip(starts, bodies, constants.tolist(), spilling, strict=True):
         if is_constant:
             spilled = 0 if cells.spilled is None else int(cells.spilled[start])
             encoded.append((reference.constant(cells[start], spilled), b""))
@@ -56,7 +61,7 @@ def encode(cells: Cells, starts: Sequence[int], stops: Sequence[int], *, is_key:
     return encoded
 
 
-def _constant(cells: Cells, starts: Sequence[int], stops: Sequence[int]) -> list[bool]:
+def _constant(cells: Cells, starts: Sequence[int], stops: Sequence[int]) -> NDArray[np.bool_]:
     """Which chunks have one cell only, small enough to stand in a reference."""
     count = len(cells)
     breaks = np.zeros(count + 1, np.int64)
@@ -73,16 +78,16 @@ def _constant(cells: Cells, starts: Sequence[int], stops: Sequence[int]) -> list
             differs[1:] |= flags[1:] != flags[:-1]
     np.cumsum(differs, out=breaks[1:])
     first = np.asarray(starts, np.int64)
-    alike = breaks[np.asarray(stops, np.int64)] == breaks[first + 1]
+    alike: NDArray[np.bool_] = breaks[np.asarray(stops, np.int64)] == breaks[first + 1]
     if cells.width:
-        return (alike & (cells.width <= reference.CONSTANT_BYTES)).tolist()
+        return alike & (cells.width <= reference.CONSTANT_BYTES)
     alike &= cells.lengths[first] <= reference.CONSTANT_BYTES
     for at in np.flatnonzero(alike).tolist():
         start, stop = starts[at], stops[at]
         low, high = cells.offsets[start], cells.offsets[stop]
         body = cells.data[low:high].tobytes()
         alike[at] = body == body[: len(body) // (stop - start)] * (stop - start)
-    return alike.tolist()
+    return alike
 
 
 def _bitmap(cells: Cells, start: int, stop: int) -> bytes:

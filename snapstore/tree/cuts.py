@@ -29,9 +29,7 @@ _BELOW = np.array(sorted(1 << (64 - BITS * level) for level in range(1, 13)), np
 def weigh(keys: Cells, cut_key: bytes) -> NDArray[np.int64]:
     """λ of each key: ⌊leading zero bits of its keyed BLAKE3 / 5⌋, shape (n,), capped at 12."""
     whole, ends = keys.data.tobytes(), keys.offsets.tolist()
-    hashes = [
-        blake3(whole[a:b], key=cut_key).digest(length=8) for a, b in zip(ends, ends[1:], strict=False)
-    ]
+    hashes = [blake3(whole[a:b], key=cut_key).digest(length=8) for a, b in zip(ends, ends[1:], strict=False)]
     return len(_BELOW) - np.searchsorted(_BELOW, np.frombuffer(b"".join(hashes), ">u8"), side="right")
 
 

@@ -26,8 +26,8 @@ __all__ = [
     "is_blob",
     "is_constant",
     "read_constant",
-    "split",
     "spills",
+    "split",
     "value_digest",
 ]
 

@@ -39,7 +39,7 @@ def spill(cells: Cells, sink: Sink, *, stride: int) -> Cells:
     large = np.flatnonzero(lengths > SPILL_BYTES)
     if not len(large):
         return cells
-    view = memoryview(np.ascontiguousarray(cells.data))
+    view = np.ascontiguousarray(cells.data).data
     ends = cells.offsets.tolist()
     spilled = np.zeros(len(cells), np.uint8)
     spilled[large] = 1

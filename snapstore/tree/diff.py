@@ -1,0 +1,259 @@
+"""What differs between two trees of a table, reading only where they differ (format.md §4).
+
+    for changes in diff(before, after):
+        changes.added, changes.removed, changes.changed
+
+Equal references are equal rows, so a walk skips them at any height; cuts come from keys alone, so an insert puts the
+walk out of step for one chunk and no further. Columns are matched by name; a column of one side only is the caller's
+affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snapstore.rows import Batch, Cells
+from snapstore.tree.reader import Span, TableTree
+
+__all__ = ["Changed", "RowChanges", "common_columns", "diff"]
+
+_PAIRS = 64
+"""Pairs of spans that are read in one round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Rows of both sides whose cells differ: `differs[row, i]` for the i-th common column, shape (n, common).
+
+    `before[i]` and `after[i]` hold the cells (still spilled) of just the rows in which column i differs, in order.
+    """
+
+    keys: Cells
+    differs: NDArray[np.bool_]
+    before: dict[int, Cells]
+    after: dict[int, Cells]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class RowChanges:
+    """A stretch of differences in order of key; each part may be empty. Rows are whole, cells still spilled."""
+
+    added: Batch
+    removed: Batch
+    changed: Changed
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Spans of both sides that cover the same stretch of keys; `aligned` if they hold the same keys."""
+
+    before: list[Span]
+    after: list[Span]
+    aligned: bool
+
+
+def common_columns(before: TableTree, after: TableTree) -> list[tuple[int, int]]:
+    """Positions in both tables of the columns with one name and type on both sides, in the order of `after`."""
+    places = {(column.name, column.type, column.width): at for at, column in enumerate(before.table.columns)}
+    return [
+        (places[column.name, column.type, column.width], at)
+        for at, column in enumerate(after.table.columns)
+        if (column.name, column.type, column.width) in places
+    ]
+
+
+def diff(before: TableTree, after: TableTree) -> Iterator[RowChanges]:
+    """Every row that was added, removed or changed, in order of key; reads O(changes · log rows) blobs.
+
+    Both tables must have the same key; `Changed` speaks of `common_columns`.
+    """
+    if before.root == after.root:
+        return
+    common = common_columns(before, after)
+    yield from _Walk(before, after, common).pairs([_Pair(before.spans(), after.spans(), aligned=False)])
+
+
+class _Walk:
+    def __init__(self, before: TableTree, after: TableTree, common: list[tuple[int, int]]) -> None:
+        self._before = before
+        self._after = after
+        self._common = common
+
+    def pairs(self, pairs: Sequence[_Pair]) -> Iterator[RowChanges]:
+        """Descend into each pair, depth first, a bounded number at a time."""
+        for start in range(0, len(pairs), _PAIRS):
+            some = [narrowed for pair in pairs[start : start + _PAIRS] if (narrowed := self._narrow(pair))]
+            run: list[_Pair] = []
+            for at, pair in enumerate(some):
+                run.append(pair)
+                is_leaf = not _level(pair)
+                if at + 1 == len(some) or (not _level(some[at + 1])) != is_leaf:
+                    yield from self._leaves(run) if is_leaf else self.pairs(self._descend(run))
+                    run = []
+
+    def _narrow(self, pair: _Pair) -> _Pair | None:
+        """None if nothing differs; where the keys are the same, only the columns that may differ stay wanted."""
+        if not (len(pair.before) == len(pair.after) == 1):
+            return pair if pair.before or pair.after else None
+        before, after = pair.before[0], pair.after[0]
+        if before.level != after.level or before.refs[0] != after.refs[0]:
+            return pair
+        differing = [(a, b) for a, b in self._common if before.refs[a + 1] != after.refs[b + 1]]
+        if not differing:
+            return None
+        return _Pair(
+            [_only(before, [a for a, _ in differing])], [_only(after, [b for _, b in differing])], aligned=True
+        )
+
+    def _descend(self, pairs: Sequence[_Pair]) -> list[_Pair]:
+        """The pairs one level down; of unequal heights only the higher side descends."""
+        before = self._lower(self._before, [pair.before for pair in pairs], [_level(pair) for pair in pairs])
+        after = self._lower(self._after, [pair.after for pair in pairs], [_level(pair) for pair in pairs])
+        below: list[_Pair] = []
+        for old, new, pair in zip(before, after, pairs, strict=True):
+            if pair.aligned:
+                below.extend(_Pair([a], [b], aligned=True) for a, b in zip(old, new, strict=True))
+            else:
+                below.extend(_align(old, new))
+        return below
+
+    @staticmethod
+    def _lower(tree: TableTree, groups: Sequence[list[Span]], levels: Sequence[int]) -> list[list[Span]]:
+        high = [span for spans, level in zip(groups, levels, strict=True) for span in spans if span.level == level]
+        children = iter(tree.expand(high))
+        return [
+            [child for span in spans for child in (next(children) if span.level == level else [span])]
+            for spans, level in zip(groups, levels, strict=True)
+        ]
+
+    def _leaves(self, pairs: Sequence[_Pair]) -> Iterator[RowChanges]:
+        """Aligned pairs are compared column by column, all at once; others are merged by key."""
+        run: list[_Pair] = []
+        for pair in pairs:
+            if pair.aligned:
+                run.append(pair)
+                continue
+            if run:
+                yield self._compare(run)
+                run = []
+            yield self._merge(pair)
+        if run:
+            yield self._compare(run)
+
+    def _compare(self, pairs: Sequence[_Pair]) -> RowChanges:
+        """Rows with the same keys on both sides; only columns whose references differ are read."""
+        counts = [pair.after[0].count for pair in pairs]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        differs = np.zeros((int(starts[-1]), len(self._common)), np.bool_)
+        cells: dict[int, tuple[NDArray[np.int64], Cells, Cells]] = {}
+        for number, (a, b) in enumerate(self._common):
+            touched = [at for at, pair in enumerate(pairs) if pair.before[0].refs[a + 1] is not None]
+            if not touched:
+                continue
+            old = self._before.cells(a + 1, [pairs[at].before[0] for at in touched])
+            new = self._after.cells(b + 1, [pairs[at].after[0] for at in touched])
+            rows = np.concatenate([np.arange(starts[at], starts[at + 1]) for at in touched])
+            differs[rows, number] = unequal(old, new)
+            cells[number] = (rows, old, new)
+        changed = np.flatnonzero(differs.any(axis=1))
+        keys = self._after.keys([pair.after[0] for pair in pairs]).take(changed)
+        before, after = {}, {}
+        for number, (rows, old, new) in cells.items():
+            own = np.flatnonzero(differs[rows, number])
+            if len(own):
+                before[number], after[number] = old.take(own), new.take(own)
+        return RowChanges(self._after.empty(), self._before.empty(), Changed(keys, differs[changed], before, after))
+
+    def _merge(self, pair: _Pair) -> RowChanges:
+        """Rows of a stretch whose keys differ, matched by key."""
+        old = self._before.batch(pair.before) if pair.before else self._before.empty()
+        new = self._after.batch(pair.after) if pair.after else self._after.empty()
+        places = {key: at for at, key in enumerate(old.keys.to_list())}
+        matches = np.fromiter((places.get(key, -1) for key in new.keys.to_list()), np.int64, len(new))
+        is_both = matches >= 0
+        gone = np.ones(len(old), np.bool_)
+        gone[matches[is_both]] = False
+        mine, theirs = matches[is_both], np.flatnonzero(is_both)
+        differs = np.zeros((len(mine), len(self._common)), np.bool_)
+        for number, (a, b) in enumerate(self._common):
+            differs[:, number] = unequal(old.columns[a].take(mine), new.columns[b].take(theirs))
+        changed = np.flatnonzero(differs.any(axis=1))
+        before, after = {}, {}
+        for number, (a, b) in enumerate(self._common):
+            own = np.flatnonzero(differs[:, number])
+            if len(own):
+                before[number] = old.columns[a].take(mine[own])
+                after[number] = new.columns[b].take(theirs[own])
+        return RowChanges(
+            new.take(np.flatnonzero(~is_both)),
+            old.take(np.flatnonzero(gone)),
+            Changed(new.keys.take(theirs[changed]), differs[changed], before, after),
+        )
+
+
+def _level(pair: _Pair) -> int:
+    return max(span.level for span in (*pair.before, *pair.after))
+
+
+def _only(span: Span, columns: Sequence[int]) -> Span:
+    keep = {0, *(column + 1 for column in columns)}
+    refs = tuple(ref if tree in keep else None for tree, ref in enumerate(span.refs))
+    return Span(span.level, span.count, span.separator, refs)
+
+
+def _align(before: Sequence[Span], after: Sequence[Span]) -> list[_Pair]:
+    """Cut two lists of spans over one stretch of keys at every separator they share."""
+    ends = {span.separator for span in after}
+    shared = {span.separator for span in before} & ends
+    pairs: list[_Pair] = []
+    new = iter(after)
+    group: list[Span] = []
+    for span in before:
+        group.append(span)
+        if span.separator in shared:
+            pairs.append(_Pair(group, _until(new, span.separator), aligned=False))
+            group = []
+    rest = list(new)
+    if group or rest:
+        pairs.append(_Pair(group, rest, aligned=False))
+    return pairs
+
+
+def _until(spans: Iterator[Span], separator: bytes | None) -> list[Span]:
+    taken: list[Span] = []
+    for span in spans:
+        taken.append(span)
+        if span.separator == separator:
+            break
+    return taken
+
+
+def unequal(before: Cells, after: Cells) -> NDArray[np.bool_]:
+    """Which of these cells differ, shape (n,). Equal values are equal digests, so spilled cells compare as they are."""
+    count = len(after)
+    if after.width:
+        differs: NDArray[np.bool_] = (before.rows != after.rows).any(axis=1)
+    else:
+        lengths = after.lengths
+        differs = before.lengths != lengths
+        same = np.flatnonzero(~differs)
+        old, new = (before, after) if len(same) == count else (before.take(same), after.take(same))
+        sums = np.zeros(len(new.data) + 1, np.int64)
+        np.cumsum(old.data != new.data, out=sums[1:])
+        differs[same] |= np.diff(sums[new.offsets]) > 0
+    if before.valid is not None or after.valid is not None:
+        valid = np.ones(count, np.bool_)
+        differs |= (valid if before.valid is None else before.valid) != (valid if after.valid is None else after.valid)
+    if before.spilled is not None or after.spilled is not None:
+        none = np.zeros(count, np.uint8)
+        differs |= (none if before.spilled is None else before.spilled) != (
+            none if after.spilled is None else after.spilled
+        )
+    return differs

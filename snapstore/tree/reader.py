@@ -1,0 +1,214 @@
+"""Reads a table's trees: shape, rows in key order, rows by key (format.md §4).
+
+    tree = TableTree.open(root, fetch)
+    for batch in tree.rows():
+        ...
+
+A `Span` is one place in all trees of a table at once: as they have one shape, it is what there is to walk. Large cells
+stay spilled until `snapstore.tree.values.resolve` fetches them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from snapstore.digest import Digest
+from snapstore.errors import Corrupt
+from snapstore.rows import Batch, Cells, Table
+from snapstore.tree import Fetch, chunk, node, reference
+from snapstore.tree.reference import Ref
+
+__all__ = ["Span", "TableTree"]
+
+_GROUP = 32
+"""Nodes or chunks of one tree that are fetched together: about a thousand rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The rows beneath one place: `refs` are the key tree's and each column's, None where nobody wants that tree.
+
+    `separator` is the last key beneath, or None where the parent does not say (the root).
+    """
+
+    level: int
+    count: int
+    separator: bytes | None
+    refs: tuple[Ref | None, ...]
+
+
+class TableTree:
+    """The trees of one table under its root."""
+
+    def __init__(self, root: Digest, table: Table, parsed: node.Root, fetch: Fetch) -> None:
+        self.root = root
+        self.table = table
+        self.fetch = fetch
+        self._parsed = parsed
+
+    @classmethod
+    def open(cls, root: Digest, fetch: Fetch) -> TableTree:
+        """Read the table and its schema. Raises `NotFound` or `Corrupt`."""
+        parsed = node.decode_root(fetch.get_many([root])[0], f"table {root.hex()}")
+        schema = fetch.get_many([parsed.schema])[0]
+        table = node.decode_schema(schema, f"schema {parsed.schema.hex()}")
+        if len(parsed.refs) != 1 + len(table.columns):
+            raise Corrupt(f"table {root.hex()}: {len(parsed.refs) - 1} column trees, {len(table.columns)} columns")
+        return cls(root, table, parsed, fetch)
+
+    @property
+    def count(self) -> int:
+        """How many rows the table has."""
+        return self._parsed.rows
+
+    @property
+    def schema(self) -> Digest:
+        """The digest of the schema blob."""
+        return self._parsed.schema
+
+    def spans(self, columns: Sequence[int] | None = None) -> list[Span]:
+        """The whole table as one span, or none if it has no rows; only these columns are wanted."""
+        if not self.count:
+            return []
+        wanted = set(range(len(self.table.columns)) if columns is None else columns)
+        refs = tuple(ref if tree == 0 or tree - 1 in wanted else None for tree, ref in enumerate(self._parsed.refs))
+        return [Span(self._parsed.height, self.count, None, refs)]
+
+    def expand(self, spans: Sequence[Span]) -> list[list[Span]]:
+        """The children of each of these spans, all of level ≥ 1, in one round of reading."""
+        wanted = [ref for span in spans for ref in span.refs if ref is not None and reference.is_blob(ref)]
+        blobs = iter(self.fetch.get_many([reference.digest_of(ref) for ref in wanted]))
+        return [self._children(span, blobs) for span in spans]
+
+    def _children(self, span: Span, blobs: Iterator[bytes]) -> list[Span]:
+        nodes: list[node.Node | None] = []
+        for tree, ref in enumerate(span.refs):
+            parsed = None
+            if ref is not None and reference.is_blob(ref):
+                parsed = node.decode_node(next(blobs), self._name(tree, ref), level=span.level, is_key=tree == 0)
+            nodes.append(parsed)
+        key = nodes[0]
+        if key is None:
+            raise Corrupt(f"{self.table.name}: a node of keys is missing beneath {self.root.hex()}")
+        columns: list[Sequence[Ref | None]] = []
+        for tree, (ref, parsed) in enumerate(zip(span.refs, nodes, strict=True)):
+            if parsed is None:
+                columns.append([ref] * len(key.refs))
+            elif parsed.counts != key.counts:
+                raise Corrupt(f"{self._name(tree, ref)}: its shape is not that of the keys")
+            else:
+                columns.append(parsed.refs)
+        if sum(key.counts) != span.count:
+            raise Corrupt(f"{self._name(0, span.refs[0])}: {sum(key.counts)} rows where its parent says {span.count}")
+        return [
+            Span(span.level - 1, count, separator, refs)
+            for count, separator, refs in zip(key.counts, key.separators, zip(*columns, strict=True), strict=True)
+        ]
+
+    def keys(self, spans: Sequence[Span]) -> Cells:
+        """The keys of these spans of level 0, one after the other."""
+        return self.cells(0, spans)
+
+    def cells(self, tree: int, spans: Sequence[Span]) -> Cells:
+        """The cells of one tree (0 is the key, column i is tree i + 1) in these spans of level 0, still spilled."""
+        return self._trees([tree], spans)[0]
+
+    def batch(self, spans: Sequence[Span]) -> Batch:
+        """Whole rows of these spans of level 0, whose columns are all wanted."""
+        key, *columns = self._trees(range(1 + len(self.table.columns)), spans)
+        return Batch(key, tuple(columns))
+
+    def _trees(self, trees: Sequence[int], spans: Sequence[Span]) -> list[Cells]:
+        """The cells of several trees in one round of reading."""
+        wanted = [
+            reference.digest_of(ref)
+            for tree in trees
+            for span in spans
+            if (ref := span.refs[tree]) is not None and reference.is_blob(ref)
+        ]
+        blobs = iter(self.fetch.get_many(wanted))
+        return [self._decode(tree, spans, blobs) for tree in trees]
+
+    def _decode(self, tree: int, spans: Sequence[Span], blobs: Iterator[bytes]) -> Cells:
+        """Runs of chunks are decoded together, constants between them apart."""
+        width = self._width(tree)
+        what = f"{self.table.name}: {'keys' if tree == 0 else self.table.columns[tree - 1].name}"
+        pieces: list[Cells] = []
+        run: list[bytes] = []
+        counts: list[int] = []
+
+        def end_run() -> None:
+            if run:
+                pieces.append(chunk.decode(run, what, width=width, counts=counts))
+                run.clear()
+                counts.clear()
+
+        for span in spans:
+            ref = span.refs[tree]
+            assert ref is not None, "a column nobody wanted"
+            if reference.is_constant(ref):
+                end_run()
+                pieces.append(chunk.decode_constant(ref, span.count, width, what))
+            else:
+                inline = reference.inline_chunk(ref)
+                run.append(next(blobs) if inline is None else inline)
+                counts.append(span.count)
+        end_run()
+        return Cells.concat(pieces) if pieces else Cells.of([], width=width)
+
+    def _width(self, tree: int) -> int:
+        return self.table.key_width if tree == 0 else self.table.columns[tree - 1].width
+
+    def _name(self, tree: int, ref: Ref | None) -> str:
+        part = "keys" if tree == 0 else self.table.columns[tree - 1].name
+        return f"{self.table.name}: {part}: node {reference.digest_of(ref).hex() if ref else '?'}"
+
+    def leaves(self, columns: Sequence[int] | None = None) -> Iterator[list[Span]]:
+        """Every span of level 0 in order of key, in groups of about a thousand rows."""
+        yield from self._leaves(self.spans(columns))
+
+    def _leaves(self, spans: list[Span]) -> Iterator[list[Span]]:
+        if spans and spans[0].level == 0:
+            for start in range(0, len(spans), _GROUP):
+                yield spans[start : start + _GROUP]
+            return
+        for span in spans:
+            yield from self._leaves(self.expand([span])[0])
+
+    def rows(self) -> Iterator[Batch]:
+        """Every row in order of key, cells still spilled."""
+        for spans in self.leaves():
+            yield self.batch(spans)
+
+    def lookup(self, keys: Sequence[bytes]) -> Batch:
+        """The rows with these keys, ascending and without repeats; a key that is not there is left out."""
+        groups = [(span, list(keys)) for span in self.spans()] if keys else []
+        while groups and groups[0][0].level:
+            below: list[tuple[Span, list[bytes]]] = []
+            for children, (_, own) in zip(self.expand([span for span, _ in groups]), groups, strict=True):
+                ends = [child.separator or b"" for child in children]
+                split: dict[int, list[bytes]] = {}
+                for key in own:
+                    at = bisect_left(ends, key)
+                    if at < len(children):
+                        split.setdefault(at, []).append(key)
+                below.extend((children[at], asked) for at, asked in split.items())
+            groups = below
+        if not groups:
+            return self.empty()
+        spans = [span for span, _ in groups]
+        batch = self.batch(spans)
+        place = {key: at for at, key in enumerate(batch.keys.to_list())}
+        found = [place[key] for _, own in groups for key in own if key in place]
+        return batch.take(np.asarray(found, np.int64))
+
+    def empty(self) -> Batch:
+        """No rows, of the table's shape."""
+        return Batch(
+            Cells.of([], width=self.table.key_width),
+            tuple(Cells.of([], width=column.width) for column in self.table.columns),
+        )
