@@ -23,7 +23,7 @@ __all__ = ["Child", "children"]
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A blob that another needs. `level` is a node's; `leaf` says that it needs no further blob and need not be read."""
+    """A blob that another needs. `level` is a node's; a `leaf` needs no further blob and need not be read."""
 
     kind: Kind
     digest: Digest
