@@ -270,7 +270,7 @@ class DirectoryBackend:
     def _no_store(self) -> NotFound:
         return NotFound(
             f"there is no store in {self._root} (no file {_LOCK})",
-            hint="Check the path, and that its disk is mounted. A copy that lost the file needs an empty one of that name.",
+            hint="Check the path, and that its disk is mounted. A copy that lost the file needs an empty one.",
         )
 
 

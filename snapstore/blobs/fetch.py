@@ -1,0 +1,135 @@
+"""Reads frames out of packs: neighbours in one range read, decoded in parallel, the last ones kept.
+
+    reader = FrameReader(backend, cache_bytes=64 << 20)
+    for ref, plain in reader.read([FrameRef("ab12…", 40, 131_080, 524_288)]):
+        ...
+
+It gives plain bytes as they decode; whoever uses a blob in them checks it against its digest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+from snapstore.backends import Backend
+from snapstore.blobs.frame import decode
+from snapstore.blobs.pack import object_name
+from snapstore.errors import Corrupt
+
+__all__ = ["FrameReader", "FrameRef"]
+
+_GAP_BYTES = 64 * 1024  # reading this much in vain costs less than another request
+_RUN_BYTES = 4 * 1024 * 1024
+_THREADS = 4
+_ALONE_BYTES = 256 * 1024  # less than this is decoded sooner than handed to a thread
+
+
+class FrameRef(NamedTuple):
+    """A frame: its pack's name, its bytes in the pack, its plain length. Their order is the order on disk."""
+
+    pack: str
+    offset: int
+    stored: int
+    plain: int
+
+
+class FrameReader:
+    """Frames of one store, the last used ones kept within `cache_bytes` of plain bytes. Safe for several threads."""
+
+    def __init__(self, backend: Backend, cache_bytes: int) -> None:
+        self._backend = backend
+        self._cache_bytes = cache_bytes
+        self._held: OrderedDict[FrameRef, bytes] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def read(self, refs: Sequence[FrameRef]) -> Iterator[tuple[FrameRef, bytes]]:
+        """The plain bytes of these frames; `refs` ascending, without duplicates; given in this order.
+
+        Raises `Corrupt` naming the pack, and `NotFound` if the pack is gone.
+        """
+        with self._lock:
+            cached = {ref: self._held[ref] for ref in refs if ref in self._held}
+            for ref in cached:
+                self._held.move_to_end(ref)
+        runs = _runs([ref for ref in refs if ref not in cached])
+        fetched = self._fetch(runs)
+        for ref in refs:
+            plain = cached.pop(ref, None)
+            yield (ref, plain) if plain is not None else next(fetched)
+
+    def _fetch(self, runs: Sequence[Sequence[FrameRef]]) -> Iterator[tuple[FrameRef, bytes]]:
+        if sum(ref.plain for run in runs for ref in run) < _ALONE_BYTES and len(runs) < 2:
+            for run in runs:
+                yield from self._keep(run, self._load(run))
+            return
+        pool = self._threads()
+        waiting: deque[tuple[Sequence[FrameRef], Future[list[bytes]]]] = deque()
+        todo = deque(runs)
+        try:
+            while todo or waiting:
+                while todo and len(waiting) < _THREADS:
+                    run = todo.popleft()
+                    waiting.append((run, pool.submit(self._load, run)))
+                run, future = waiting.popleft()
+                yield from self._keep(run, future.result())
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+    def _load(self, run: Sequence[FrameRef]) -> list[bytes]:
+        first, last = run[0], run[-1]
+        where = object_name(first.pack)
+        data = memoryview(
+            self._backend.get_range(where, first.offset, last.offset + last.stored - first.offset),
+        )
+        plains = []
+        for ref in run:
+            at = ref.offset - first.offset
+            plain = decode(data[at : at + ref.stored], where)
+            if len(plain) != ref.plain:
+                raise Corrupt(f"a frame in {where} holds {len(plain)} bytes; the index says {ref.plain}")
+            plains.append(plain)
+        return plains
+
+    def _keep(self, run: Sequence[FrameRef], plains: list[bytes]) -> Iterator[tuple[FrameRef, bytes]]:
+        for ref, plain in zip(run, plains, strict=True):
+            with self._lock:
+                if ref not in self._held and len(plain) <= self._cache_bytes:
+                    self._held[ref] = plain
+                    self._size += len(plain)
+                    while self._size > self._cache_bytes:
+                        self._size -= len(self._held.popitem(last=False)[1])
+            yield ref, plain
+
+    def _threads(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="snapstore-read")
+            return self._pool
+
+
+def _runs(refs: Sequence[FrameRef]) -> list[list[FrameRef]]:
+    """Frames of one pack with little between them, up to a few megabytes stored (and as many plain) a run."""
+    runs: list[list[FrameRef]] = []
+    plain = 0
+    for ref in refs:
+        run = runs[-1] if runs else []
+        if (
+            run
+            and ref.pack == run[0].pack
+            and 0 <= ref.offset - (run[-1].offset + run[-1].stored) <= _GAP_BYTES
+            and ref.offset + ref.stored - run[0].offset <= _RUN_BYTES
+            and plain + ref.plain <= 4 * _RUN_BYTES
+        ):
+            run.append(ref)
+            plain += ref.plain
+        else:
+            runs.append([ref])
+            plain = ref.plain
+    return runs

@@ -1,0 +1,175 @@
+"""The blobs of one repository: found by digest, read in batches, every one checked before it is given.
+
+    store = BlobStore(backend)
+    with store.writer(snapshot_id) as writer:
+        writer.put(Kind.CHUNK, [digest(data)], [data])
+    assert store.get(digest(data)) == data
+
+A store may stand on a `base`, which is read and deduplicated against and never written. It does not know which
+snapshot needs a blob: garbage collection is told (`snapstore.blobs.sweep`), and damage is looked for elsewhere
+(`snapstore.blobs.check`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from snapstore.backends import Backend, Entry
+from snapstore.blobs.fetch import FrameReader, FrameRef
+from snapstore.blobs.index import CONDEMNED, Index, Places
+from snapstore.blobs.pack import PACKS, object_name, rows_of
+from snapstore.blobs.segment import INDEX
+from snapstore.blobs.writer import BlobWriter
+from snapstore.digest import Digest
+from snapstore.errors import Corrupt, NotFound
+
+__all__ = ["BlobStore", "PackEntry"]
+
+
+@dataclass(frozen=True, slots=True)
+class PackEntry:
+    """A listed pack: 32 hex digits, size, time by the store's own clock, and whether there is a tombstone for it."""
+
+    name: str
+    size_bytes: int
+    modified: float
+    condemned: bool
+
+
+class BlobStore:
+    """Blobs in a backend. Safe to use from several threads.
+
+    `cache_bytes` bounds the decoded frames that are kept, `index_bytes` the index entries held in memory.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        base: BlobStore | None = None,
+        cache_bytes: int = 64 << 20,
+        index_bytes: int = 64 << 20,
+    ) -> None:
+        self.backend = backend
+        self._base = base
+        self._index = Index(backend, held_bytes=index_bytes)
+        self._frames = FrameReader(backend, cache_bytes)
+        self._fresh = False
+        self._lock = threading.Lock()
+
+    def get(self, name: Digest) -> bytes:
+        """One blob; as `get_many`."""
+        return self.get_many([name])[0]
+
+    def get_many(self, digests: Sequence[Digest]) -> list[bytes]:
+        """The blobs with these digests, in this order; in any order, with duplicates or not.
+
+        Each frame is read and decoded once, neighbours in one request. Raises `NotFound` naming a blob that no pack
+        holds, after one more look at the index, and `Corrupt` naming blob and pack where bytes do not match.
+        """
+        out: list[bytes | None] = [None] * len(digests)
+        if not digests:
+            return []
+        self._look()
+        rows = rows_of(digests)
+        try:
+            missing = self._read(rows, np.arange(len(rows)), digests, out)
+        except NotFound:  # a pack went away since the index was read: what it held is elsewhere by now
+            missing = np.flatnonzero([blob is None for blob in out])
+        if len(missing):
+            self._index.refresh()
+            missing = self._read(rows, missing, digests, out)
+        if len(missing):
+            names = [digests[at] for at in missing.tolist()]
+            if self._base is None:
+                raise NotFound(
+                    f"the blob {names[0].hex()} is in no pack of {self.backend.location}"
+                    + (f" ({len(names)} blobs are missing)" if len(names) > 1 else ""),
+                    hint="Verify the repository: a pack or an index segment is lost or damaged.",
+                )
+            for at, blob in zip(missing.tolist(), self._base.get_many(names), strict=True):
+                out[at] = blob
+        return [blob for blob in out if blob is not None]
+
+    def contains_many(self, digests: Sequence[Digest]) -> NDArray[np.bool_]:
+        """Which of these blobs a writer may rely on, shape (n,): here or in the base, in a pack not condemned."""
+        if not digests:
+            return np.zeros(0, np.bool_)
+        self._look()
+        return self._known(rows_of(digests))
+
+    def locate(self, digests: Sequence[Digest]) -> Places:
+        """Where these blobs are in this store, without its base; condemned packs serve if nothing else does."""
+        self._look()
+        return self._index.find(rows_of(digests))
+
+    def refresh(self) -> None:
+        """Look again at tombstones, packs and index, here and in the base."""
+        if self._base is not None:
+            self._base.refresh()
+        self._index.refresh()
+        self._fresh = True
+
+    def writer(self, snapshot_id: bytes, *, verify: bool = True, level: int = 1) -> BlobWriter:
+        """A writer for the take with this id (16 bytes); its pending snapshot must be there already.
+
+        Looks at the store again first, so nothing is deduplicated against a pack condemned before now. With `verify`
+        every frame is decoded and every blob re-hashed before it is written; `level` is zstd's.
+        """
+        self.refresh()
+        return BlobWriter(
+            self.backend, snapshot_id, known=self._known, adopt=self._index.adopt, verify=verify, level=level
+        )
+
+    def packs(self) -> list[PackEntry]:
+        """The packs of this store as listed now, without its base, in order of name."""
+        condemned = {entry.name.rpartition("/")[2] for entry in self.backend.list(CONDEMNED)}
+        return [
+            PackEntry(name, entry.size_bytes, entry.modified, name in condemned)
+            for entry in self.backend.list(PACKS)
+            if entry.name == object_name(name := entry.name.rpartition("/")[2])
+        ]
+
+    def segments(self) -> list[Entry]:
+        """The index segments of this store as listed now, without its base."""
+        return list(self.backend.list(INDEX))
+
+    def _look(self) -> None:
+        with self._lock:
+            if not self._fresh:
+                self.refresh()
+
+    def _known(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        found = self._index.find(rows, condemned=False).found
+        if self._base is not None and not found.all():
+            found[~found] = self._base._known(rows[~found])
+        return found
+
+    def _read(
+        self, rows: NDArray[np.uint8], wanted: NDArray[np.int64], digests: Sequence[Digest], out: list[bytes | None]
+    ) -> NDArray[np.int64]:
+        """Fill `out` at the positions `wanted`, and say which of them are not here."""
+        places = self._index.find(rows[wanted])
+        here = np.flatnonzero(places.found)
+        order = here[np.lexsort((places.place[here], places.offset[here], places.pack[here]))]
+        spots: dict[FrameRef, list[tuple[int, int, int]]] = {}
+        columns = (places.pack, places.offset, places.stored, places.plain, places.place, places.length, wanted)
+        lists = [column[order].tolist() for column in columns]
+        for pack, offset, stored, plain, place, length, at in zip(*lists, strict=True):
+            spots.setdefault(FrameRef(places.packs[pack], offset, stored, plain), []).append((at, place, length))
+        for ref, frame in self._frames.read(list(spots)):
+            for at, place, length in spots[ref]:
+                blob = frame[place : place + length]
+                if blake3(blob).digest() != digests[at]:
+                    raise Corrupt(
+                        f"the blob {digests[at].hex()} in {object_name(ref.pack)} is damaged",
+                        hint="Verify the repository to see what else is, and restore the pack from a copy.",
+                    )
+                out[at] = blob
+        return wanted[~places.found]

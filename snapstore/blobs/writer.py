@@ -1,0 +1,369 @@
+"""Writes blobs: leaves out what is stored already, groups the rest into frames and packs, indexes them.
+
+    with store.writer(snapshot_id) as writer:
+        writer.put(Kind.VALUE, digests, vectors, stride=4)
+    written = writer.close()
+
+Frames are compressed, decoded again and re-hashed in threads while the caller goes on; packs are written in another.
+Nothing that was put may be relied on before `close` returns. A writer that is given up leaves packs that no snapshot
+names, for garbage collection to find. It does not know rows or trees: a snapshot's id is sixteen bytes to it.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from snapstore.backends import Backend
+from snapstore.blobs.frame import MAX_PLAIN_BYTES, decode, encode
+from snapstore.blobs.pack import MAX_PACK_BLOBS, Directory, PackBuilder, digests_of, fresh_name, object_name, rows_of
+from snapstore.blobs.segment import INDEX, Segment, build
+from snapstore.blobs.segment import encode as encode_segment
+from snapstore.digest import Buffer, Digest, Kind
+from snapstore.errors import Corrupt, Invalid, Unsupported
+
+__all__ = ["BlobWriter", "Written"]
+
+_VALUE_FRAME_BYTES, _TREE_FRAME_BYTES = 512 * 1024, 128 * 1024
+_VALUE_PACK_BYTES, _TREE_PACK_BYTES = 32 << 20, 16 << 20
+_BUFFERED_BYTES = 24 << 20  # blobs that wait for a frame of their group to fill
+_QUEUED_BYTES = 16 << 20  # plain bytes of frames between the caller and a pack
+_SEGMENT_BLOBS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a writer added: blobs, their plain and stored bytes, names of new packs and segments, index bytes."""
+
+    blobs: int
+    plain_bytes: int
+    stored_bytes: int
+    packs: tuple[str, ...]
+    segments: tuple[str, ...]
+    index_bytes: int
+
+
+@dataclass(slots=True)
+class _Group:
+    """Blobs that will share a frame."""
+
+    kinds: list[int] = field(default_factory=list)
+    digests: list[Digest] = field(default_factory=list)
+    parts: list[Buffer] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, kind: int, name: Digest, part: Buffer, length: int) -> None:
+        self.kinds.append(kind)
+        self.digests.append(name)
+        self.parts.append(part)
+        self.lengths.append(length)
+        self.size += length
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    frame: Future[bytes]
+    group: _Group
+    is_value: bool
+    plain_bytes: int
+
+
+class BlobWriter:
+    """Made by `BlobStore.writer`; for one thread. Use as a context manager: an error inside gives the writer up.
+
+    `known` says which rows of digests (n, 32) are stored; `adopt` is told of a segment once it and its packs are
+    durable.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        snapshot_id: bytes,
+        *,
+        known: Callable[[NDArray[np.uint8]], NDArray[np.bool_]],
+        adopt: Callable[[str, Segment, int], None],
+        verify: bool = True,
+        level: int = 1,
+    ) -> None:
+        if len(snapshot_id) != 16:
+            raise Invalid(f"the id of a snapshot is 16 bytes, not {len(snapshot_id)}")
+        self._known, self._adopt, self._verify, self._level = known, adopt, verify, level
+        self._packer = _Packer(backend, snapshot_id)
+        self._groups: dict[tuple[bool, int, int], _Group] = {}
+        self._buffered = 0
+        self._taken: set[Digest] = set()  # put here and not yet in an index segment
+        self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="snapstore-encode")
+        self._written: Written | None = None
+        self._closed = False
+
+    def __enter__(self) -> BlobWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def put(
+        self, kind: Kind, digests: Sequence[Digest], data: Sequence[Buffer], *, stride: int = 1, group: int = 0
+    ) -> None:
+        """Store these blobs, where `digests[i]` is the digest of `data[i]`; what is stored already costs a look-up.
+
+        Blobs of one `group` (a column, say) and `stride` share frames. The buffers may be changed once this returns.
+        May wait for the threads, and raises what went wrong in them: `Unavailable`, or `Corrupt` if bytes do not match
+        their digest. After any error the writer is given up.
+        """
+        if self._closed:
+            raise Invalid("the writer is closed")
+        if len(digests) != len(data):
+            raise Invalid(f"{len(digests)} digests for {len(data)} blobs")
+        try:
+            self._put(kind, digests, data, stride, group)
+        except BaseException:
+            # Some of these count as put and are not: going on would lose them in silence.
+            self.abort()
+            raise
+
+    def _put(self, kind: Kind, digests: Sequence[Digest], data: Sequence[Buffer], stride: int, group: int) -> None:
+        self._packer.check()
+        self._settle()
+        is_value = kind is Kind.VALUE
+        target = _VALUE_FRAME_BYTES if is_value else _TREE_FRAME_BYTES
+        key = (is_value, stride, group)
+        waiting = self._groups.setdefault(key, _Group())
+        number, start, before = int(kind), len(waiting.parts), waiting.size
+        for at in self._fresh(digests):
+            part = data[at]
+            length = len(part) if type(part) is bytes else memoryview(part).nbytes
+            if length > MAX_PLAIN_BYTES:
+                raise Unsupported(f"the blob {digests[at].hex()} has {length} bytes, of at most {MAX_PLAIN_BYTES}")
+            if waiting.size + length > MAX_PLAIN_BYTES:
+                self._submit(is_value, stride, waiting)
+                self._buffered, before, start = self._buffered - before, 0, 0
+                waiting = self._groups[key] = _Group()
+            waiting.add(number, digests[at], part, length)
+            if waiting.size >= target:
+                self._submit(is_value, stride, waiting)
+                self._buffered, before, start = self._buffered - before, 0, 0
+                waiting = self._groups[key] = _Group()
+        # What stays must not keep the caller's memory: a view of a few bytes would hold a whole batch.
+        waiting.parts[start:] = map(bytes, waiting.parts[start:])
+        self._buffered += waiting.size - before
+        if self._buffered > _BUFFERED_BYTES:
+            self._flush()
+
+    def close(self) -> Written:
+        """Write all that waits, wait until everything is durable and indexed, and say what was written.
+
+        May be called again. After an error nothing that was put may be relied on.
+        """
+        if self._written is not None:
+            return self._written
+        if self._closed:
+            raise Invalid("the writer was given up")
+        try:
+            self._flush()
+            self._written = self._packer.finish()
+            self._settle()
+        finally:
+            self.abort()
+        return self._written
+
+    def abort(self) -> None:
+        """Give up: stop the threads, and leave what was written to garbage collection. Harmless after `close`."""
+        if not self._closed:
+            self._closed = True
+            self._packer.stop()
+            self._pool.shutdown(cancel_futures=True)
+            self._groups.clear()
+            self._taken.clear()
+
+    def _fresh(self, digests: Sequence[Digest]) -> list[int]:
+        """Positions of blobs that are neither stored nor put before; they count as put from now on."""
+        taken, batch = self._taken, dict[Digest, int]()
+        for at, name in enumerate(digests):
+            if name not in taken:
+                batch.setdefault(name, at)
+        if not batch:
+            return []
+        known = self._known(rows_of(list(batch))).tolist()
+        if any(known):
+            batch = {name: batch[name] for name, is_known in zip(batch, known, strict=True) if not is_known}
+        taken.update(batch)
+        return list(batch.values())
+
+    def _flush(self) -> None:
+        """Frames of what waits in all groups, small ones together, in order of group."""
+        merged: dict[tuple[bool, int], _Group] = {}
+        for (is_value, stride, _), group in sorted(self._groups.items(), key=lambda item: item[0]):
+            target = _VALUE_FRAME_BYTES if is_value else _TREE_FRAME_BYTES
+            into = merged.setdefault((is_value, stride), _Group())
+            for one in zip(group.kinds, group.digests, group.parts, group.lengths, strict=True):
+                into.add(*one)
+            if into.size >= target:
+                self._submit(is_value, stride, into)
+                del merged[is_value, stride]
+        for (is_value, stride), group in merged.items():
+            if group.parts:
+                self._submit(is_value, stride, group)
+        self._groups.clear()
+        self._buffered = 0
+
+    def _submit(self, is_value: bool, stride: int, group: _Group) -> None:
+        plain = b"".join(group.parts)
+        group.parts.clear()
+        self._packer.reserve(len(plain))
+        frame = self._pool.submit(_encoded, plain, group, stride, self._verify, self._level)
+        self._packer.jobs.put(_Job(frame, group, is_value, len(plain)))
+
+    def _settle(self) -> None:
+        """Hand segments that are durable to the index, which then answers for their blobs."""
+        for name, segment, size_bytes in self._packer.settled():
+            self._adopt(name, segment, size_bytes)
+            self._taken.difference_update(digests_of(segment.entries["digest"]))
+
+
+def _encoded(plain: bytes, group: _Group, stride: int, verify: bool, level: int) -> bytes:
+    frame = encode([plain], stride, level=level)
+    if verify:
+        # Wrong memory, a wrong digest or a wrong codec ends here, while the source can still be asked again.
+        check, at = memoryview(decode(frame, "a new pack")), 0
+        for name, length in zip(group.digests, group.lengths, strict=True):
+            if blake3(check[at : at + length]).digest() != name:
+                raise Corrupt(
+                    f"the blob {name.hex()} does not match its digest before it is written",
+                    hint="Nothing was committed. Take again; if it happens again, check this machine's memory.",
+                )
+            at += length
+        if at != len(check):
+            raise Corrupt("a new frame does not hold what was put into it", hint="Nothing was committed. Take again.")
+    return frame
+
+
+class _Packer:
+    """Takes frames in order, gathers them into packs, writes packs one at a time beside that, and indexes them."""
+
+    def __init__(self, backend: Backend, snapshot_id: bytes) -> None:
+        self._backend, self._snapshot_id = backend, snapshot_id
+        self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._builders: dict[bool, PackBuilder] = {}
+        self._room = threading.Condition()
+        self._queued = 0
+        self._error: BaseException | None = None
+        self._stopped = False
+        self._directories: list[Directory] = []
+        self._settled: deque[tuple[str, Segment, int]] = deque()
+        self._blobs = self._plain = self._stored = self._index = 0
+        self._packs: list[str] = []
+        self._segments: list[str] = []
+        self._put = ThreadPoolExecutor(1, thread_name_prefix="snapstore-put")
+        self._putting: Future[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="snapstore-pack", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise what went wrong in a thread."""
+        if self._error is not None:
+            raise self._error
+
+    def reserve(self, plain_bytes: int) -> None:
+        """Wait until there is room for a frame; a very large one waits until it is alone."""
+        with self._room:
+            self._room.wait_for(lambda: self._error or not self._queued or self._queued + plain_bytes <= _QUEUED_BYTES)
+            self._queued += plain_bytes
+        self.check()
+
+    def settled(self) -> Iterator[tuple[str, Segment, int]]:
+        """Segments that became durable since the last call."""
+        while self._settled:
+            yield self._settled.popleft()
+
+    def finish(self) -> Written:
+        """Write what is left; everything is durable after this."""
+        self.jobs.put(None)
+        self._thread.join()
+        self.check()
+        return Written(
+            self._blobs, self._plain, self._stored, tuple(self._packs), tuple(self._segments), self._index
+        )
+
+    def stop(self) -> None:
+        """End the threads, without writing anything more than is being written."""
+        self._stopped = True
+        self.jobs.put(None)
+        self._thread.join()
+        self._put.shutdown(cancel_futures=True)
+
+    def _run(self) -> None:
+        try:
+            while (job := self.jobs.get()) is not None and not self._stopped:
+                self._add(job)
+                with self._room:
+                    self._queued -= job.plain_bytes
+                    self._room.notify_all()
+            if not self._stopped:
+                for is_value in sorted(self._builders):
+                    self._write(is_value)
+                self._wait()
+                self._write_segment()
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the caller's thread raises it
+            with self._room:
+                self._error = error
+                self._room.notify_all()
+
+    def _add(self, job: _Job) -> None:
+        frame = job.frame.result()
+        builder = self._builders.get(job.is_value)
+        if builder is None:
+            builder = self._builders[job.is_value] = PackBuilder(fresh_name(), self._snapshot_id)
+        group = job.group
+        builder.add(frame, group.kinds, group.lengths, group.digests)
+        self._plain += job.plain_bytes
+        limit = _VALUE_PACK_BYTES if job.is_value else _TREE_PACK_BYTES
+        if builder.size_bytes >= limit or builder.blobs >= MAX_PACK_BLOBS:
+            self._write(job.is_value)
+
+    def _write(self, is_value: bool) -> None:
+        self._wait()
+        parts, directory = self._builders.pop(is_value).finish()
+        self._putting = self._put.submit(self._write_pack, parts, directory)
+
+    def _wait(self) -> None:
+        if self._putting is not None:
+            self._putting.result()
+            self._putting = None
+
+    def _write_pack(self, parts: Sequence[Buffer], directory: Directory) -> None:
+        self._backend.put(object_name(directory.name), parts, unique=True)
+        self._packs.append(directory.name)
+        self._blobs += len(directory.lengths)
+        self._stored += sum(memoryview(part).nbytes for part in parts)
+        self._directories.append(directory)
+        if sum(len(one.lengths) for one in self._directories) >= _SEGMENT_BLOBS:
+            self._write_segment()
+
+    def _write_segment(self) -> None:
+        if not self._directories:
+            return
+        segment, name = build(self._directories), fresh_name()
+        parts = encode_segment(segment)
+        size = sum(memoryview(part).nbytes for part in parts)
+        self._backend.put(INDEX + name, parts)
+        self._directories.clear()
+        self._segments.append(name)
+        self._index += size
+        self._settled.append((name, segment, size))
