@@ -4,14 +4,15 @@
     keys = encode(parts, (tenants, ids))
     tenants, ids = decode(parts, keys)
 
-Cells are PostgreSQL's big-endian binary forms, which other engines build for themselves. The encodings are format.md §8; a
-whole batch is turned at once, column by column. This module does not know tables, and never sees a collation: text is
-ordered by its bytes.
+Cells are PostgreSQL's big-endian binary forms, which other engines build for themselves. The encodings are
+format.md §8; a whole batch is turned at once, column by column. This module does not know tables, and never sees a
+collation: text is ordered by its bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from snapstore.errors import Corrupt, Invalid
 from snapstore.ragged import gather, interleave, positions
 from snapstore.rows import Cells, KeyPart, offsets_of
 
-__all__ = ["decode", "encode", "is_ascending", "width"]
+__all__ = ["decode", "decode_equal", "encode", "is_ascending", "width"]
 
 _INTEGERS = {"int2": 2, "int4": 4, "int8": 8}
 _FLOATS = {"float4": 4, "float8": 8}
@@ -45,11 +46,19 @@ def encode(parts: Sequence[KeyPart], cells: Sequence[Cells]) -> Cells:
 
 def decode(parts: Sequence[KeyPart], keys: Cells) -> tuple[Cells | None, ...]:
     """The cells of each part, None for parts whose encoding loses something. Raises `Corrupt` naming the part."""
+    equal = decode_equal(parts, keys)
+    return tuple(cells if part.lossless else None for part, cells in zip(parts, equal, strict=True))
+
+
+def decode_equal(parts: Sequence[KeyPart], keys: Cells) -> tuple[Cells, ...]:
+    """Cells of each part that the server holds equal to the row's own, which is enough to find the row: where the
+    encoding loses something, 0 for -0, one NaN for all, 1.5 for 1.500. Raises `Corrupt` naming the part.
+    """
     starts, ends = keys.offsets[:-1], keys.offsets[1:]
-    cells: list[Cells | None] = []
+    cells: list[Cells] = []
     for at, part in enumerate(parts):
         column, starts = _decode(part, keys.data, starts, ends, last=at == len(parts) - 1)
-        cells.append(column if part.lossless else None)
+        cells.append(column)
     if not np.array_equal(starts, ends):
         raise Corrupt("a key has bytes after its last part")
     return tuple(cells)
@@ -65,7 +74,7 @@ def is_ascending(keys: Cells) -> bool:
         high, low = halves[:, 0], halves[:, 1]
         return bool(((high[1:] > high[:-1]) | ((high[1:] == high[:-1]) & (low[1:] > low[:-1]))).all())
     plain = keys.to_list()
-    return all(before < after for before, after in zip(plain, plain[1:], strict=False))  # type: ignore[operator]  # none is None
+    return all(before < after for before, after in pairwise(plain))  # type: ignore[operator]  # none is None
 
 
 def _size(encoding: str) -> int:
@@ -96,22 +105,23 @@ def _encode(part: KeyPart, cells: Cells, *, last: bool) -> Cells:
 
 def _decode(
     part: KeyPart, data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], *, last: bool
-) -> tuple[Cells | None, NDArray[np.int64]]:
-    """The cells of one part (None if lossy) and where the next part begins."""
+) -> tuple[Cells, NDArray[np.int64]]:
+    """The cells of one part and where the next part begins."""
     size = _size(part.encoding)
     if size:
         if (starts + size > ends).any():
             raise Corrupt(f"a key ends within its part {part.name}")
         after = starts + size
-        if not part.lossless:
-            return None, after
         rows = gather(data, starts, np.full(len(starts), size, np.int64)).reshape(-1, size)
         if part.encoding in _INTEGERS:
             rows = rows.copy()
             rows[:, 0] ^= 0x80
+        elif part.encoding in _FLOATS:
+            rows = _decode_floats(rows, size)
         return Cells.fixed(rows), after
     if part.encoding == "numeric":
-        return None, _skip_numerics(part, data, starts, ends)
+        after = _skip_numerics(part, data, starts, ends)
+        return _decode_numerics(data, starts, after), after
     if part.encoding != "bytes":
         raise Corrupt(f"the key part {part.name} has the unknown encoding {part.encoding!r}")
     if last:
@@ -127,6 +137,14 @@ def _encode_floats(data: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     turned = np.where(bits >= sign, ~bits, bits ^ sign)
     turned[values == 0] = sign  # -0 stands where 0 stands
     turned[np.isnan(values)] = ~bits.dtype.type(0)  # PostgreSQL: all NaN are equal, above everything
+    return turned.astype(f">u{size}").view(np.uint8).reshape(-1, size)
+
+
+def _decode_floats(rows: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    bits: NDArray[Any] = rows.reshape(-1).view(f">u{size}").astype(f"u{size}")
+    sign = bits.dtype.type(1 << (8 * size - 1))
+    turned = np.where(bits >= sign, bits ^ sign, ~bits)
+    turned[bits == ~bits.dtype.type(0)] = np.array(np.nan, f"f{size}").view(f"u{size}")
     return turned.astype(f">u{size}").view(np.uint8).reshape(-1, size)
 
 
@@ -164,6 +182,7 @@ def _unescape(
 # Numeric: the first byte says which kind of number.
 _MINUS_INFINITY, _NEGATIVE, _ZERO, _POSITIVE, _INFINITY, _NAN = range(6)
 _SIGNS = {0x0000: _POSITIVE, 0x4000: _NEGATIVE, 0xC000: _NAN, 0xD000: _INFINITY, 0xF000: _MINUS_INFINITY}
+_SIGN_OF = np.array([0xF000, 0x4000, 0x0000, 0x0000, 0xD000, 0xC000], np.uint16)
 
 
 def _encode_numerics(part: KeyPart, cells: Cells) -> Cells:
@@ -207,6 +226,27 @@ def _encode_numerics(part: KeyPart, cells: Cells) -> Cells:
             Cells(0, body.astype(">u2").view(np.uint8), offsets_of(counts * 2)),
         ]
     )
+
+
+def _decode_numerics(data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Cells:
+    """PostgreSQL's binary numerics, with the smallest scale that holds all digits."""
+    kinds = data[starts]
+    body = gather(data, starts + 1, ends - starts - 1).copy().view(">u2").astype(np.uint16)
+    counts = (ends - starts - 1) // 2
+    negative = np.repeat(kinds == _NEGATIVE, counts)
+    body[negative] = ~body[negative]
+    digits = np.maximum(counts - 2, 0)  # besides the weight and the end
+    words = np.zeros(int((4 + digits).sum()), np.uint16)
+    head = offsets_of(4 + digits)[:-1]
+    place = offsets_of(counts)[:-1]
+    some = counts > 0
+    weights = body[place[some]].astype(np.int64) - 32768
+    words[head] = digits
+    words[head[some] + 1] = weights.astype(np.int16).view(np.uint16)
+    words[head + 2] = _SIGN_OF[kinds]
+    words[head[some] + 3] = np.maximum(digits[some] - 1 - weights, 0) * 4
+    words[positions(head + 4, digits)] = body[positions(place + 1, digits)] - 1
+    return Cells(0, words.astype(">u2").view(np.uint8), offsets_of((4 + digits) * 2))
 
 
 def _skip_numerics(

@@ -1,14 +1,16 @@
 """Rows as `COPY … (FORMAT BINARY)` carries them, turned into columns and back, thousands at once.
 
-    fields = [Field("id", 8), Field("note"), Field("at", stride=4)]
-    ids, notes, vectors = decode("public.memories", fields, rows)        # one bytes object a row
-    copy.write(HEADER); copy.write(encode("public.memories", fields, (ids, notes, vectors))); copy.write(TRAILER)
+    fields = fields_of(table.key, table.columns)
+    batch = batch_of(table.key, table.columns, decode(table.name, fields, rows))        # rows: one bytes object a row
+    copy.write(HEADER)
+    copy.write(encode(table.name, fields, cells_of(table.key, table.columns, batch)))
+    copy.write(TRAILER)
 
-A row is `u16 fields`, then for each `i32 length` (−1 where NULL) and its bytes, all big-endian (PostgreSQL manual, COPY, binary
-format). The rows of a batch lie in one buffer and numpy walks them field by field, so the price is by column, not by row.
-Vectors lose their header and become little-endian elements here, and get both back (format.md §8).
+A row is `u16 fields`, then for each `i32 length` (−1 where NULL) and its bytes, all big-endian (PostgreSQL manual,
+COPY, binary format). The rows of a batch lie in one buffer and numpy walks them field by field, so the price is by
+column, not by row. Vectors lose their header and become little-endian elements here, and get both back (format.md §8).
 
-Strict: rows that do not add up raise `Corrupt` naming table and column. It knows nothing of servers or keys.
+Strict: rows that do not add up raise `Corrupt` naming table and column. It knows nothing of servers.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snapstore import keys
 from snapstore.digest import Buffer
 from snapstore.errors import Corrupt, Invalid
 from snapstore.ragged import gather, interleave
-from snapstore.rows import Cells, Column, KeyPart, offsets_of
+from snapstore.rows import Batch, Cells, Column, KeyPart, offsets_of
 
-__all__ = ["HEADER", "TRAILER", "Field", "decode", "encode", "fields_of"]
+__all__ = ["HEADER", "TRAILER", "Field", "batch_of", "cells_of", "decode", "encode", "fields_of"]
 
 # Signature, flags, length of the header extension; the end of all rows.
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -43,10 +46,29 @@ class Field:
     stride: int = 1
 
 
-def fields_of(key: Sequence[KeyPart], columns: Sequence[Column], widths: Sequence[int]) -> tuple[Field, ...]:
-    """The fields of rows that carry the parts of a key (of these widths, 0 where they vary), then these columns."""
-    parts = [Field(part.name, width) for part, width in zip(key, widths, strict=True)]
-    return (*parts, *(Field(column.name, column.width, column.stride) for column in columns))
+def fields_of(key: Sequence[KeyPart], columns: Sequence[Column]) -> tuple[Field, ...]:
+    """The fields of rows that carry this key and these columns: the key's parts, then the columns not among them."""
+    stored = {column.name: Field(column.name, column.width, column.stride) for column in columns}
+    parts = {part.name: Field(part.name, keys.width((part,))) for part in key}
+    return tuple({**parts, **stored}.values())
+
+
+def batch_of(key: Sequence[KeyPart], columns: Sequence[Column], cells: Sequence[Cells]) -> Batch:
+    """The rows whose cells, in the order of `fields_of`, are these."""
+    place = {field.name: at for at, field in enumerate(fields_of(key, columns))}
+    encoded = keys.encode(key, [cells[place[part.name]] for part in key])
+    return Batch(encoded, tuple(cells[place[column.name]] for column in columns))
+
+
+def cells_of(key: Sequence[KeyPart], columns: Sequence[Column], batch: Batch) -> tuple[Cells, ...]:
+    """The cells of these rows in the order of `fields_of`; `batch.columns` are these columns.
+
+    A part of the key that the key does not hold exactly, and that is not among the columns, is one that the server
+    finds equal: enough to find the row, not to insert it.
+    """
+    parts = dict(zip([part.name for part in key], keys.decode_equal(key, batch.keys), strict=True))
+    stored = dict(zip([column.name for column in columns], batch.columns, strict=True))
+    return tuple({**parts, **stored}.values())
 
 
 def decode(table: str, fields: Sequence[Field], rows: Sequence[Buffer]) -> tuple[Cells, ...]:
@@ -104,12 +126,14 @@ def encode(table: str, fields: Sequence[Field], cells: Sequence[Cells]) -> memor
                 pieces.append(_joined(block))
                 pieces.append(Cells(0, head[valid].reshape(-1), offsets_of(valid * np.int64(4))))
                 block = []
-            column = Cells(0, column.data.view(f"u{field.stride}").byteswap().view(np.uint8), column.offsets)
+            data, sizes = column.data.view(f"u{field.stride}").byteswap().view(np.uint8), column.lengths
         elif field.width and valid is not None:
-            column = Cells(0, column.rows[valid].reshape(-1), offsets_of(np.where(valid, np.int64(field.width), 0)))
+            data, sizes = column.rows[valid].reshape(-1), np.where(valid, np.int64(field.width), 0)
+        else:
+            data, sizes = column.data, column.lengths
         if block:
             pieces.append(_joined(block))
-        pieces.append(Cells(0, column.data, column.offsets))
+        pieces.append(Cells(0, data, offsets_of(sizes)))
         block = []
     if block:
         pieces.append(_joined(block))

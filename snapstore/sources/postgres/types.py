@@ -4,8 +4,9 @@
     stored_column("at", "public.vector", "public.vector(384)", kind="b", extension="vector")   # Column(stride=4)
     key_part("id", "pg_catalog.int8", "bigint", kind="b")                   # KeyPart(encoding="int8")
 
-`Column.type` is the qualified name of the base type, domains resolved: it says how to read a cell without a server. The type as
-declared (a domain, a length) belongs to the table's definition. Names come from the catalogue; this module asks no server.
+`Column.type` is the qualified name of the base type, domains resolved: it says how to read a cell without a server.
+The type as declared (a domain, a length) belongs to the table's definition. Names come from the catalogue; this module
+asks no server.
 
 Refused by name, because their bytes mean something else in another database: types whose binary form embeds OIDs that
 are handed out locally (`reg*`, composites, arrays of anything but built-in types), and types that have no binary form.
@@ -62,12 +63,12 @@ def stored_column(
 ) -> Column:
     """The stored form of a column; raises `Unsupported` naming column and type where it cannot be held.
 
-    `base_type` is the qualified name of the type with domains resolved (`pg_catalog.int4`, `public.vector`), `type_name` the
-    declared one for people. Of the base type: `kind` is `pg_type.typtype`, `element` the qualified base type of an array's
-    elements (`typelem` where `typsubscript` or `typcategory` says array), `has_send` whether `typsend` is set, `extension` the
-    extension that owns it. A type that is not built in and comes without `kind` is refused.
+    `base_type` is the qualified name of the type with domains resolved (`pg_catalog.int4`, `public.vector`),
+    `type_name` the declared one for people. Of the base type: `kind` is `pg_type.typtype`, `element` the qualified base
+    type of an array's elements, `has_send` whether `typsend` is set, `extension` the extension that owns it. A type
+    that is not built in and comes without `kind` is refused.
     """
-    _check(name, base_type, type_name, kind, element, has_send)
+    _check(name, base_type, type_name, kind=kind, element=element, has_send=has_send)
     schema, _, bare = base_type.rpartition(".")
     if extension == "vector" and bare in _STRIDES:
         return Column(name, base_type, stride=_STRIDES[bare])
@@ -85,17 +86,17 @@ def key_part(
 ) -> KeyPart:
     """How a column stands in the key; arguments and errors as for `stored_column`.
 
-    A type whose equal values can differ in bytes (citext, text under a nondeterministic collation, interval, jsonb) is held by
-    its bytes: changing `A` to `a` in such a key is a row removed and a row added, and the server's own unique index
-    refuses the one while the other is there.
+    A type whose equal values can differ in bytes (citext, text under a nondeterministic collation, interval, jsonb) is
+    held by its bytes: changing `A` to `a` in such a key is a row removed and a row added, and the server's own unique
+    index refuses the one while the other is there.
     """
-    _check(name, base_type, type_name, kind, element, has_send)
+    _check(name, base_type, type_name, kind=kind, element=element, has_send=has_send)
     schema, _, bare = base_type.rpartition(".")
     encoding = _ENCODINGS.get(bare, "bytes") if schema == "pg_catalog" else "bytes"
     return KeyPart(name, base_type, encoding, lossless=encoding not in _LOSSY)
 
 
-def _check(name: str, base_type: str, type_name: str, kind: str, element: str | None, has_send: bool) -> None:
+def _check(name: str, base_type: str, type_name: str, *, kind: str, element: str | None, has_send: bool) -> None:
     """Raise `Unsupported` unless the binary form of this type means the same in every database."""
     schema, _, bare = base_type.rpartition(".")
     built_in = schema == "pg_catalog"
@@ -106,7 +107,7 @@ def _check(name: str, base_type: str, type_name: str, kind: str, element: str | 
         pass
     elif built_in and bare.removeprefix("_").startswith("reg"):
         reason = "its binary form is an OID, which means something else in another database"
-    elif element is not None or kind == "c" or bare.startswith("_") and built_in:
+    elif element is not None or kind == "c" or (built_in and bare.startswith("_")):
         reason = "its binary form embeds OIDs of types, which mean something else in another database"
     elif kind in ("r", "m") and not built_in:
         reason = "ranges over types of your own are not held yet"

@@ -1,0 +1,47 @@
+"""A PostgreSQL database as a source: opened by URL, read as one consistent state, changed under a lock.
+
+    source = PostgresSource("postgresql://me@/agents?host=/run/postgresql")
+    with source.view(Selection()) as view:
+        [table.name for table in view.tables]
+
+It holds no connection between views, so one source may be used from several threads.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from snapstore.errors import Invalid
+from snapstore.sources import Selection, View
+from snapstore.sources.postgres.connection import check_url, redact
+from snapstore.sources.postgres.view import PostgresView, open_view
+
+__all__ = ["PostgresSource"]
+
+
+class PostgresSource:
+    """The `Source` under a `postgresql://` URL or a `key=value` string. Raises `Invalid` if it cannot be read as one.
+
+    `lock_timeout_seconds` is how long to wait for a table that another session holds.
+    """
+
+    kind = "postgresql"
+
+    def __init__(self, url: str, *, lock_timeout_seconds: float = 10.0) -> None:
+        check_url(url)
+        if lock_timeout_seconds <= 0:
+            raise Invalid("the time to wait for locks must be more than 0 seconds")
+        self._url = url
+        self._lock_timeout_seconds = lock_timeout_seconds
+
+    def __repr__(self) -> str:
+        return f"PostgresSource({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """Without a password."""
+        return redact(self._url)
+
+    def view(self, selection: Selection) -> AbstractContextManager[View]:
+        """A view that reads: `ACCESS SHARE` locks, which stop nobody but DDL."""
+        return open_view(self._url, selection, PostgresView, lock_timeout_seconds=self._lock_timeout_seconds)

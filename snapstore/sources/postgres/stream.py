@@ -1,0 +1,168 @@
+"""The rows of one COPY, and work on them done in a thread ahead of whoever uses them.
+
+    def batches() -> Iterator[Batch]:
+        for rows in groups(connection, query, "public.memories"):        # one buffer a row
+            yield batch_of(key, columns, decode("public.memories", fields, rows))
+
+    for batch in ahead(connection, batches(), size_of):
+        ...
+
+The server sends and the thread parses while the batch before is being used. What waits is bounded in bytes: something
+larger than the bound is handed over only when nothing else is held. It knows nothing of what is in a row.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
+from typing import Any, Generic, TypeVar
+
+import psycopg
+from psycopg import sql
+
+from snapstore.digest import Buffer
+from snapstore.errors import Unavailable, Unsupported
+from snapstore.sources.postgres.copying import HEADER, TRAILER
+
+__all__ = ["GROUP_BYTES", "ahead", "groups"]
+
+GROUP_BYTES = 8 << 20
+# Each row is charged with this much more, so that a group has at most 8,192 rows at the price of one comparison a row.
+_ROW_BYTES = 1 << 10
+
+_WAITING_BYTES = 16 << 20
+_PATIENCE_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+def groups(connection: psycopg.Connection[Any], query: sql.Composed, table: str) -> Generator[list[Buffer], None, None]:
+    """Rows without header and trailer, at most 8,192 or about 8 MB at once; a larger row comes alone.
+
+    Errors are the driver's, or `Unavailable` where the rows end too soon. Closed early, it cancels the query.
+    """
+    with closing(connection.cursor()) as cursor, cursor.copy(query) as copy:
+        # The server sends a message a row: the header before the first, the trailer as a message of its own.
+        messages = iter(copy)
+        row: Buffer = next(messages, b"")
+        if bytes(row[: len(HEADER)]) != HEADER:
+            raise Unsupported(f"{table}: the server sends a form of COPY BINARY that is not known")
+        group: list[Buffer] = [memoryview(row)[len(HEADER) :]] if len(row) > len(HEADER) else []
+        size = len(row)
+        for row in messages:  # a million times for a million rows: nothing more belongs in here
+            group.append(row)
+            size += len(row) + _ROW_BYTES
+            if size >= GROUP_BYTES:
+                if len(row) >= GROUP_BYTES and len(group) > 1:
+                    group.pop()
+                    yield group
+                    group = [row]
+                row = b""  # noqa: PLW2901  # not to be held while the next one comes
+                if group[-1] == TRAILER:
+                    break
+                yield group
+                group, size = [], 0
+        if next(messages, None) is not None or not group or group.pop() != TRAILER:
+            raise Unavailable(f"{table}: the rows ended early", hint="is the server up? then try again")
+        if group:
+            yield group
+
+
+def ahead(
+    connection: psycopg.Connection[Any], source: Generator[T, None, None], size_of: Callable[[T], int]
+) -> Generator[T, None, None]:
+    """The same things as `source` gives, made in a thread; `size_of` is the bytes each holds.
+
+    Errors come through. Until it ends, the connection belongs to the thread; closing the iterator early closes `source`
+    there, cancels what the server is at, and waits until the connection is quiet.
+    """
+    queue = _Queue[T]()
+
+    def produce() -> None:
+        try:
+            with closing(source):
+                for item in source:
+                    if not queue.put(item, size_of(item)):
+                        return
+                    del item
+        except BaseException as error:  # noqa: BLE001  # for the thread that waits, whatever it is
+            queue.end(error)
+        else:
+            queue.end(None)
+
+    thread = threading.Thread(target=produce, name="snapstore-read", daemon=True)
+    thread.start()
+    try:
+        yield from queue
+    finally:
+        queue.stop()
+        _quieten(connection, thread)
+
+
+class _Queue(Generic[T]):
+    """Bounded by the bytes in it and in the hands of its one consumer."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._items: deque[tuple[T, int]] = deque()
+        self._bytes = 0
+        self._stopped = self._ended = False
+        self._error: BaseException | None = None
+
+    def put(self, item: T, size: int) -> bool:
+        """Wait for room; False if nobody wants more."""
+        with self._changed:
+            while self._bytes and self._bytes + size > _WAITING_BYTES and not self._stopped:
+                self._changed.wait()
+            if self._stopped:
+                return False
+            self._items.append((item, size))
+            self._bytes += size
+            self._changed.notify_all()
+            return True
+
+    def end(self, error: BaseException | None) -> None:
+        """Nothing more will come."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Nothing more is wanted."""
+        with self._changed:
+            self._stopped = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            with self._changed:
+                while not self._items and not self._ended:
+                    self._changed.wait()
+                if not self._items:
+                    break
+                item, size = self._items.popleft()
+            yield item
+            del item
+            with self._changed:  # only now is it out of the consumer's hands
+                self._bytes -= size
+                self._changed.notify_all()
+        if self._error is not None:
+            raise self._error
+
+
+def _quieten(connection: psycopg.Connection[Any], thread: threading.Thread) -> None:
+    """Wait for the thread; cancel its query if it is not about to end, cut the connection if the server is deaf."""
+    thread.join(0.1)
+    if thread.is_alive():
+        with suppress(psycopg.Error):
+            connection.cancel_safe(timeout=_PATIENCE_SECONDS)
+        thread.join(_PATIENCE_SECONDS)
+    if thread.is_alive():
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.pgconn.socket)) as line:
+            line.shutdown(socket.SHUT_RDWR)
+        thread.join()

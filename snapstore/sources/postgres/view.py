@@ -1,0 +1,301 @@
+"""One consistent state of a PostgreSQL database, as far as a selection goes (DESIGN: take).
+
+    with open_view(url, Selection(tables=("public.*",)), PostgresView) as view:
+        for batch in view.read(view.tables[0]):
+            ...
+
+The order matters and is the point. Tables are listed; they are locked, as the first statements of a transaction that
+has no snapshot yet; only then comes the snapshot; and the list is read again within it. A snapshot taken before the
+locks would show a table that another session truncates or rewrites meanwhile as empty, in silence.
+
+Any number of things may be selected, none is changed. Restoring builds on the same view with a stronger lock
+(`snapstore.sources.postgres.target`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import Any, ClassVar, TypeVar
+
+import psycopg
+from psycopg import sql
+
+from snapstore import keys
+from snapstore.errors import Conflict, Corrupt, Invalid, Unsupported
+from snapstore.rows import Batch, Cells, Table
+from snapstore.sources import Selection
+from snapstore.sources.postgres.catalog import Catalog, read_catalog
+from snapstore.sources.postgres.connection import connect, translate, translated
+from snapstore.sources.postgres.copying import batch_of, decode, fields_of
+from snapstore.sources.postgres.ordering import order_by
+from snapstore.sources.postgres.position import read_position
+from snapstore.sources.postgres.stream import ahead, groups
+
+__all__ = ["PostgresView", "open_view", "relation_of"]
+
+_LONGEST_KEY_BYTES = 65_533  # format.md §4
+_ATTEMPTS = 5
+
+# For the transaction only (poolers hand the session on). SET takes no snapshot; set_config() would.
+_SETTINGS = {
+    "client_encoding": "UTF8",
+    "row_security": "off",  # fail rather than filter
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "work_mem": "64MB",
+    "jit": "off",
+    "standard_conforming_strings": "on",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmloption": "content",
+}
+
+
+class PostgresView:
+    """The `View` over a transaction that is open, locked and has its snapshot. Made by `open_view`."""
+
+    lock_mode: ClassVar[str] = "ACCESS SHARE"
+    is_writable: ClassVar[bool] = False
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], selection: Selection, catalog: Catalog, position: Mapping[str, Any]
+    ) -> None:
+        self._connection = connection
+        self._selection = selection
+        self._catalog = catalog
+        self._position = position
+        self._reading = ""
+        self._batches: Generator[Batch, None, None] | None = None
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """The selected tables, referenced ones first."""
+        return self._catalog.tables
+
+    @property
+    def definition(self) -> Mapping[str, Any]:
+        """Extensions, schemas, types, sequences and whatever else recreating needs beyond tables."""
+        return self._catalog.definition
+
+    @property
+    def position(self) -> Mapping[str, Any]:
+        """As `snapstore.sources.postgres.position.read_position` gives it."""
+        return self._position
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """What is selected and not held, and why."""
+        return self._catalog.missing
+
+    def read(self, table: Table) -> Iterator[Batch]:
+        """The rows of a table of this shape, in ascending order of key, at most 8,192 rows or about 8 MB at once.
+
+        One table at a time; closing the iterator early leaves the view usable. Raises `Invalid` for a bad
+        condition, `Corrupt` where the server's order or a row does not hold, `Unsupported` for a key too long.
+        """
+        if self._reading:
+            raise Invalid(f"{table.name} cannot be read while {self._reading} is being read")
+        yield from self._guarded(table)
+
+    def confirm(self) -> None:
+        """End the reading transaction, then look at the catalogue anew: `Conflict` if a table's shape has moved."""
+        with translated("the reading transaction cannot be ended"):
+            self._connection.execute("COMMIT")
+        with translated("the catalogue cannot be read again"), _transaction(self._connection, "READ ONLY"):
+            try:
+                fresh = read_catalog(self._connection, self._selection, absent=True)
+            except (Invalid, Unsupported) as error:
+                raise Conflict(
+                    f"the schema changed while it was read: {error.message}", hint="take the snapshot again"
+                ) from error
+        now = {table.name: table for table in fresh.tables}
+        for table in self._catalog.tables:
+            if now.get(table.name) != table:
+                raise Conflict(f"{table.name} changed its shape while it was read", hint="take the snapshot again")
+
+    def close(self) -> None:
+        """Stop a read that was left open, so that the connection may be closed."""
+        if self._batches is not None:
+            self._batches.close()
+
+    def _guarded(self, table: Table) -> Generator[Batch, None, None]:
+        """Read under a savepoint: the transaction survives a bad condition and a reader who stops early."""
+        doing, done = f"{table.name} cannot be read", False
+        self._reading = table.name
+        try:
+            with translated(doing):
+                self._connection.execute("SAVEPOINT snapstore_read")
+            self._batches = ahead(self._connection, self._parse(table), _size)
+            try:
+                yield from self._batches
+            except psycopg.Error as error:
+                condition = self._selection.where.get(table.name)
+                if condition is not None and _is_about_a_condition(error):
+                    said = error.diag.message_primary
+                    raise Invalid(
+                        f"the condition for {table.name} ({condition}) is not one the server understands: {said}",
+                        hint="write what could stand after WHERE, over the columns of that table",
+                    ) from error
+                raise translate(error, doing) from error
+            with translated(doing):
+                self._connection.execute("RELEASE snapstore_read")
+            done = True
+        finally:
+            self._reading, self._batches = "", None
+            if not done:
+                with suppress(psycopg.Error):
+                    self._connection.execute("ROLLBACK TO snapstore_read; RELEASE snapstore_read")
+
+    def _parse(self, table: Table) -> Generator[Batch, None, None]:
+        fields = fields_of(table.key, table.columns)
+        encoding = self._connection.info.parameter_status("server_encoding") or ""
+        query = _copy_query(
+            table, [field.name for field in fields], self._selection.where.get(table.name), encoding=encoding
+        )
+        before: Cells | None = None
+        with closing(groups(self._connection, query, table.name)) as found:
+            for rows in found:
+                batch = batch_of(table.key, table.columns, decode(table.name, fields, rows))
+                rows.clear()  # a large row is not to be held twice
+                before = _check_keys(table.name, before, batch.keys)
+                yield batch
+
+
+AnyView = TypeVar("AnyView", bound=PostgresView)
+
+
+@contextmanager
+def open_view(
+    url: str, selection: Selection, kind: type[AnyView], *, lock_timeout_seconds: float = 10.0, absent: bool = False
+) -> Iterator[AnyView]:
+    """Open a view of this kind, which says how its tables are locked and whether it may write.
+
+    A writable view commits when its context ends without error; anything else rolls back. `absent` allows patterns
+    of tables that fit nothing. Raises `Unavailable` for a lock that does not come in time, naming the table.
+    """
+    access = "READ WRITE" if kind.is_writable else "READ ONLY"
+    lock_timeout = f"{max(1, round(lock_timeout_seconds * 1000))}ms"
+    connection = connect(url)
+    try:
+        moved = ""
+        for _ in range(_ATTEMPTS):
+            with translated("the catalogue cannot be read"):
+                with _transaction(connection, "READ ONLY"):
+                    _set(connection, lock_timeout)
+                    listed = read_catalog(connection, selection, absent=absent)
+                connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ {access}")
+                _set(connection, lock_timeout)
+            moved = _lock(connection, listed.tables, kind.lock_mode)
+            if not moved:
+                with translated("the catalogue cannot be read"):
+                    catalog = read_catalog(connection, selection, absent=absent)
+                    # read_catalog empties it; conditions may use functions and operators of extensions.
+                    connection.execute("SET LOCAL search_path TO DEFAULT")
+                    moved = _difference(listed.tables, catalog.tables)
+                    if not moved:
+                        position = read_position(connection)
+                        break
+            with translated("the transaction cannot be ended"):
+                connection.execute("ROLLBACK")
+        else:
+            raise Conflict(
+                f"tables keep changing while they are listed, last {moved}", hint="wait until the migration is over"
+            )
+        view = kind(connection, selection, catalog, position)
+        try:
+            yield view
+        finally:
+            view.close()
+        if kind.is_writable:
+            with translated("the changes cannot be committed"):
+                connection.execute("COMMIT")
+    finally:
+        connection.close()  # rolls back what is open
+
+
+def relation_of(table: Table) -> sql.Identifier:
+    """The table's qualified name for a query."""
+    return sql.Identifier(table.definition["schema"], table.definition["name"])
+
+
+@contextmanager
+def _transaction(connection: psycopg.Connection[Any], access: str) -> Iterator[None]:
+    connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ {access}")
+    try:
+        yield
+    except BaseException:
+        with suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _set(connection: psycopg.Connection[Any], lock_timeout: str) -> None:
+    settings = {**_SETTINGS, "lock_timeout": lock_timeout}
+    if connection.info.server_version >= 170_000:
+        settings["transaction_timeout"] = "0"
+    assignments = [
+        sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
+        for name, value in settings.items()
+    ]
+    connection.execute(sql.SQL("; ").join(assignments))
+
+
+def _lock(connection: psycopg.Connection[Any], tables: Sequence[Table], mode: str) -> str:
+    """Lock every table; the name of one that is gone by now, or nothing."""
+    for table in tables:
+        statement = sql.SQL("LOCK TABLE ONLY {} IN {} MODE").format(relation_of(table), sql.SQL(mode))
+        try:
+            with translated(f"{table.name} cannot be locked"):
+                connection.execute(statement)
+        except Conflict as error:
+            if isinstance(error.__cause__, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
+                return table.name
+            raise
+    return ""
+
+
+def _difference(before: Sequence[Table], after: Sequence[Table]) -> str:
+    """The name of a table that is not the same in both, or nothing."""
+    old, new = ({table.name: table for table in tables} for tables in (before, after))
+    return next((name for name in [*old, *new] if old.get(name) != new.get(name)), "")
+
+
+def _copy_query(table: Table, names: Sequence[str], condition: str | None, *, encoding: str) -> sql.Composed:
+    sends = {column["name"]: column["send"] for column in table.definition["columns"]}
+    # The condition is the user's own SQL. The line ends keep a comment at its end from swallowing what follows.
+    where = sql.SQL("") if condition is None else sql.SQL(" WHERE (\n" + condition + "\n)")
+    return sql.SQL("COPY (SELECT {} FROM ONLY {}{} ORDER BY {}) TO STDOUT (FORMAT BINARY)").format(
+        sql.SQL(", ").join(map(sql.Identifier, names)),
+        relation_of(table),
+        where,
+        sql.SQL(", ").join(order_by(part, send=sends[part.name], encoding=encoding) for part in table.key),
+    )
+
+
+def _is_about_a_condition(error: psycopg.Error) -> bool:
+    """Whether a query failed on the one part of it that is not ours: what it names, or what it computes."""
+    state = error.sqlstate or ""
+    return state[:2] in ("42", "22", "21") and state != psycopg.errors.InsufficientPrivilege.sqlstate
+
+
+def _size(batch: Batch) -> int:
+    """Bytes of memory, near enough."""
+    return sum(cells.data.nbytes + cells.offsets.nbytes for cells in (batch.keys, *batch.columns))
+
+
+def _check_keys(table: str, before: Cells | None, encoded: Cells) -> Cells:
+    """The last key of these, all greater than the one `before`."""
+    if (encoded.lengths > _LONGEST_KEY_BYTES).any():
+        raise Unsupported(f"{table} has a key longer than {_LONGEST_KEY_BYTES:,} bytes, which cannot be held")
+    run = encoded if before is None else Cells.concat([before, encoded])
+    if not keys.is_ascending(run):
+        raise Corrupt(
+            f"{table}: the server gives rows out of the order of the primary key, or one key twice",
+            hint=f"its index may be damaged: REINDEX TABLE {table}, then try again",
+        )
+    return encoded.slice(len(encoded) - 1, len(encoded))
