@@ -1,0 +1,166 @@
+"""A repository over a backend: opened, initialised, and its snapshots begun, committed, changed and removed.
+
+    pending = repository.begin(roots=[parent_root])
+    with repository.blobs.writer(bytes.fromhex(pending.id)) as writer:
+        ...
+    repository.commit(pending, snapshot)
+
+A pending object announces work before it starts, so that gc waits for it; only a compare-and-swap makes it a snapshot.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from snapstore.backends import Backend
+from snapstore.blobs.store import BlobStore
+from snapstore.digest import Digest
+from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound
+from snapstore.repository import config
+from snapstore.repository.snapshot import COMMITTED, PENDING, Snapshot, decode, encode, new_id, utc_text
+
+__all__ = ["PROGRAM", "Pending", "Repository"]
+
+PROGRAM = "snapstore 0.1.0"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Work that has begun: `tag` is the version of its object, which only the one who wrote it knows."""
+
+    id: str
+    tag: str
+    name: str
+
+
+class Repository:
+    """An open repository. `blobs` reads and writes blobs, `cut_key` decides where chunks end."""
+
+    def __init__(self, backend: Backend, settings: config.Config) -> None:
+        self.backend = backend
+        self.settings = settings
+        self.blobs = BlobStore(backend)
+
+    @property
+    def location(self) -> str:
+        """Where this is, for people."""
+        return self.backend.location
+
+    @property
+    def cut_key(self) -> bytes:
+        """The key of the hash that cuts chunks, 32 bytes."""
+        return self.settings.cut_key
+
+    @classmethod
+    def init(cls, backend: Backend) -> Repository:
+        """Make an empty store a repository. Raises `Exists` if it is one already, `Invalid` if it holds other things."""
+        stray = next((entry.name for entry in backend.list("") if entry.name != config.NAME), None)
+        if stray is not None:
+            raise Invalid(
+                f"{backend.location} is not empty: it holds {stray!r}",
+                hint="Choose an empty or new place for the repository.",
+            )
+        settings = config.plain(created=utc_text(datetime.now(UTC)), program=PROGRAM)
+        try:
+            backend.put(config.NAME, [config.encode(settings)])
+        except Exists as error:
+            raise Exists(f"{backend.location} is a repository already", hint="Nothing was changed; use it.") from error
+        return cls(backend, settings)
+
+    @classmethod
+    def open(cls, backend: Backend) -> Repository:
+        """Raises `NotFound` where there is no repository, `Unsupported` where it is of a newer format."""
+        try:
+            stored = backend.get(config.NAME)
+        except NotFound as error:
+            raise NotFound(
+                f"{backend.location} is not a snapstore repository", hint="Make one with `snap init`, or name another."
+            ) from error
+        return cls(backend, config.decode(stored.data, f"config of {backend.location}"))
+
+    def snapshots(self) -> list[Snapshot]:
+        """Committed snapshots, oldest first. Raises `Corrupt` if one cannot be read: nothing is passed over."""
+        return sorted(
+            (snapshot for snapshot in self._read_all() if snapshot.state == COMMITTED),
+            key=lambda snapshot: (snapshot.time, snapshot.id),
+        )
+
+    def pendings(self) -> list[Snapshot]:
+        """What has begun and not ended, oldest first."""
+        return sorted(
+            (snapshot for snapshot in self._read_all() if snapshot.state == PENDING),
+            key=lambda snapshot: (snapshot.time, snapshot.id),
+        )
+
+    def _read_all(self) -> list[Snapshot]:
+        found = []
+        for entry in self.backend.list("snapshots/"):
+            try:
+                found.append(self._read(entry.name)[0])
+            except NotFound:
+                _log.debug("%s went between listing and reading", entry.name)
+        return found
+
+    def _read(self, name: str) -> tuple[Snapshot, str]:
+        stored = self.backend.get(name)
+        snapshot = decode(stored.data, name)
+        if snapshot.name != name:
+            raise Corrupt(f"{name} holds the snapshot {snapshot.id}: one was put in another's place")
+        return snapshot, stored.tag
+
+    def begin(self, *, roots: Sequence[Digest] = ()) -> Pending:
+        """Announce work that depends on these roots. Blobs written before this do not count as known."""
+        snapshot = Snapshot(id=new_id(), time=datetime.now(UTC), program=PROGRAM, roots=tuple(roots))
+        tag = self.backend.put(snapshot.name, [encode(snapshot)])
+        self.blobs.refresh()
+        return Pending(snapshot.id, tag, snapshot.name)
+
+    def commit(self, pending: Pending, snapshot: Snapshot) -> Snapshot:
+        """Make the pending work a snapshot. Everything it names must be durable by now.
+
+        Raises `Conflict` if the pending object is another's by now (evicted by a gc): then nothing is committed.
+        """
+        committed = dataclasses.replace(snapshot, id=pending.id, state=COMMITTED, roots=())
+        try:
+            self.backend.replace(pending.name, encode(committed), tag=pending.tag)
+        except (Conflict, NotFound) as error:
+            raise Conflict(
+                f"the snapshot {pending.id[:8]} took so long that a gc gave it up; nothing was committed",
+                hint="Run the command again: what was stored and is still there is not stored twice.",
+            ) from error
+        return committed
+
+    def abandon(self, pending: Pending) -> None:
+        """End work without a result; its blobs are garbage for gc. Does nothing if it has ended."""
+        try:
+            if self.backend.get(pending.name).tag == pending.tag:
+                self.backend.delete(pending.name)
+        except NotFound:
+            _log.debug("%s has ended already", pending.name)
+
+    def change(self, snapshot_id: str, edit: Callable[[Snapshot], Snapshot]) -> Snapshot:
+        """Replace a committed snapshot's words (tags, pin, description) by what `edit` makes of them.
+
+        Tried again when another does the same at once; raises `NotFound` if the snapshot is gone.
+        """
+        name = f"snapshots/{snapshot_id}"
+        while True:
+            snapshot, tag = self._read(name)
+            changed = edit(snapshot)
+            if changed == snapshot:
+                return snapshot
+            try:
+                self.backend.replace(name, encode(changed), tag=tag)
+            except Conflict:
+                continue
+            return changed
+
+    def remove(self, snapshot_id: str) -> None:
+        """Forget a snapshot; its blobs stay until a gc finds them unreferenced. Raises `NotFound`."""
+        self.backend.delete(f"snapshots/{snapshot_id}")

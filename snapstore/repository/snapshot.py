@@ -1,0 +1,242 @@
+"""Snapshots: what a manifest says, as frozen values, and as the bytes of format.md §10.
+
+    snapshot = decode(backend.get("snapshots/1f…").data, "snapshots/1f…")
+    snapshot.sources[0].tables[0].root
+
+It does not know where snapshots are kept or how one becomes committed (`snapstore.repository`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgpack
+import zstandard
+
+from snapstore.digest import DIGEST_BYTES, Digest
+from snapstore.errors import Corrupt
+from snapstore.repository.sealed import seal, unseal
+
+__all__ = ["COMMITTED", "PENDING", "SnapshotSource", "SnapshotTable", "Snapshot", "decode", "encode", "utc_text"]
+
+PENDING, COMMITTED = "pending", "committed"
+_LIMIT_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTable:
+    """One table: `root` is None if only its schema was taken. `left_out` names columns that were not stored.
+
+    `added`, `changed` and `removed` count rows against the parent snapshot; None where there is none. `reading` says in
+    words how the rows were read, and why.
+    """
+
+    name: str
+    rows: int
+    root: Digest | None
+    schema: Digest
+    where: str | None = None
+    left_out: tuple[str, ...] = ()
+    added: int | None = None
+    changed: int | None = None
+    removed: int | None = None
+    reading: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSource:
+    """One source: `objects` is the schema blob of what lies beyond its tables; `missing` what was left out, and why."""
+
+    name: str
+    kind: str
+    url: str
+    tables: tuple[SnapshotTable, ...]
+    objects: Digest | None = None
+    position: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A manifest. `id` is 32 hex digits; `time` is when the view was taken, in UTC.
+
+    `safety` is the id of the snapshot whose restore this one preceded. `roots` is of a pending one: what it depends on.
+    """
+
+    id: str
+    time: datetime
+    state: str = PENDING
+    host: str = ""
+    program: str = ""
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    pinned: bool = False
+    parent: str | None = None
+    safety: str | None = None
+    sources: tuple[SnapshotSource, ...] = ()
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    roots: tuple[Digest, ...] = ()
+    nonce: bytes = b""
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return f"snapshots/{self.id}"
+
+    def digests(self) -> list[Digest]:
+        """Every blob the snapshot names itself: roots, schemas, objects."""
+        named = [*self.roots]
+        for source in self.sources:
+            named += [source.objects] if source.objects else []
+            for table in source.tables:
+                named += [table.schema, *([table.root] if table.root else [])]
+        return named
+
+    def source(self, name: str | None) -> SnapshotSource | None:
+        """The source of that name; the only one if no name is given."""
+        if name is None:
+            return self.sources[0] if len(self.sources) == 1 else None
+        return next((source for source in self.sources if source.name == name), None)
+
+
+def new_id() -> str:
+    """A fresh id: 128 random bits."""
+    return os.urandom(16).hex()
+
+
+def utc_text(moment: datetime) -> str:
+    """`2026-01-31T02:00:00.000000Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """The object's bytes, with a fresh nonce."""
+    fields = {
+        "id": snapshot.id,
+        "time": utc_text(snapshot.time),
+        "state": snapshot.state,
+        "nonce": os.urandom(16),
+        "host": snapshot.host,
+        "program": snapshot.program,
+        "tags": list(snapshot.tags),
+        "description": snapshot.description,
+        "pinned": snapshot.pinned,
+        "parent": snapshot.parent,
+        "safety": snapshot.safety,
+        "roots": list(snapshot.roots),
+        "sources": [_source_fields(source) for source in snapshot.sources],
+        "statistics": dict(snapshot.statistics),
+    }
+    return seal("S", zstandard.ZstdCompressor(level=9).compress(msgpack.packb(fields)))
+
+
+def decode(data: bytes, what: str) -> Snapshot:
+    """The snapshot. Raises `Corrupt` or `Unsupported`, naming `what`. Fields it does not know are passed over."""
+    body = unseal("S", data, what)
+    try:
+        if zstandard.get_frame_parameters(body).content_size > _LIMIT_BYTES:
+            raise Corrupt(f"{what} claims to be over {_LIMIT_BYTES} bytes")
+        fields = msgpack.unpackb(zstandard.ZstdDecompressor().decompress(body), strict_map_key=True)
+        return Snapshot(
+            id=_text(fields["id"]),
+            time=datetime.strptime(fields["time"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC),
+            state=_text(fields["state"]),
+            nonce=bytes(fields["nonce"]),
+            host=_text(fields["host"]),
+            program=_text(fields["program"]),
+            tags=tuple(map(_text, fields["tags"])),
+            description=_text(fields["description"]),
+            pinned=bool(fields["pinned"]),
+            parent=_optional(fields["parent"]),
+            safety=_optional(fields["safety"]),
+            roots=tuple(map(_digest, fields["roots"])),
+            sources=tuple(map(_source, fields["sources"])),
+            statistics=dict(fields["statistics"]),
+        )
+    except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException, zstandard.ZstdError) as error:
+        raise Corrupt(f"{what} is damaged: it is not a manifest ({error})") from error
+
+
+def _source_fields(source: SnapshotSource) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "kind": source.kind,
+        "url": source.url,
+        "objects": source.objects,
+        "position": dict(source.position),
+        "context": dict(source.context),
+        "selection": dict(source.selection),
+        "missing": list(source.missing),
+        "tables": [
+            {
+                "name": table.name,
+                "rows": table.rows,
+                "root": table.root,
+                "schema": table.schema,
+                "where": table.where,
+                "left_out": list(table.left_out),
+                "added": table.added,
+                "changed": table.changed,
+                "removed": table.removed,
+                "reading": table.reading,
+            }
+            for table in source.tables
+        ],
+    }
+
+
+def _source(fields: Mapping[str, Any]) -> SnapshotSource:
+    return SnapshotSource(
+        name=_text(fields["name"]),
+        kind=_text(fields["kind"]),
+        url=_text(fields["url"]),
+        objects=None if fields["objects"] is None else _digest(fields["objects"]),
+        position=dict(fields["position"]),
+        context=dict(fields["context"]),
+        selection=dict(fields["selection"]),
+        missing=tuple(map(_text, fields["missing"])),
+        tables=tuple(map(_table, fields["tables"])),
+    )
+
+
+def _table(fields: Mapping[str, Any]) -> SnapshotTable:
+    return SnapshotTable(
+        name=_text(fields["name"]),
+        rows=_count(fields["rows"]) or 0,
+        root=None if fields["root"] is None else _digest(fields["root"]),
+        schema=_digest(fields["schema"]),
+        where=_optional(fields["where"]),
+        left_out=tuple(map(_text, fields["left_out"])),
+        added=_count(fields["added"]),
+        changed=_count(fields["changed"]),
+        removed=_count(fields["removed"]),
+        reading=_text(fields["reading"]),
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _optional(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _count(value: object) -> int | None:
+    if value is not None and (not isinstance(value, int) or value < 0):
+        raise TypeError(f"{value!r} is not a count")
+    return value
+
+
+def _digest(value: object) -> Digest:
+    if not isinstance(value, bytes) or len(value) != DIGEST_BYTES:
+        raise TypeError(f"{value!r} is not a digest")
+    return Digest(value)
