@@ -4,8 +4,8 @@
     [table.name for table in catalog.tables]      # referenced tables before referring ones
     catalog.definition["objects"]["extension vector"]["version"]
 
-What snapstore cannot hold is refused by name, or with `Selection.partial` named in `Catalog.missing`; only what an extension
-owns is left to the extension. Owners, grants and tablespaces are facts of a machine and not part of a catalogue.
+What snapstore cannot hold is refused by name, or with `Selection.partial` named in `Catalog.missing`; only what an
+extension owns is left to the extension. Owners, grants and tablespaces are facts of a machine and not part of a catalogue.
 It reads no rows, but reads where sequences stand.
 """
 
@@ -26,15 +26,15 @@ from snapstore.sources.postgres.order import closure, in_order
 from snapstore.sources.postgres.tables import Definition, full_name, read_definitions
 from snapstore.sources.postgres.types import key_part, stored_column
 
-__all__ = ["Catalog", "read_catalog"]
+__all__ = ["Catalog", "fits", "read_catalog", "table_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """The selected tables, the database-wide definition, and what was left out (a name and the reason, for people).
 
-    `definition` has `objects` (id → what makes it), and `needs` and `uses` (id → ids that come before it, and before it is whole).
-    Ids are `kind schema.name`; tables have ids too, but their definitions are in `Table.definition`.
+    `definition` has `objects` (id → what makes it), and `needs` and `uses` (id → ids that come before it, and before it
+    is whole). Ids are `kind schema.name`; tables have ids too, but their definitions are in `Table.definition`.
     """
 
     tables: tuple[Table, ...]
@@ -45,9 +45,9 @@ class Catalog:
 def read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, absent: bool = False) -> Catalog:
     """What `selection` means in this database. About twenty queries, however many tables there are.
 
-    Works in the transaction that is open (else in its own), and leaves `search_path` empty until it ends. Raises `Invalid` for a
-    pattern, column or condition that fits nothing (not for patterns of tables when `absent` is set: a restore may name what
-    is gone), and `Unsupported` with every selected thing that is not held.
+    Works in the transaction that is open (else in its own), and leaves `search_path` empty until it ends. Raises
+    `Invalid` for a pattern, column or condition that fits nothing (not for patterns of tables when `absent` is set: a
+    restore may name what is gone), and `Unsupported` with every selected thing that is not held.
     """
     with connection.transaction():
         # Empty, so that the server qualifies every name it writes that is not its own; SET LOCAL suits poolers.
@@ -133,13 +133,17 @@ def _with_needs(found: Objects, meant: Collection[str], excluded: Collection[str
     """
     owned = set()
     for key, one in found.objects.items():
-        if one["kind"] == "sequence" and one["owner"] is not None:
-            if f"table {full_name(one['owner']['schema'], one['owner']['name'])}" in meant:
-                owned.add(key)
+        if one["kind"] == "sequence" and _owner(one) in meant:
+            owned.add(key)
     reached = closure([*meant, *owned], _between_others(found, found.needs), _between_others(found, found.uses))
-    return {key for key in reached if key in meant or (key in found.objects and key not in found.relations)} - set(
-        excluded
-    )
+    others = {key for key in reached if key in found.objects and key not in found.relations}
+    return (set(meant) | others) - set(excluded)
+
+
+def _owner(sequence: Mapping[str, Any]) -> str:
+    """The id of the table whose column owns this sequence, or nothing."""
+    owner = sequence["owner"]
+    return "" if owner is None else f"table {full_name(owner['schema'], owner['name'])}"
 
 
 def _between_others(found: Objects, edges: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
@@ -150,8 +154,7 @@ def _matching(patterns: Iterable[str], names: Mapping[str, str], absent: bool) -
     """The ids whose names fit one of the patterns; `Invalid` for a pattern that fits none."""
     matched: set[str] = set()
     for pattern in patterns:
-        fits = _fits(pattern)
-        ids = {key for key, name in names.items() if fits(name)}
+        ids = {key for key, name in names.items() if fits(pattern, name)}
         if not ids and not absent:
             raise Invalid(
                 f"nothing in this database fits the pattern {pattern!r}",
@@ -161,12 +164,15 @@ def _matching(patterns: Iterable[str], names: Mapping[str, str], absent: bool) -
     return matched
 
 
-def _fits(pattern: str) -> Any:
-    whole = re.compile("".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in pattern), re.DOTALL)
-    if "." in pattern:
-        return whole.fullmatch
-    # The part after the last dot outside double quotes, as people write it.
-    return lambda name: whole.fullmatch(re.sub(r'^("([^"]|"")*"|[^."]*)\.(?=.)', "", name))
+def fits(pattern: str, name: str) -> bool:
+    """Whether a name (`schema.name`, or one without a schema) fits a pattern with `*` and `?`.
+
+    A pattern without a dot means the part after the schema, whatever the schema.
+    """
+    whole = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
+    if "." not in pattern:
+        name = re.sub(r'^("([^"]|"")*"|[^."]*)\.(?=.)', "", name)
+    return re.fullmatch(whole, name, re.DOTALL) is not None
 
 
 def _tables(
@@ -182,9 +188,8 @@ def _tables(
             columns = definitions[relation.oid]["columns"]
             left_out -= {column for column in mine if column[len(name) + 1 :] in {c["name"] for c in columns}}
             try:
-                tables[relation.id] = table_of(
-                    definitions[relation.oid], {column[len(name) + 1 :] for column in mine}, vectors=selection.vectors
-                )
+                without = {column[len(name) + 1 :] for column in mine}
+                tables[relation.id] = table_of(definitions[relation.oid], without, vectors=selection.vectors)
             except Unsupported as error:
                 chosen.refuse(relation.id, error.message)
     held = {table.name for table in tables.values()}
@@ -201,7 +206,8 @@ def _tables(
 def table_of(definition: Definition, left_out: Collection[str] = (), *, vectors: bool = True) -> Table:
     """The table of this definition, without the cells of these columns (and of vectors, if so wished).
 
-    Raises `Unsupported` for a table without a primary key or with a column that cannot be held, `Invalid` for a key left out.
+    Raises `Unsupported` for a table without a primary key or with a column that cannot be held, `Invalid` for a key
+    left out.
     """
     name = full_name(definition["schema"], definition["name"])
     by_name = {column["name"]: column for column in definition["columns"]}
@@ -274,9 +280,8 @@ def _spread(found: Objects, chosen: _Chosen) -> None:
                 chosen.refuse(key, f"it needs {lacking[0]}, which is left out")
                 changed = True
     for key, one in found.objects.items():
-        if key in chosen.ids and one["kind"] == "sequence" and one["owner"] is not None:
-            if f"table {full_name(one['owner']['schema'], one['owner']['name'])}" not in chosen.ids:
-                chosen.ids.discard(key)  # it comes and goes with its table, which is named already
+        if one["kind"] == "sequence" and _owner(one) and _owner(one) not in chosen.ids:
+            chosen.ids.discard(key)  # it comes and goes with its table, which is named already
 
 
 def _refuse(chosen: _Chosen, selection: Selection) -> None:

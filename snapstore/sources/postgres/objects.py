@@ -323,7 +323,14 @@ def _read_types(connection: psycopg.Connection[Any], found: Objects, at: dict[_A
         elif variety == "composite":
             own = {"attributes": row["attributes"]}
         else:
-            own = {part: row[part] for part in ("base", "not_null", "default", "collation", "constraints")}
+            own = {part: row[part] for part in ("base", "not_null", "default", "collation")}
+            own["constraints"] = [one for one in row["constraints"] if one.pop("kind") == "c"]
+            # PostgreSQL 17 names the NOT NULL of a domain too; the name it would choose itself says nothing.
+            own["not_null_name"] = next(
+                (one["name"] for one in row["constraints"] if one not in own["constraints"]), f"{row['name']}_not_null"
+            )
+            if own["not_null_name"] == f"{row['name']}_not_null":
+                own["not_null_name"] = None
         found.objects[key] = {"kind": "type", "variety": variety, **common, **own}
 
 

@@ -4,9 +4,9 @@
     definitions[oid]["columns"][0]["type"]    # 'integer', 'public.vector(384)'
 
 A definition is plain data and the same on every machine with this schema: no OIDs, no owners, no tablespaces, no
-statistics, no state of a sequence. Expressions and bodies are the server's own text (`pg_get_expr`, `pg_get_…def`), which is
-qualified throughout because `search_path` is empty (`snapstore.sources.postgres.catalog` sees to that). Fields that only
-newer servers have are asked for through `to_jsonb`, so one query serves them all.
+statistics, no state of a sequence. Expressions and bodies are the server's own text (`pg_get_expr`, `pg_get_…def`),
+which is qualified throughout because `search_path` is empty (`snapstore.sources.postgres.catalog` sees to that). Fields
+that only newer servers have are asked for through `to_jsonb`, so one query serves them all.
 
 It knows nothing of selections, cells or what to do with a definition (`snapstore.sources.postgres.ddl` does).
 """
@@ -23,20 +23,15 @@ __all__ = ["Definition", "full_name", "read_definitions", "rows_of"]
 
 Definition = dict[str, Any]
 
-# pg_description holds what COMMENT ON said, for every class of object.
-_COMMENT = (
-    "(SELECT description FROM pg_description WHERE classoid = '{0}'::regclass AND objoid = {1} AND objsubid = {2})"
-)
-
-_RELATIONS = f"""
+_RELATIONS = """
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relpersistence AS persistence,
   c.reloptions AS options, toast.reloptions AS toast_options, c.relreplident AS replica_identity,
   c.relrowsecurity AS row_security, c.relforcerowsecurity AS force_row_security,
-  {_COMMENT.format("pg_class", "c.oid", 0)} AS comment
+  obj_description(c.oid, 'pg_class') AS comment
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class toast ON toast.oid = c.reltoastrelid
 WHERE c.oid = ANY(%s::oid[])"""
 
-_COLUMNS = f"""
+_COLUMNS = """
 WITH RECURSIVE domains(domain, base) AS (
   SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd'
   UNION ALL
@@ -47,7 +42,7 @@ SELECT a.attrelid::int8 AS relation, a.attname AS name, format_type(a.atttypid, 
   en.nspname AS element_schema, element.typname AS element_name,
   nullif(b.typsend, 0)::regproc::text AS send, extension.extname AS extension,
   a.attnotnull AS not_null, nn.conname AS not_null_name, to_jsonb(nn)->>'convalidated' AS not_null_valid,
-  nn.connoinherit AS not_null_no_inherit, {_COMMENT.format("pg_constraint", "nn.oid", 0)} AS not_null_comment,
+  nn.connoinherit AS not_null_no_inherit, obj_description(nn.oid, 'pg_constraint') AS not_null_comment,
   a.attidentity AS identity, a.attgenerated AS generated,
   pg_get_expr(d.adbin, d.adrelid) AS expression,
   CASE WHEN a.attcollation <> t.typcollation AND a.attcollation <> 0
@@ -55,7 +50,7 @@ SELECT a.attrelid::int8 AS relation, a.attname AS name, format_type(a.atttypid, 
   CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END AS storage,
   nullif(to_jsonb(a)->>'attcompression', '') AS compression,
   nullif(a.attstattarget, -1) AS statistics, a.attoptions AS options,
-  {_COMMENT.format("pg_class", "a.attrelid", "a.attnum")} AS comment
+  col_description(a.attrelid, a.attnum) AS comment
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN domains ON domains.domain = t.oid
@@ -73,7 +68,7 @@ LEFT JOIN pg_constraint nn ON nn.conrelid = a.attrelid AND nn.contype = 'n' AND 
 WHERE a.attrelid = ANY(%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum"""
 
-_CONSTRAINTS = f"""
+_CONSTRAINTS = """
 SELECT c.conrelid::int8 AS relation, c.conname AS name, c.contype AS kind, pg_get_constraintdef(c.oid) AS definition,
   ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k(number, place)
     JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number ORDER BY place) AS columns,
@@ -81,46 +76,49 @@ SELECT c.conrelid::int8 AS relation, c.conname AS name, c.contype AS kind, pg_ge
   ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS k(number, place)
     JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number ORDER BY place) AS other_columns,
   i.indisclustered AS clustered, i.indisreplident AS replica_identity,
-  {_COMMENT.format("pg_constraint", "c.oid", 0)} AS comment
+  obj_description(c.oid, 'pg_constraint') AS comment
 FROM pg_constraint c
 LEFT JOIN pg_class rc ON rc.oid = c.confrelid LEFT JOIN pg_namespace rn ON rn.oid = rc.relnamespace
 LEFT JOIN pg_index i ON i.indexrelid = c.conindid AND i.indrelid = c.conrelid AND c.contype IN ('p', 'u', 'x')
 WHERE c.conrelid = ANY(%s::oid[]) AND c.contype IN ('p', 'u', 'x', 'c', 'f')
 ORDER BY c.conrelid, c.contype, c.conname"""
 
-_INDEXES = f"""
+_INDEXES = """
 SELECT i.indrelid::int8 AS relation, c.relname AS name, n.nspname AS schema, m.amname AS method,
   pg_get_indexdef(i.indexrelid) AS definition,
   i.indisunique AS is_unique, i.indisclustered AS clustered, i.indisreplident AS replica_identity,
-  con.conname AS constraint, {_COMMENT.format("pg_class", "c.oid", 0)} AS comment,
-  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum > 0 AND (a.attnum = ANY(i.indkey)
-    OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
-      AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum)) ORDER BY a.attnum) AS columns,
+  c.reloptions AS options, con.conname AS constraint, obj_description(c.oid, 'pg_class') AS comment,
+  -- pg_depend knows the columns of expressions and predicates too, but not always those of a constraint's index
+  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum > 0
+    AND (a.attnum = ANY(i.indkey) OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+      AND d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid
+      AND d.refobjsubid = a.attnum)) ORDER BY a.attnum) AS columns,
   ARRAY(SELECT ARRAY[a.attnum::int4, a.attstattarget::int4] FROM pg_attribute a WHERE a.attrelid = i.indexrelid
     AND a.attstattarget >= 0 ORDER BY a.attnum) AS statistics
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_am m ON m.oid = c.relam
-LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.conrelid = i.indrelid AND con.contype IN ('p', 'u', 'x')
+LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.conrelid = i.indrelid
+  AND con.contype IN ('p', 'u', 'x')
 WHERE i.indrelid = ANY(%s::oid[]) AND i.indisvalid
 ORDER BY i.indrelid, c.relname"""
 
-_TRIGGERS = f"""
+_TRIGGERS = """
 SELECT t.tgrelid::int8 AS relation, t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled AS enabled,
-  {_COMMENT.format("pg_trigger", "t.oid", 0)} AS comment
+  obj_description(t.oid, 'pg_trigger') AS comment
 FROM pg_trigger t WHERE t.tgrelid = ANY(%s::oid[]) AND NOT t.tgisinternal ORDER BY t.tgrelid, t.tgname"""
 
-_POLICIES = f"""
+_POLICIES = """
 SELECT p.polrelid::int8 AS relation, p.polname AS name, p.polcmd AS command, p.polpermissive AS permissive,
-  ARRAY(SELECT coalesce(r.rolname::text, '') FROM unnest(p.polroles) AS role(oid) LEFT JOIN pg_roles r ON r.oid = role.oid
-    ORDER BY 1) AS roles,
+  ARRAY(SELECT coalesce(r.rolname::text, '') FROM unnest(p.polroles) AS role(oid)
+    LEFT JOIN pg_roles r ON r.oid = role.oid ORDER BY 1) AS roles,
   pg_get_expr(p.polqual, p.polrelid) AS using, pg_get_expr(p.polwithcheck, p.polrelid) AS check,
-  {_COMMENT.format("pg_policy", "p.oid", 0)} AS comment
+  obj_description(p.oid, 'pg_policy') AS comment
 FROM pg_policy p WHERE p.polrelid = ANY(%s::oid[]) ORDER BY p.polrelid, p.polname"""
 
-_STATISTICS = f"""
+_STATISTICS = """
 SELECT s.stxrelid::int8 AS relation, n.nspname AS schema, s.stxname AS name,
   pg_get_statisticsobjdef(s.oid) AS definition, nullif(s.stxstattarget, -1) AS target,
-  {_COMMENT.format("pg_statistic_ext", "s.oid", 0)} AS comment
+  obj_description(s.oid, 'pg_statistic_ext') AS comment
 FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = ANY(%s::oid[]) ORDER BY s.stxrelid, n.nspname, s.stxname"""
 
@@ -138,13 +136,14 @@ _PARTS = {
 def read_definitions(connection: psycopg.Connection[Any], oids: Sequence[int]) -> dict[int, Definition]:
     """The definition of each of these tables or views, by its OID. Seven queries, however many tables.
 
-    Lists are in attribute order (columns) or in order of name. `columns[].base_type`, `base_kind`, `send`, `element` and
-    `extension` describe the type beneath domains. `indexes` leaves out those that a constraint owns.
+    Lists are in attribute order (columns) or in order of name. `columns[].base_type`, `base_kind`, `send`, `element`
+    and `extension` describe the type beneath domains. `indexes` leaves out those that a constraint owns.
     """
     wanted = list(oids)
     definitions: dict[int, Definition] = {}
     for row in rows_of(connection, _RELATIONS, (wanted,)):
-        definitions[row.pop("oid")] = {**_sorted_options(row), **{part: [] for part in _PARTS}}
+        oid = row.pop("oid")
+        definitions[oid] = {**_sorted_options(row), **{part: [] for part in _PARTS}}
     for part, query in _PARTS.items():
         for row in rows_of(connection, query, (wanted,)):
             definitions[row.pop("relation")][part].append(_shape(part, row))
@@ -155,7 +154,8 @@ def read_definitions(connection: psycopg.Connection[Any], oids: Sequence[int]) -
 
 def full_name(schema: str, name: str) -> str:
     """`schema.name` as people write it; a part with a dot or a double quote stands in double quotes, so that no two
-    things have one name."""
+    things have one name.
+    """
     return ".".join(
         '"' + part.replace('"', '""') + '"' if "." in part or '"' in part else part for part in (schema, name)
     )
@@ -213,6 +213,7 @@ def _settle(definition: Definition) -> None:
         constraint["index_columns"] = index["columns"] if index else []
         constraint["index_statistics"] = index["statistics"] if index else []
         constraint["index_comment"] = index["comment"] if index else None
+        constraint["index_options"] = sorted(index["options"] or ()) if index else []
     definition["indexes"] = [index for index in definition["indexes"] if not index["constraint"]]
     for index in definition["indexes"]:
-        del index["constraint"]
+        del index["constraint"], index["options"]  # the definition says the options
