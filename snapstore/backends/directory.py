@@ -74,7 +74,7 @@ class DirectoryBackend:
             # Asked before reading, so that a damaged length does not become a huge allocation.
             size = os.fstat(descriptor).st_size
             data = _read(descriptor, offset, length) if offset + length <= size else b""
-        if len(data) != length:
+        if offset + length > size or len(data) != length:
             raise Corrupt(f"{name} in {self._root} is too short: {size} bytes, {offset + length} wanted")
         return data
 

@@ -31,7 +31,7 @@ MAX_PLAIN_BYTES = 64 * 1024 * 1024
 _HEADER = struct.Struct("<BBHI")
 _LENGTH = struct.Struct("<I")
 _PLAIN, _ZSTD, _PLANES = 0, 1, 2
-_SAMPLE_BYTES = 64 * 1024
+_SAMPLE_BYTES = 32 * 1024
 _LEVEL = 1
 
 
@@ -121,7 +121,7 @@ def content_size(stored: Buffer, where: str) -> int:
 
 
 def _planes_pay(plain: bytes, stride: int, level: int) -> bool:
-    """Whether byte planes beat zstd alone, judged by the first 64 KiB: sparse or repeated vectors do better without."""
+    """Whether byte planes beat zstd alone, judged by the first 32 KiB: sparse or repeated vectors do better without."""
     sample = plain[: _SAMPLE_BYTES - _SAMPLE_BYTES % stride]
     whole = len(compress(sample, level))
     return sum(map(len, _split(sample, stride, level))) < min(whole, len(sample))
@@ -161,7 +161,7 @@ def _interleave(planes: Sequence[NDArray[np.uint8]]) -> bytes:
         words = planes[-1].astype(f"<u{len(planes)}")
         for plane in reversed(planes[:-1]):
             words <<= 8
-            words |= plane
+            words |= plane.astype(words.dtype)
         return words.tobytes()
     rows = np.empty((len(planes[0]), len(planes)), np.uint8)
     for place, plane in enumerate(planes):

@@ -107,9 +107,9 @@ def decode(name: str, data: bytes) -> Segment:
     where = INDEX + name
     check_magic(data, _MAGIC, where)
     if len(data) < COUNTS_BYTES + DIGEST_BYTES:
-        raise Corrupt(f"{where} is cut short", hint=_REBUILD)
+        raise Corrupt(f"{where} is cut short", hint=REBUILD_HINT)
     if blake3(memoryview(data)[:-DIGEST_BYTES]).digest() != data[-DIGEST_BYTES:]:
-        raise Corrupt(f"{where} is damaged: its checksum does not match", hint=_REBUILD)
+        raise Corrupt(f"{where} is damaged: its checksum does not match", hint=REBUILD_HINT)
     packs, frames, blobs, start = layout(data[:COUNTS_BYTES], len(data), where)
     names, table = read_frames(data[COUNTS_BYTES:start], packs, frames, where)
     entries = np.frombuffer(data, ENTRY, blobs, start)
@@ -123,7 +123,7 @@ def layout(head: Buffer, size: int, where: str) -> tuple[int, int, int, int]:
     packs, frames, blobs = _COUNTS.unpack_from(head, 8)
     start = COUNTS_BYTES + packs * 16 + frames * FRAME.itemsize
     if start + blobs * ENTRY.itemsize + DIGEST_BYTES != size:
-        raise Corrupt(f"{where} is damaged: {size} bytes do not fit its counts", hint=_REBUILD)
+        raise Corrupt(f"{where} is damaged: {size} bytes do not fit its counts", hint=REBUILD_HINT)
     return packs, frames, blobs, start
 
 
@@ -137,7 +137,7 @@ def read_frames(data: bytes, packs: int, frames: int, where: str) -> tuple[tuple
     if frames and (
         table["pack"].max() >= packs or table["offset"].min() < HEADER_BYTES or table["plain"].max() > MAX_PLAIN_BYTES
     ):
-        raise Corrupt(f"{where} is damaged: a frame lies nowhere", hint=_REBUILD)
+        raise Corrupt(f"{where} is damaged: a frame lies nowhere", hint=REBUILD_HINT)
     return names, table
 
 
@@ -146,10 +146,10 @@ def check_entries(entries: NDArray[np.void], frames: NDArray[np.void], where: st
     if not len(entries):
         return
     if not len(frames) or entries["frame"].max() >= len(frames):
-        raise Corrupt(f"{where} is damaged: an entry names no frame", hint=_REBUILD)
+        raise Corrupt(f"{where} is damaged: an entry names no frame", hint=REBUILD_HINT)
     ends = entries["place"].astype(np.int64) + (entries["size"] & MAX_BLOB_BYTES)
     if (ends > frames["plain"][entries["frame"]]).any():
-        raise Corrupt(f"{where} is damaged: a blob lies outside its frame", hint=_REBUILD)
+        raise Corrupt(f"{where} is damaged: a blob lies outside its frame", hint=REBUILD_HINT)
 
 
 def prefixes(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -171,4 +171,4 @@ def _sorted(entries: NDArray[np.void], unique: bool) -> NDArray[np.void]:
     return entries[first]
 
 
-_REBUILD = "Rebuild the index from the packs; they say all that it says."
+REBUILD_HINT = "Rebuild the index from the packs; they say all that it says."

@@ -57,7 +57,7 @@ class BlobStore:
         index_bytes: int = 64 << 20,
     ) -> None:
         self.backend = backend
-        self._base = base
+        self.base = base
         self._index = Index(backend, held_bytes=index_bytes)
         self._frames = FrameReader(backend, cache_bytes)
         self._fresh = False
@@ -87,13 +87,13 @@ class BlobStore:
             missing = self._read(rows, missing, digests, out)
         if len(missing):
             names = [digests[at] for at in missing.tolist()]
-            if self._base is None:
+            if self.base is None:
                 raise NotFound(
                     f"the blob {names[0].hex()} is in no pack of {self.backend.location}"
                     + (f" ({len(names)} blobs are missing)" if len(names) > 1 else ""),
                     hint="Verify the repository: a pack or an index segment is lost or damaged.",
                 )
-            for at, blob in zip(missing.tolist(), self._base.get_many(names), strict=True):
+            for at, blob in zip(missing.tolist(), self.base.get_many(names), strict=True):
                 out[at] = blob
         return [blob for blob in out if blob is not None]
 
@@ -111,8 +111,8 @@ class BlobStore:
 
     def refresh(self) -> None:
         """Look again at tombstones, packs and index, here and in the base."""
-        if self._base is not None:
-            self._base.refresh()
+        if self.base is not None:
+            self.base.refresh()
         self._index.refresh()
         self._fresh = True
 
@@ -147,8 +147,8 @@ class BlobStore:
 
     def _known(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
         found = self._index.find(rows, condemned=False).found
-        if self._base is not None and not found.all():
-            found[~found] = self._base._known(rows[~found])
+        if self.base is not None and not found.all():
+            found[~found] = self.base._known(rows[~found])
         return found
 
     def _read(

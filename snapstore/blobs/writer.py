@@ -297,9 +297,7 @@ class _Packer:
         self.jobs.put(None)
         self._thread.join()
         self.check()
-        return Written(
-            self._blobs, self._plain, self._stored, tuple(self._packs), tuple(self._segments), self._index
-        )
+        return Written(self._blobs, self._plain, self._stored, tuple(self._packs), tuple(self._segments), self._index)
 
     def stop(self) -> None:
         """End the threads, without writing anything more than is being written."""

@@ -1,0 +1,238 @@
+"""What garbage collection and repair do to packs and index: measure, copy, remove, purge, merge, rebuild.
+
+    for use in usage(store, live):
+        if use.live_blobs < use.dead_blobs: ...        # condemn it (the repository does), then
+    copy_live(store, condemned, live, snapshot_id)
+    remove_pack(store, name, live)
+    purge(store, condemned)
+
+`live` answers for rows of digests, shape (n, 32), which of them some snapshot needs; it may say yes too often, never
+too seldom. What is live is decided from the directories of packs, so a blob that two packs hold is live in both. When
+to do any of this beside running takes is the repository's affair (DESIGN §7), tombstones too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from snapstore.backends import Entry
+from snapstore.blobs.check import frames_of
+from snapstore.blobs.frame import decode
+from snapstore.blobs.pack import Directory, digests_of, fresh_name, object_name, read_directory
+from snapstore.blobs.segment import INDEX, Segment, build, encode, join, without
+from snapstore.blobs.segment import decode as decode_segment
+from snapstore.blobs.store import BlobStore, PackEntry
+from snapstore.blobs.writer import BlobWriter, Written
+from snapstore.digest import Digest, Kind
+from snapstore.errors import Corrupt, Invalid, NotFound
+
+__all__ = ["Live", "Use", "copy_live", "indexed_packs", "merge", "purge", "rebuild_index", "remove_pack", "usage"]
+
+Live = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
+
+_SEGMENT_BLOBS = 200_000
+_SMALL_BYTES = 1 << 20
+_MERGED_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How much of a pack is needed. `live_bytes` are stored bytes, a frame's shared out by plain bytes."""
+
+    pack: PackEntry
+    live_blobs: int
+    dead_blobs: int
+    live_bytes: int
+    dead_bytes: int
+
+
+def usage(store: BlobStore, live: Live) -> Iterator[Use]:
+    """How much of every listed pack is needed. Raises `Corrupt` naming a pack whose directory is damaged."""
+    for pack in store.packs():
+        try:
+            directory = read_directory(store.backend, pack.name, pack.size_bytes)
+        except NotFound:
+            continue
+        is_live = live(directory.digests)
+        plain = np.bincount(directory.frames, directory.lengths * is_live, len(directory.plain))
+        live_bytes = int(np.ceil((directory.stored * plain / np.maximum(directory.plain, 1)).sum()))
+        count = int(is_live.sum())
+        yield Use(pack, count, len(is_live) - count, live_bytes, pack.size_bytes - live_bytes)
+
+
+def copy_live(store: BlobStore, names: Collection[str], live: Live, snapshot_id: bytes) -> Written:
+    """Copy what is live in these condemned packs into new ones, and index it; everything is durable after.
+
+    Every blob is re-hashed before it is copied, so damage is not carried on under a fresh name: raises `Corrupt`,
+    naming blob and pack. What another pack that is not condemned holds is not copied. Raises `Invalid` for a pack
+    without tombstone, and a store that stands on a base.
+    """
+    _refuse_base(store)
+    packs = {pack.name: pack for pack in store.packs() if pack.name in names}
+    for pack in packs.values():
+        if not pack.condemned:
+            # Its own index entries would count as another copy, and nothing would be copied.
+            raise Invalid(f"{object_name(pack.name)} is not condemned")
+    with store.writer(snapshot_id) as writer:
+        for pack in packs.values():
+            _copy(store, read_directory(store.backend, pack.name, pack.size_bytes), live, writer)
+    return writer.close()
+
+
+def remove_pack(store: BlobStore, name: str, live: Live) -> int:
+    """Delete a condemned pack, once more making sure that all that is live in it is elsewhere; returns bytes freed.
+
+    Raises `Invalid` and deletes nothing if a live blob is in no other pack, or there is no tombstone. A pack that is
+    gone already frees 0 bytes.
+    """
+    _refuse_base(store)
+    for pack in store.packs():
+        if pack.name == name:
+            break
+    else:
+        return 0
+    if not pack.condemned:
+        raise Invalid(f"{object_name(name)} is not condemned")
+    directory = read_directory(store.backend, name, pack.size_bytes)
+    needed = digests_of(directory.digests[live(directory.digests)])
+    store.refresh()
+    elsewhere = store.contains_many(needed)
+    if not elsewhere.all():
+        lost = needed[int(np.argmin(elsewhere))]
+        raise Invalid(f"{object_name(name)} is not deleted: the blob {lost.hex()} is needed and nowhere else")
+    with suppress(NotFound):
+        store.backend.delete(object_name(name))
+        return pack.size_bytes
+    return 0
+
+
+def indexed_packs(store: BlobStore) -> set[str]:
+    """The packs that some index segment names; those not listed are stale and may be purged."""
+    return {name for _, segment in _segments(store) for name in segment.packs}
+
+
+def purge(store: BlobStore, gone: Collection[str]) -> int:
+    """Take deleted packs out of the index; returns how many segments were replaced or dropped.
+
+    A segment's successor is durable before it is deleted. A segment that names none of the packs is left alone.
+    """
+    names, replaced = frozenset(gone), 0
+    for entry, segment in _segments(store):
+        if not names.isdisjoint(segment.packs):
+            _replace(store, [entry], without(segment, names))
+            replaced += 1
+    return replaced
+
+
+def merge(store: BlobStore, *, more_than: int = 16) -> int:
+    """Merge small segments if there are `more_than` so many; returns how many were replaced.
+
+    Entries of packs that are not listed are dropped, and where a blob is in two packs the entry of a condemned one
+    gives way: dropping the other would lose the blob with the condemned pack.
+    """
+    small = [entry for entry in store.segments() if entry.size_bytes <= _SMALL_BYTES]
+    if len(small) <= more_than:
+        return 0
+    groups: list[list[Entry]] = [[]]
+    for entry in small:
+        if sum(one.size_bytes for one in groups[-1]) + entry.size_bytes > _MERGED_BYTES:
+            groups.append([])
+        groups[-1].append(entry)
+    replaced = 0
+    for group in groups:
+        if len(group) < 2:
+            continue
+        held = list(_segments(store, group))
+        # After the segments: a pack is durable before a segment names it, so one that is not listed now is gone.
+        packs = store.packs()
+        good = frozenset(pack.name for pack in packs if not pack.condemned)
+        condemned = frozenset(pack.name for pack in packs if pack.condemned)
+        pieces = [_only(segment, good) for _, segment in held] + [_only(segment, condemned) for _, segment in held]
+        _replace(store, [entry for entry, _ in held], join(pieces))
+        replaced += len(held)
+    return replaced
+
+
+def rebuild_index(store: BlobStore) -> list[str]:
+    """Write the index anew from the packs, then delete the old one; returns the packs whose directory is damaged.
+
+    Of those, what old segments say is kept.
+    """
+    old = store.segments()  # before the packs: whatever these name is listed below, or gone
+    damaged: list[str] = []
+    directories: list[Directory] = []
+    for pack in sorted(store.packs(), key=lambda pack: pack.condemned):
+        try:
+            directories.append(read_directory(store.backend, pack.name, pack.size_bytes))
+        except Corrupt:
+            damaged.append(pack.name)
+        except NotFound:
+            continue
+        if sum(len(directory.lengths) for directory in directories) >= _SEGMENT_BLOBS:
+            _put(store, build(directories))
+            directories = []
+    pieces = [build(directories)]
+    for entry in old if damaged else ():
+        with suppress(Corrupt):
+            pieces += [_only(segment, frozenset(damaged)) for _, segment in _segments(store, [entry])]
+    _put(store, join(pieces))
+    for entry in old:
+        with suppress(NotFound):
+            store.backend.delete(entry.name)
+    return damaged
+
+
+def _copy(store: BlobStore, directory: Directory, live: Live, writer: BlobWriter) -> None:
+    where, is_live = object_name(directory.name), live(directory.digests)
+    wanted = np.bincount(directory.frames, is_live, len(directory.plain)) > 0
+    firsts, places, lengths = directory.firsts.tolist(), directory.places.tolist(), directory.lengths.tolist()
+    for number, frame in frames_of(store.backend, directory, wanted):
+        plain, stride = memoryview(decode(frame, where)), frame[1]
+        blobs: dict[Kind, tuple[list[Digest], list[memoryview]]] = {}
+        for at in range(firsts[number], firsts[number + 1]):
+            if not is_live[at]:
+                continue
+            name, data = Digest(directory.digests[at].tobytes()), plain[places[at] : places[at] + lengths[at]]
+            if blake3(data).digest() != name:
+                raise Corrupt(
+                    f"the blob {name.hex()} in {where} is damaged; the pack is kept as it is",
+                    hint="Verify the repository to see what else is, and restore the pack from a copy.",
+                )
+            names, pieces = blobs.setdefault(Kind(directory.kinds[at]), ([], []))
+            names.append(name)
+            pieces.append(data)
+        for kind, (names, pieces) in blobs.items():
+            writer.put(kind, names, pieces, stride=stride)
+
+
+def _refuse_base(store: BlobStore) -> None:
+    if store.base is not None:
+        raise Invalid(f"{store.backend.location} stands on another store, whose blobs it must not count as its own")
+
+
+def _segments(store: BlobStore, entries: Sequence[Entry] | None = None) -> Iterator[tuple[Entry, Segment]]:
+    for entry in store.segments() if entries is None else entries:
+        with suppress(NotFound):  # replaced by another collection meanwhile
+            yield entry, decode_segment(entry.name.removeprefix(INDEX), store.backend.get(entry.name).data)
+
+
+def _only(segment: Segment, names: frozenset[str]) -> Segment:
+    return without(segment, frozenset(segment.packs) - names)
+
+
+def _replace(store: BlobStore, old: Sequence[Entry], segment: Segment) -> None:
+    _put(store, segment)
+    for entry in old:
+        with suppress(NotFound):
+            store.backend.delete(entry.name)
+
+
+def _put(store: BlobStore, segment: Segment) -> None:
+    if len(segment.entries):
+        store.backend.put(INDEX + fresh_name(), encode(segment))
