@@ -28,10 +28,14 @@ def seal(letter: str, body: bytes) -> bytes:
 def unseal(letter: str, data: bytes, what: str) -> bytes:
     """The body of an object. Raises `Corrupt`, or `Unsupported` for a newer format, naming `what`."""
     if len(data) < _MAGIC.size + DIGEST_BYTES:
-        raise Corrupt(f"{what} is damaged: {len(data)} bytes are too few", hint="Run `snap verify` to see what it harms.")
+        raise Corrupt(
+            f"{what} is damaged: {len(data)} bytes are too few", hint="Run `snap verify` to see what it harms."
+        )
     magic, own_letter, zero, version = _MAGIC.unpack_from(data)
     if (magic, own_letter, zero) != (b"SNAP", letter.encode(), b"\0"):
-        raise Corrupt(f"{what} is damaged, or not an object of snapstore", hint="Run `snap verify` to see what it harms.")
+        raise Corrupt(
+            f"{what} is damaged, or not an object of snapstore", hint="Run `snap verify` to see what it harms."
+        )
     if version > FORMAT_VERSION:
         raise Unsupported(
             f"{what} is written in format {version}; this program reads up to {FORMAT_VERSION}",

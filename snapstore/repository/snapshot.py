@@ -21,7 +21,7 @@ from snapstore.digest import DIGEST_BYTES, Digest
 from snapstore.errors import Corrupt
 from snapstore.repository.sealed import seal, unseal
 
-__all__ = ["COMMITTED", "PENDING", "SnapshotSource", "SnapshotTable", "Snapshot", "decode", "encode", "utc_text"]
+__all__ = ["COMMITTED", "PENDING", "Snapshot", "SnapshotSource", "SnapshotTable", "decode", "encode", "utc_text"]
 
 PENDING, COMMITTED = "pending", "committed"
 _LIMIT_BYTES = 1 << 30

@@ -11,10 +11,13 @@ A source knows its engine and nothing of trees, blobs or repositories. All that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from snapstore.rows import Batch, Cells, Table
 
@@ -26,8 +29,10 @@ class Selection:
     """What of a source is meant. Table names are `schema.table`; patterns may use `*` and `?`; without a dot any schema.
 
     `where` maps a table name to a condition in the source's own language; `exclude_columns` are `table.column`. With
-    `vectors` False vector columns are left out, with `rows` False only shapes are taken. `partial` allows what cannot be held to be left out by name
-    (`View.missing`) instead of refused.
+    `vectors` False vector columns are left out, with `rows` False only shapes are taken.
+    `partial` allows what cannot be held to be left out
+    by name (`View.missing`) instead of refused; `optional` lets `tables` name some that do not exist (a restore asks for
+    those that do).
     """
 
     tables: tuple[str, ...] = ()
@@ -37,6 +42,7 @@ class Selection:
     vectors: bool = True
     rows: bool = True
     partial: bool = False
+    optional: bool = False
 
 
 class View(Protocol):
@@ -90,7 +96,8 @@ class Target(View, Protocol):
 
     def begin(self, definition: Mapping[str, Any], work: Sequence[Work]) -> None:
         """Make what is missing (extensions, schemas, types, sequences, tables without indexes and constraints) and
-        clear the way (user triggers, foreign keys that would fire, indexes dearer to keep than to rebuild)."""
+        clear the way (user triggers, foreign keys that would fire, indexes dearer to keep than to rebuild).
+        """
 
     def replaces(self, table: Table, columns: Sequence[str]) -> bool:
         """Whether setting these columns must be done as delete and insert (unique values could swap; identity always)."""
@@ -122,3 +129,9 @@ class Source(Protocol):
 
     def target(self, selection: Selection) -> AbstractContextManager[Target]:
         """Open one consistent state for reading and changing, locked against other writers."""
+
+    def matching(self, table: Table, where: str) -> AbstractContextManager[Callable[[Batch], NDArray[np.bool_]]]:
+        """Asks the engine which rows of a batch meet a condition: rows that need not be live, of the table's shape.
+
+        The table itself is neither read nor locked against anybody. Raises `Invalid` naming a condition that is none.
+        """

@@ -1,0 +1,179 @@
+"""What changed between two states: counted by table and column, or row by row.
+
+    for table in diff(before, after):
+        table.added, table.columns["heat"]
+    for changes in row_changes(before_table, after_table):
+        ...
+
+States are snapshots or live rows (`snapstore.operations.state`); either way only what differs is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snapstore.operations.state import State, StateTable
+from snapstore.rows import Batch, Cells, Column, Table
+from snapstore.tree.diff import Changed, RowChanges, common_columns
+from snapstore.tree.diff import diff as diff_trees
+from snapstore.tree.reader import TableTree
+
+__all__ = ["TableDiff", "column_names", "diff", "only_keys", "pairs", "row_changes", "shape_differences"]
+
+
+@dataclass(frozen=True, slots=True)
+class TableDiff:
+    """How one table differs: rows, and changed cells by column. `shape` says in words how its columns or key differ.
+
+    `only` is "before" or "after" where the table is on one side alone, else empty.
+    """
+
+    source: str
+    name: str
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    columns: dict[str, int] = field(default_factory=dict)
+    shape: tuple[str, ...] = ()
+    only: str = ""
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether nothing differs at all."""
+        return not (self.added or self.removed or self.changed or self.shape or self.only)
+
+
+def pairs(before: State, after: State) -> list[tuple[StateTable | None, StateTable | None]]:
+    """The tables of both states matched by source and name, in the order of `after`, then what only `before` has.
+
+    Where each state has one source, its name does not matter: two databases compare table by table.
+    """
+    several = len({table.source for table in (*before.tables, *after.tables)}) > 1
+    merged = several and all(len({table.source for table in state.tables}) <= 1 for state in (before, after))
+
+    def place(table: StateTable) -> tuple[str, str]:
+        return ("" if merged else table.source, table.name)
+
+    old = {place(table): table for table in before.tables}
+    matched = [(old.pop(place(table), None), table) for table in after.tables]
+    return [*matched, *((table, None) for table in old.values())]
+
+
+def diff(before: State, after: State, *, keys: Sequence[bytes] | None = None) -> Iterator[TableDiff]:
+    """Each table's differences, in order; equal tables too. With `keys` only the rows with these keys count."""
+    for old, new in pairs(before, after):
+        yield _table_diff(old, new, keys)
+
+
+def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[bytes] | None) -> TableDiff:
+    present = new or old
+    assert present is not None
+    added = removed = changed = 0
+    columns: dict[str, int] = {}
+    names = column_names(old, new)
+    for changes in row_changes(old, new, keys=keys):
+        added += len(changes.added)
+        removed += len(changes.removed)
+        changed += len(changes.changed)
+        for number, count in enumerate(changes.changed.differs.sum(axis=0).tolist()):
+            if count:
+                columns[names[number]] = columns.get(names[number], 0) + count
+    shape = () if old is None or new is None else shape_differences(old.table, new.table)
+    only = "after" if old is None else "before" if new is None else ""
+    return TableDiff(present.source, present.name, added, removed, changed, columns, shape, only)
+
+
+def column_names(old: StateTable | None, new: StateTable | None) -> list[str]:
+    """The common columns that `row_changes` of these two speaks of."""
+    before, after = old and old.tree, new and new.tree
+    if before is None or after is None or before.table.key != after.table.key:
+        return []
+    return [after.table.columns[at].name for _, at in common_columns(before, after)]
+
+
+def row_changes(
+    old: StateTable | None, new: StateTable | None, *, keys: Sequence[bytes] | None = None
+) -> Iterator[RowChanges]:
+    """The rows that differ between two states of a table, in order of key; a missing table has no rows.
+
+    Where the key itself differs rows cannot be matched: all of `old` are removed, and all of `new` added.
+    """
+    before, after = old and old.tree, new and new.tree
+    if before is not None and after is not None and before.table.key == after.table.key:
+        found = diff_trees(before, after)
+    else:
+        found = _all_rows(before, after)
+    wanted = None if keys is None else frozenset(keys)
+    for changes in found:
+        yield changes if wanted is None else only_keys(changes, wanted)
+
+
+def _all_rows(before: TableTree | None, after: TableTree | None) -> Iterator[RowChanges]:
+    for batch in before.rows() if before is not None else ():
+        empty = batch.slice(0, 0)
+        yield RowChanges(empty, batch, _unchanged(batch))
+    for batch in after.rows() if after is not None else ():
+        empty = batch.slice(0, 0)
+        yield RowChanges(batch, empty, _unchanged(batch))
+
+
+def _unchanged(batch: Batch) -> Changed:
+    return Changed(batch.keys.slice(0, 0), np.zeros((0, 0), np.bool_), {}, {})
+
+
+def only_keys(changes: RowChanges, keys: frozenset[bytes]) -> RowChanges:
+    """Just the rows with these keys."""
+    return RowChanges(
+        changes.added.take(_rows_with(changes.added.keys, keys)),
+        changes.removed.take(_rows_with(changes.removed.keys, keys)),
+        changed_rows(changes.changed, _rows_with(changes.changed.keys, keys)),
+    )
+
+
+def _rows_with(cells: Cells, keys: frozenset[bytes]) -> NDArray[np.int64]:
+    return np.flatnonzero(np.fromiter((key in keys for key in cells.to_list()), np.bool_, len(cells)))
+
+
+def changed_rows(changed: Changed, rows: NDArray[np.int64]) -> Changed:
+    """Just these of the changed rows."""
+    if len(rows) == len(changed):
+        return changed
+    keep = np.zeros(len(changed), np.bool_)
+    keep[rows] = True
+
+    def cut(cells: dict[int, Cells]) -> dict[int, Cells]:
+        picked = {}
+        for number, own in cells.items():
+            kept = np.flatnonzero(keep[changed.differs[:, number]])
+            if len(kept):
+                picked[number] = own.take(kept)
+        return picked
+
+    return Changed(changed.keys.take(rows), changed.differs[rows], cut(changed.before), cut(changed.after))
+
+
+def shape_differences(old: Table, new: Table, *, before: str = "before", after: str = "after") -> tuple[str, ...]:
+    """In words, how the key and the stored columns of two states of a table differ; the states are called so."""
+    words = []
+    if old.key != new.key:
+        words.append(f"key: {_key(old)} {before}, {_key(new)} {after}")
+    mine, theirs = {column.name: column for column in old.columns}, {column.name: column for column in new.columns}
+    for name, column in mine.items():
+        if name not in theirs:
+            words.append(f"column {name} ({column.type}) only {before}")
+        elif _shape(theirs[name]) != _shape(column):
+            words.append(f"column {name}: {column.type} {before}, {theirs[name].type} {after}")
+    words += [f"column {name} ({column.type}) only {after}" for name, column in theirs.items() if name not in mine]
+    return tuple(words)
+
+
+def _shape(column: Column) -> tuple[str, int]:
+    return column.type, column.width
+
+
+def _key(table: Table) -> str:
+    return "(" + ", ".join(f"{part.name} {part.type}" for part in table.key) + ")"

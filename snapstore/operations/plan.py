@@ -1,0 +1,266 @@
+"""What a restore would do: the difference of the live rows and a snapshot, filtered by the mode (DESIGN: diff, plan, restore).
+
+    plan = make_plan(live_state, snapshot_state, Mode.SKIP)
+    plan.id, plan.tables[0].insert
+
+A plan is counted and hashed row by row, so the same id means the same changes to the same live rows. Planning changes
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from snapstore.operations.diff import changed_rows, column_names, pairs, row_changes, shape_differences
+from snapstore.operations.state import State, StateTable
+from snapstore.rows import Batch, Cells, Table
+from snapstore.tree.diff import RowChanges
+from snapstore.tree.values import resolve
+
+__all__ = ["Mode", "Plan", "Scope", "TablePlan", "make_plan", "scoped_changes"]
+
+Matching = Callable[[Table, str], AbstractContextManager[Callable[[Batch], NDArray[np.bool_]]]]
+
+
+class Mode(StrEnum):
+    """What happens where snapshot and live rows meet (DESIGN: diff, plan, restore)."""
+
+    SKIP = "skip"
+    UPDATE = "update"
+    EXACT = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which rows a restore is about: all, those with some `keys` (by table name), or those that meet a condition.
+
+    `where` maps a table name to a condition; `matching` asks the source which rows meet it. A row is meant by its
+    snapshot version; a row that is only live by its live one.
+    """
+
+    keys: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    where: Mapping[str, str] = field(default_factory=dict)
+    matching: Matching | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """What will happen to one table, in rows; `updates` counts cells by column, `column_sets` rows by the columns set.
+
+    `skip` counts rows that differ and are left alone, `keep` rows that are only live and stay. `create` says that the
+    table is missing and will be made, `recreate` that it will be dropped first. `shape` is how its columns differ in words,
+    `errors` why it cannot be restored.
+    """
+
+    source: str
+    name: str
+    insert: int = 0
+    update: int = 0
+    delete: int = 0
+    skip: int = 0
+    keep: int = 0
+    updates: dict[str, int] = field(default_factory=dict)
+    column_sets: dict[tuple[str, ...], int] = field(default_factory=dict)
+    create: bool = False
+    recreate: bool = False
+    shape: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing will be done."""
+        return not (self.insert or self.update or self.delete or self.create or self.recreate)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The changes that turn the live rows into the snapshot's under a mode. `id` is 32 hex digits."""
+
+    id: str
+    mode: Mode
+    snapshot: str
+    tables: tuple[TablePlan, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing will be done."""
+        return all(table.is_empty for table in self.tables)
+
+    @property
+    def errors(self) -> list[str]:
+        """Why the plan cannot be carried out, if it cannot."""
+        return [error for table in self.tables for error in table.errors]
+
+
+def make_plan(live: State, wanted: State, mode: Mode, *, scope: Scope | None = None, recreate: bool = False) -> Plan:
+    """Plan the restore of every table of `wanted`; tables that are only live are left alone."""
+    scope = scope or Scope()
+    hasher = blake3(f"plan 1 {mode.value} {recreate}".encode())
+    tables = []
+    for old, new in pairs(live, wanted):
+        if new is not None:
+            planned, rows = _plan_table(old, new, mode, scope, recreate)
+            tables.append(planned)
+            hasher.update(f"\0{planned.source}\0{planned.name}\0{planned.create}{planned.recreate}\0".encode() + rows)
+    return Plan(hasher.hexdigest(length=16), mode, wanted.label, tuple(tables))
+
+
+def _plan_table(
+    old: StateTable | None, new: StateTable, mode: Mode, scope: Scope, recreate: bool
+) -> tuple[TablePlan, bytes]:
+    shape = () if old is None else shape_differences(old.table, new.table, before="live", after="in the snapshot")
+    rebuild = recreate and bool(shape) and old is not None
+    errors = [] if old is None or rebuild else _errors(old.table, new.table)
+    if errors:
+        return TablePlan(new.source, new.name, shape=shape, errors=tuple(errors)), b""
+    live = None if rebuild else old
+    names = column_names(live, new)
+    insert = update = delete = skip = keep = 0
+    updates: dict[str, int] = {}
+    sets: dict[tuple[str, ...], int] = {}
+    hashed = _Hashed(mode)
+    for changes in scoped_changes(live, new, scope):
+        hashed.add(changes)
+        insert += len(changes.added)
+        if mode is Mode.EXACT:
+            delete += len(changes.removed)
+        else:
+            keep += len(changes.removed)
+        if mode is Mode.SKIP:
+            skip += len(changes.changed)
+            continue
+        update += len(changes.changed)
+        for number, count in enumerate(changes.changed.differs.sum(axis=0).tolist()):
+            if count:
+                updates[names[number]] = updates.get(names[number], 0) + count
+        for mask, count in _masks(changes.changed.differs):
+            columns = tuple(names[number] for number in mask)
+            sets[columns] = sets.get(columns, 0) + count
+    planned = TablePlan(
+        new.source,
+        new.name,
+        insert,
+        update,
+        delete,
+        skip,
+        keep,
+        updates,
+        sets,
+        create=old is None,
+        recreate=rebuild,
+        shape=shape,
+    )
+    return planned, hashed.digest()
+
+
+def _errors(live: Table, wanted: Table) -> list[str]:
+    """Why rows cannot be moved between these shapes as they are."""
+    errors = []
+    if live.key != wanted.key:
+        errors.append(f"{wanted.name}: the live table has another primary key than the snapshot")
+    types = {column.name: column.type for column in live.columns}
+    for column in wanted.columns:
+        if types.get(column.name, column.type) != column.type:
+            errors.append(
+                f"{wanted.name}: column {column.name} is {types[column.name]} now and was {column.type} in the snapshot"
+            )
+    return errors
+
+
+def _masks(differs: NDArray[np.bool_]) -> Iterator[tuple[list[int], int]]:
+    """The sets of columns that differ together, and in how many rows each."""
+    if len(differs):
+        masks, counts = np.unique(differs, axis=0, return_counts=True)
+        for mask, count in zip(masks, counts.tolist(), strict=True):
+            yield np.flatnonzero(mask).tolist(), count
+
+
+def scoped_changes(old: StateTable | None, new: StateTable, scope: Scope) -> Iterator[RowChanges]:
+    """`row_changes`, only of the rows that the scope means."""
+    keys = scope.keys.get(new.name)
+    if scope.keys and keys is None:
+        return
+    condition = scope.where.get(new.name)
+    if scope.where and condition is None:
+        return
+    if condition is None or scope.matching is None:
+        yield from row_changes(old, new, keys=keys)
+        return
+    with ExitStack() as stack:
+        of_new = stack.enter_context(scope.matching(new.table, condition))
+        of_old = None if old is None else stack.enter_context(scope.matching(old.table, condition))
+        for changes in row_changes(old, new, keys=keys):
+            yield _meeting(changes, old, new, of_old, of_new)
+
+
+def _meeting(
+    changes: RowChanges,
+    old: StateTable | None,
+    new: StateTable,
+    of_old: Callable[[Batch], NDArray[np.bool_]] | None,
+    of_new: Callable[[Batch], NDArray[np.bool_]],
+) -> RowChanges:
+    added, removed, changed = changes.added, changes.removed, changes.changed
+    if len(added):
+        added = added.take(np.flatnonzero(of_new(_whole(added, new))))
+    if len(removed) and old is not None and of_old is not None:
+        removed = removed.take(np.flatnonzero(of_old(_whole(removed, old))))
+    if len(changed) and new.tree is not None:
+        rows = new.tree.lookup([key or b"" for key in changed.keys.to_list()])
+        changed = changed_rows(changed, np.flatnonzero(of_new(_whole(rows, new))))
+    return RowChanges(added, removed, changed)
+
+
+def _whole(batch: Batch, table: StateTable) -> Batch:
+    """The same rows with their large cells fetched."""
+    return Batch(batch.keys, tuple(resolve(cells, table.fetch) for cells in batch.columns))
+
+
+class _Hashed:
+    """A digest over changes that does not depend on how they were batched: each part is a stream of its own."""
+
+    def __init__(self, mode: Mode) -> None:
+        self._mode = mode
+        self._streams: dict[str, blake3] = {}
+
+    def add(self, changes: RowChanges) -> None:
+        self._rows("insert", changes.added)
+        if self._mode is Mode.EXACT:
+            self._rows("delete", changes.removed)
+        if self._mode is not Mode.SKIP:
+            self._cells("update", changes.changed.keys)
+            self._update("update differs", changes.changed.differs.tobytes())
+            for side, cells in (("before", changes.changed.before), ("after", changes.changed.after)):
+                for number, own in cells.items():
+                    self._cells(f"update {side} {number}", own)
+
+    def _rows(self, what: str, batch: Batch) -> None:
+        if len(batch):
+            self._cells(what, batch.keys)
+            for number, cells in enumerate(batch.columns):
+                self._cells(f"{what} {number}", cells)
+
+    def _cells(self, what: str, cells: Cells) -> None:
+        flags = np.zeros(len(cells), np.uint8) if cells.spilled is None else cells.spilled.copy()
+        if cells.valid is not None:
+            flags |= np.where(cells.valid, 0, 4).astype(np.uint8)
+        self._update(what + " flags", flags.tobytes())
+        self._update(what + " lengths", cells.lengths.astype("<u8").tobytes())
+        self._update(what + " data", np.ascontiguousarray(cells.data).data)
+
+    def _update(self, what: str, data: bytes | memoryview) -> None:
+        if len(data):
+            self._streams.setdefault(what, blake3()).update(data)
+
+    def digest(self) -> bytes:
+        whole = blake3()
+        for what in sorted(self._streams):
+            whole.update(what.encode() + b"\0" + self._streams[what].digest())
+        return whole.digest()

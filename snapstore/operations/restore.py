@@ -1,0 +1,269 @@
+"""Put back what a snapshot holds: exactly the plan, in one transaction, after a safety snapshot (DESIGN: restore).
+
+    plan = plan_restore(repository, snapshot, source, mode=Mode.UPDATE)
+    restored = restore(repository, snapshot, source, mode=Mode.UPDATE, plan_id=plan.id)
+
+The plan is made again under the lock that keeps other writers out; the state it will change is committed to the repository
+first; afterwards the live rows are read once more, and nothing is committed unless they are what was promised.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from snapstore.errors import Conflict, Invalid, NotFound, Unavailable
+from snapstore.operations.apply import apply, works
+from snapstore.operations.capture import Progress, capture, silent
+from snapstore.operations.plan import Mode, Plan, Scope, make_plan, scoped_changes
+from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
+from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource
+from snapstore.repository.repository import PROGRAM
+from snapstore.sources import Selection, Source, Target
+
+__all__ = ["Ask", "Restored", "plan_restore", "restore", "undo_ask"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is to be restored: which source of the snapshot, which tables and rows of it, and how.
+
+    `tables` are patterns; `keys` and `where` narrow the rows, by table name. `recreate` rebuilds tables whose shape
+    differs.
+    """
+
+    mode: Mode = Mode.SKIP
+    source: str | None = None
+    tables: tuple[str, ...] = ()
+    scope: Scope = field(default_factory=Scope)
+    recreate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was done: the plan that was carried out, the snapshot of the state before (None if nothing was there), time."""
+
+    plan: Plan
+    safety: Snapshot | None
+    seconds: float
+
+
+def plan_restore(
+    repository: Repository, snapshot: Snapshot, source: Source, ask: Ask, *, progress: Progress = silent
+) -> Plan:
+    """What `restore` would do now. Changes nothing, anywhere."""
+    held, wanted = _wanted(repository, snapshot, source, ask)
+    pending = repository.begin(roots=snapshot.digests())
+    try:
+        with live(repository, held.name, source, _selection(held, wanted), progress=progress) as state:
+            return make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
+    finally:
+        repository.abandon(pending)
+
+
+def restore(
+    repository: Repository,
+    snapshot: Snapshot,
+    source: Source,
+    ask: Ask,
+    *,
+    plan_id: str | None = None,
+    verify: bool = True,
+    host: str = "",
+    progress: Progress = silent,
+) -> Restored:
+    """Carry out the plan, which must be the one with `plan_id` if that is given.
+
+    Raises `Conflict` where the live rows have drifted from that plan, a row stands in the way, or the result is not
+    what was planned; the database is then as it was.
+    """
+    began = time.monotonic()
+    held, wanted = _wanted(repository, snapshot, source, ask)
+    selection = _selection(held, wanted)
+    pending = repository.begin(roots=snapshot.digests())
+    try:
+        with source.target(selection) as target:
+            state, before = _before(repository, pending, target, selection, held, progress)
+            plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
+            _check(plan, plan_id)
+            if plan.is_empty:
+                repository.abandon(pending)
+                return Restored(plan, None, time.monotonic() - began)
+            safety = _commit_safety(repository, pending, snapshot, before, plan, ask, host)
+            definition = read_objects(repository.blobs, held.objects)
+            todo = works(plan, state, wanted, target)
+            target.begin(definition, todo)
+            apply(plan, state, wanted, target, ask.scope, progress)
+            target.finish()
+            if verify:
+                _verify(repository, target, selection, held, wanted, plan, ask, progress)
+    except BaseException:
+        _give_up(repository, pending)
+        raise
+    if safety is None:
+        repository.abandon(pending)
+    return Restored(plan, safety, time.monotonic() - began)
+
+
+def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask) -> tuple[SnapshotSource, State]:
+    held = snapshot.source(ask.source)
+    names = ", ".join(own.name for own in snapshot.sources)
+    if held is None and ask.source is None:
+        raise Invalid(f"the snapshot {snapshot.id[:8]} has several sources", hint=f"Name one of them: {names}.")
+    if held is None:
+        raise NotFound(f"the snapshot {snapshot.id[:8]} has no source {ask.source!r}", hint=f"It has: {names}.")
+    if held.kind != source.kind:
+        raise Invalid(f"{held.name} was taken from {held.kind}; it cannot be restored into {source.kind}")
+    state = of_snapshot(repository, snapshot, held.name).narrowed(ask.tables)
+    for name in (*ask.scope.keys, *ask.scope.where):
+        if all(table.name != name for table in state.tables):
+            raise Invalid(f"no table {name!r} among those to restore")
+    return held, state
+
+
+def _selection(held: SnapshotSource, wanted: State) -> Selection:
+    """The live rows that the snapshot's tables mean, with every column there is now."""
+    where = {table.name: table.entry.where for table in wanted.tables if table.entry.where}
+    return Selection(tables=tuple(table.name for table in wanted.tables), where=where, partial=True, optional=True)
+
+
+def _before(
+    repository: Repository,
+    pending: Pending,
+    target: Target,
+    selection: Selection,
+    held: SnapshotSource,
+    progress: Progress,
+) -> tuple[State, SnapshotSource]:
+    """The state under the lock, stored in the repository; nothing names it yet."""
+    with repository.blobs.writer(bytes.fromhex(pending.id)) as writer:
+        captured = capture(target, writer, repository.cut_key, selection, progress=progress)
+        writer.close()
+    before = SnapshotSource(
+        name=held.name,
+        kind=held.kind,
+        url=held.url,
+        tables=captured.tables,
+        objects=captured.objects,
+        position=captured.position,
+        missing=captured.missing,
+    )
+    return captured_state(held.name, held.kind, captured.tables, repository.blobs), before
+
+
+def _check(plan: Plan, plan_id: str | None) -> None:
+    if plan_id is not None and plan.id != plan_id:
+        raise Conflict(
+            f"the live rows have changed since the plan {plan_id[:12]} was made; nothing was changed",
+            hint="Make a new plan with --dry-run and look at it.",
+        )
+    if plan.errors:
+        raise Conflict(
+            "; ".join(plan.errors), hint="Nothing was changed. `--recreate` rebuilds such a table as it was."
+        )
+
+
+def _commit_safety(
+    repository: Repository,
+    pending: Pending,
+    snapshot: Snapshot,
+    before: SnapshotSource,
+    plan: Plan,
+    ask: Ask,
+    host: str,
+) -> Snapshot | None:
+    """Commit the state that is about to change; None if no table it changes exists yet."""
+    touched = {table.name for table in plan.tables if not table.is_empty}
+    tables = tuple(table for table in before.tables if table.name in touched)
+    if not tables:
+        return None
+    source = SnapshotSource(
+        name=before.name,
+        kind=before.kind,
+        url=before.url,
+        tables=tables,
+        objects=before.objects,
+        position=before.position,
+        selection={
+            "mode": ask.mode.value,
+            "keys": {name: list(keys) for name, keys in ask.scope.keys.items()},
+            "where": dict(ask.scope.where),
+        },
+        missing=before.missing,
+    )
+    safety = Snapshot(
+        id=pending.id,
+        time=datetime.now(UTC),
+        host=host,
+        program=PROGRAM,
+        description=f"before restore of {snapshot.id[:8]}",
+        safety=snapshot.id,
+        sources=(source,),
+    )
+    return repository.commit(pending, safety)
+
+
+def _verify(
+    repository: Repository,
+    target: Target,
+    selection: Selection,
+    held: SnapshotSource,
+    wanted: State,
+    plan: Plan,
+    ask: Ask,
+    progress: Progress,
+) -> None:
+    """Read the changed rows back: the same plan made again must have nothing left to do, and nothing else gone."""
+    with scratch(repository) as store:
+        with store.writer(bytes(16), verify=False) as writer:
+            captured = capture(target, writer, repository.cut_key, selection, progress=progress)
+            writer.close()
+        state = captured_state(held.name, held.kind, captured.tables, store)
+        again = make_plan(state, wanted, ask.mode, scope=ask.scope)
+    for before, after in zip(plan.tables, again.tables, strict=True):
+        gone = 0 if before.recreate else before.keep - after.keep
+        if not after.is_empty or after.errors or gone or before.skip != after.skip:
+            raise Conflict(
+                f"{after.name}: after the restore the live rows are not what was planned "
+                f"({after.insert} missing, {after.update} different, {after.delete} too many, {gone} gone)",
+                hint="Nothing was changed. A trigger, rule or generated value in the database may be the cause.",
+            )
+
+
+def undo_ask(repository: Repository, safety: Snapshot) -> Ask:
+    """How to take back the restore that this safety snapshot preceded: exactly the rows it touched, and no others.
+
+    Rows changed again since are set back too; rows the restore left alone stay as they are now.
+    """
+    if safety.safety is None:
+        raise Invalid(f"{safety.id[:8]} is not a safety snapshot", hint="`snap list --all` shows those there are.")
+    source = safety.sources[0]
+    known = {snapshot.id: snapshot for snapshot in repository.snapshots()}
+    if safety.safety not in known:
+        return Ask(mode=Mode.EXACT, source=source.name)
+    mode = Mode(source.selection.get("mode", Mode.EXACT.value))
+    before = of_snapshot(repository, safety)
+    wanted = of_snapshot(repository, known[safety.safety], source.name)
+    names = {table.name: table for table in wanted.tables}
+    scope = Scope(keys={name: list(keys) for name, keys in dict(source.selection.get("keys", {})).items()})
+    keys: dict[str, Sequence[bytes]] = {}
+    for table in before.tables:
+        touched: list[bytes] = []
+        for changes in scoped_changes(table, names[table.name], scope):
+            touched += [key or b"" for key in changes.added.keys.to_list()]
+            if mode is not Mode.SKIP:
+                touched += [key or b"" for key in changes.changed.keys.to_list()]
+            if mode is Mode.EXACT:
+                touched += [key or b"" for key in changes.removed.keys.to_list()]
+        keys[table.name] = touched
+    return Ask(mode=Mode.EXACT, source=source.name, scope=Scope(keys=keys))
+
+
+def _give_up(repository: Repository, pending: Pending) -> None:
+    # The first error is the one to report; a store that failed may well fail again here, and gc evicts what stays.
+    try:
+        repository.abandon(pending)
+    except Unavailable:
+        pass

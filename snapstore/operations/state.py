@@ -1,0 +1,155 @@
+"""A state of some tables: a snapshot's, or the live rows'. `live` is a name wherever a snapshot is.
+
+    before = of_snapshot(repository, snapshot)
+    with live(repository, "agents", source, selection) as after:
+        ...
+
+Live rows are captured into a scratch store over the repository, so nothing is compared in two ways and nothing is written
+to the repository.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from snapstore.backends.directory import DirectoryBackend
+from snapstore.blobs.store import BlobStore
+from snapstore.digest import Digest
+from snapstore.errors import Conflict, Corrupt, Invalid
+from snapstore.operations.capture import Progress, capture, silent
+from snapstore.repository import Repository, Snapshot, SnapshotTable
+from snapstore.rows import Table
+from snapstore.sources import Selection, Source, View
+from snapstore.tree import Fetch
+from snapstore.tree.node import decode_schema
+from snapstore.tree.reader import TableTree
+
+__all__ = ["LIVE", "State", "StateTable", "captured_state", "live", "of_snapshot", "read_objects", "stable_capture"]
+
+LIVE = "live"
+_ATTEMPTS = 3
+
+
+class StateTable:
+    """One table in one state; its tree is opened when somebody asks."""
+
+    def __init__(self, source: str, kind: str, entry: SnapshotTable, fetch: Fetch) -> None:
+        self.source = source
+        self.kind = kind
+        self.entry = entry
+        self.fetch = fetch
+
+    @property
+    def name(self) -> str:
+        """The table's name in its source."""
+        return self.entry.name
+
+    @cached_property
+    def tree(self) -> TableTree | None:
+        """The table's trees, or None if only its schema was taken."""
+        return None if self.entry.root is None else TableTree.open(self.entry.root, self.fetch)
+
+    @cached_property
+    def table(self) -> Table:
+        """The table's shape."""
+        if self.tree is not None:
+            return self.tree.table
+        return decode_schema(self.fetch.get_many([self.entry.schema])[0], f"schema {self.entry.schema.hex()}")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Tables at one moment; `label` is an id or `live`."""
+
+    label: str
+    tables: tuple[StateTable, ...]
+    fetch: Fetch
+
+    def narrowed(self, patterns: Sequence[str]) -> State:
+        """Only the tables these patterns mean; all if there are none. Raises `Invalid` for one that means nothing."""
+        if not patterns:
+            return self
+        for pattern in patterns:
+            if not any(matches(table.name, pattern) for table in self.tables):
+                known = ", ".join(table.name for table in self.tables[:8]) or "none"
+                raise Invalid(f"no table {pattern!r} in {self.label}", hint=f"It has: {known}.")
+        chosen = tuple(table for table in self.tables if any(matches(table.name, p) for p in patterns))
+        return State(self.label, chosen, self.fetch)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a pattern means this table: its whole name, its name without the schema, or `*` and `?` in either."""
+    return any(
+        candidate == pattern or fnmatch.fnmatchcase(candidate, pattern) for candidate in (name, name.partition(".")[2])
+    )
+
+
+def of_snapshot(repository: Repository, snapshot: Snapshot, source: str | None = None) -> State:
+    """The tables of a snapshot, or of one of its sources."""
+    tables = tuple(
+        StateTable(own.name, own.kind, entry, repository.blobs)
+        for own in snapshot.sources
+        if source is None or own.name == source
+        for entry in own.tables
+    )
+    return State(snapshot.id[:8], tables, repository.blobs)
+
+
+def captured_state(name: str, kind: str, entries: Sequence[SnapshotTable], fetch: Fetch) -> State:
+    """The state that was just captured from a live view."""
+    return State(LIVE, tuple(StateTable(name, kind, entry, fetch) for entry in entries), fetch)
+
+
+@contextmanager
+def scratch(repository: Repository) -> Iterator[BlobStore]:
+    """A store of one's own over the repository's blobs: it may be written to and vanishes afterwards."""
+    with tempfile.TemporaryDirectory(prefix="snapstore-", ignore_cleanup_errors=True) as folder:
+        yield BlobStore(DirectoryBackend(Path(folder) / "scratch", create=True), base=repository.blobs)
+
+
+@contextmanager
+def live(
+    repository: Repository, name: str, source: Source, selection: Selection, *, progress: Progress = silent
+) -> Iterator[State]:
+    """The live rows of a source as a state. The source's transaction has ended when it is given."""
+    with scratch(repository) as store:
+        for attempt in range(_ATTEMPTS):
+            with source.view(selection) as view, store.writer(os.urandom(16), verify=False) as writer:
+                captured = capture(view, writer, repository.cut_key, selection, progress=progress)
+                if stable_capture(view, last=attempt + 1 == _ATTEMPTS):
+                    break
+        yield captured_state(name, source.kind, captured.tables, store)
+
+
+def stable_capture(view: View, *, last: bool) -> bool:
+    """Whether the shape of the tables held still while the view was read; raises `Conflict` if not on the last try."""
+    try:
+        view.confirm()
+    except Conflict:
+        if last:
+            raise
+        return False
+    return True
+
+
+def read_objects(fetch: Fetch, objects: Digest | None) -> dict[str, Any]:
+    """What lies beyond the tables of a source, as its `View.definition` gave it."""
+    if objects is None:
+        return {}
+    try:
+        definition = msgpack.unpackb(fetch.get_many([objects])[0], strict_map_key=True)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise Corrupt(f"schema {objects.hex()}: it cannot be read ({error})") from error
+    if not isinstance(definition, dict):
+        raise Corrupt(f"schema {objects.hex()}: it is not a map")
+    return definition

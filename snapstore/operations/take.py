@@ -1,0 +1,242 @@
+"""Take a snapshot of one or more sources (DESIGN: take).
+
+    taken = take(repository, [Request("agents", source, Selection())], tags=("before-migration",))
+    taken.snapshot.id
+
+Each source is read from one consistent view; blobs, then index, then commit. Whatever ends it early leaves only garbage
+that gc finds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from snapstore.blobs.writer import BlobWriter
+from snapstore.digest import Digest
+from snapstore.errors import Invalid, Unavailable
+from snapstore.operations.capture import Captured, Progress, capture, silent
+from snapstore.operations.state import StateTable, stable_capture
+from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
+from snapstore.repository.repository import PROGRAM
+from snapstore.sources import Selection, Source
+from snapstore.tree.diff import diff
+
+__all__ = ["Request", "Taken", "parent_of", "selection_fields", "selection_of", "take"]
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to take: a source, the name it has in snapshots, and what of it."""
+
+    name: str
+    source: Source
+    selection: Selection = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The committed snapshot, what it cost in bytes and seconds, and the sources that could not be reached.
+
+    `bytes_read` counts cells read, `bytes_new` plain bytes of blobs that were not there before, `bytes_added` what the
+    repository grew by (packs, index and manifest).
+    """
+
+    snapshot: Snapshot
+    bytes_read: int
+    bytes_new: int
+    bytes_added: int
+    seconds: float
+    unavailable: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that was asked for is held."""
+        return not self.unavailable and not any(source.missing for source in self.snapshot.sources)
+
+
+def take(
+    repository: Repository,
+    requests: Sequence[Request],
+    *,
+    tags: Sequence[str] = (),
+    description: str = "",
+    host: str = "",
+    verify: bool = True,
+    progress: Progress = silent,
+) -> Taken:
+    """Take a snapshot of these sources. With `verify` every blob is decoded and hashed again before it is stored.
+
+    Raises `Unavailable` when a source cannot be reached, unless its selection is `partial` and another one can;
+    `Unsupported` naming what cannot be held; `Conflict` when tables kept changing shape.
+    """
+    check(requests, tags)
+    began, moment = time.monotonic(), datetime.now(UTC)
+    snapshots = repository.snapshots()
+    parents = {request.name: parent_of(snapshots, request.name, request.source.kind) for request in requests}
+    pending = repository.begin(roots=[root for parent in parents.values() for root in _roots(parent)])
+    try:
+        with repository.blobs.writer(bytes.fromhex(pending.id), verify=verify) as writer:
+            sources, bytes_read, unavailable = _sources(repository, requests, writer, progress)
+            written = writer.close()
+        sources = [_counted(source, parents[source.name], repository) for source in sources]
+        snapshot = Snapshot(
+            id=pending.id,
+            time=moment,
+            host=host,
+            program=PROGRAM,
+            tags=tuple(tags),
+            description=description,
+            parent=next((snap.id for snap, _ in filter(None, parents.values())), None),
+            sources=tuple(sources),
+            statistics={
+                "bytes_read": bytes_read,
+                "bytes_new": written.plain_bytes,
+                "bytes_added": written.stored_bytes + written.index_bytes,
+                "seconds": time.monotonic() - began,
+            },
+        )
+        committed = repository.commit(pending, snapshot)
+    except BaseException:
+        _give_up(repository, pending)
+        raise
+    added = written.stored_bytes + written.index_bytes
+    return Taken(committed, bytes_read, written.plain_bytes, added, time.monotonic() - began, tuple(unavailable))
+
+
+def check(requests: Sequence[Request], tags: Sequence[str]) -> None:
+    """Raises `Invalid` for names that could not be told from others later."""
+    names = [request.name for request in requests]
+    if not names:
+        raise Invalid("no source to take", hint="Name one: `snap take postgresql://…`.")
+    for name in names:
+        if names.count(name) > 1:
+            raise Invalid(f"two sources have the name {name!r}", hint="Give one of them another with --name.")
+    for tag in tags:
+        if not tag or tag in ("latest", "live") or any(char in tag for char in ":~@/ ") or not tag.isprintable():
+            raise Invalid(f"{tag!r} cannot be a tag", hint="A tag is a word without blanks or any of `: ~ @ /`.")
+
+
+def parent_of(snapshots: Sequence[Snapshot], name: str, kind: str) -> tuple[Snapshot, SnapshotSource] | None:
+    """The newest snapshot of the source with this name, and that source in it."""
+    for snapshot in reversed(snapshots):
+        source = snapshot.source(name)
+        if source is not None and source.kind == kind and snapshot.safety is None:
+            return snapshot, source
+    return None
+
+
+def _roots(parent: tuple[Snapshot, SnapshotSource] | None) -> list[Digest]:
+    return [] if parent is None else [table.root for table in parent[1].tables if table.root]
+
+
+def _sources(
+    repository: Repository, requests: Sequence[Request], writer: BlobWriter, progress: Progress
+) -> tuple[list[SnapshotSource], int, list[str]]:
+    sources: list[SnapshotSource] = []
+    unavailable: list[str] = []
+    failure: Unavailable | None = None
+    bytes_read = 0
+    for request in requests:
+        try:
+            captured = _captured(request, writer, repository.cut_key, progress)
+        except Unavailable as error:
+            if not request.selection.partial:
+                raise
+            failure = error
+            unavailable.append(f"{request.name}: {error.message}")
+            continue
+        bytes_read += captured.bytes_read
+        sources.append(
+            SnapshotSource(
+                name=request.name,
+                kind=request.source.kind,
+                url=request.source.url,
+                tables=captured.tables,
+                objects=captured.objects,
+                position=captured.position,
+                selection=selection_fields(request.selection),
+                missing=captured.missing,
+            )
+        )
+    if failure is not None and not sources:
+        raise failure
+    return sources, bytes_read, unavailable
+
+
+def _captured(request: Request, writer: BlobWriter, cut_key: bytes, progress: Progress) -> Captured:
+    for attempt in range(_ATTEMPTS):
+        with request.source.view(request.selection) as view:
+            captured = capture(view, writer, cut_key, request.selection, progress=progress)
+            if stable_capture(view, last=attempt + 1 == _ATTEMPTS):
+                return captured
+    raise AssertionError("the last attempt either holds or raises")
+
+
+def _counted(
+    source: SnapshotSource, parent: tuple[Snapshot, SnapshotSource] | None, repository: Repository
+) -> SnapshotSource:
+    """The source with rows added, changed and removed against its parent."""
+    if parent is None:
+        return source
+    before = {table.name: table for table in parent[1].tables}
+    tables = tuple(
+        table if table.name not in before else _count(source, before[table.name], table, repository)
+        for table in source.tables
+    )
+    return dataclasses.replace(source, tables=tables)
+
+
+def _count(
+    source: SnapshotSource, before: SnapshotTable, after: SnapshotTable, repository: Repository
+) -> SnapshotTable:
+    old = StateTable(source.name, source.kind, before, repository.blobs).tree
+    new = StateTable(source.name, source.kind, after, repository.blobs).tree
+    if old is None or new is None or old.table.key != new.table.key:
+        return after
+    added = changed = removed = 0
+    for changes in diff(old, new):
+        added += len(changes.added)
+        changed += len(changes.changed)
+        removed += len(changes.removed)
+    return dataclasses.replace(after, added=added, changed=changed, removed=removed)
+
+
+def _give_up(repository: Repository, pending: Pending) -> None:
+    # The first error is the one to report; a store that failed may well fail again here, and gc evicts what stays.
+    try:
+        repository.abandon(pending)
+    except Unavailable:
+        pass
+
+
+def selection_fields(selection: Selection) -> dict[str, Any]:
+    """A selection as plain values for the manifest, so that `live` later means the same rows."""
+    return {
+        "tables": list(selection.tables),
+        "exclude": list(selection.exclude),
+        "exclude_columns": list(selection.exclude_columns),
+        "where": dict(selection.where),
+        "vectors": selection.vectors,
+        "rows": selection.rows,
+        "partial": selection.partial,
+    }
+
+
+def selection_of(fields: Mapping[str, Any]) -> Selection:
+    """The selection a snapshot's source was taken with."""
+    return Selection(
+        tables=tuple(fields.get("tables", ())),
+        exclude=tuple(fields.get("exclude", ())),
+        exclude_columns=tuple(fields.get("exclude_columns", ())),
+        where=dict(fields.get("where", {})),
+        vectors=bool(fields.get("vectors", True)),
+        rows=bool(fields.get("rows", True)),
+        partial=bool(fields.get("partial", False)),
+    )
