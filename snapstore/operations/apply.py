@@ -4,7 +4,8 @@
     apply(plan, live, wanted, target, scope)
     target.finish()
 
-Rows stream from the trees' difference; a row whose unique values could swap with another's is deleted and inserted again.
+Rows stream from the trees' difference; a row whose unique values could swap with another's is deleted and inserted
+again.
 """
 
 from __future__ import annotations
@@ -103,9 +104,7 @@ def apply(plan: Plan, live: State, wanted: State, target: Target, scope: Scope, 
     for job in jobs:
         for group in job.groups:
             names = [name for name in job.columns if name in group]
-            expected = sum(
-                job.plan.column_sets[s] for s in job.plan.column_sets if _group_of(job, frozenset(s)) == group
-            )
+            expected = sum(n for own, n in job.plan.column_sets.items() if _group_of(job, frozenset(own)) == group)
             done = target.update(job.wanted.table, names, _updates(job, group, names, scope))
             _expect(job, "updated", done, expected)
     for job in jobs:
@@ -152,7 +151,7 @@ def _deletes(job: _Job, mode: Mode, scope: Scope) -> Iterator[Cells]:
 
 
 def _updates(job: _Job, group: frozenset[str], names: Sequence[str], scope: Scope) -> Iterator[Batch]:
-    numbers = [job.columns.index(name) for name in names]
+    numbers = np.asarray([job.columns.index(name) for name in names])
     for changes in job.changes(scope):
         changed = changes.changed
         rows = _rows_of(job, changed, group)
@@ -160,7 +159,7 @@ def _updates(job: _Job, group: frozenset[str], names: Sequence[str], scope: Scop
             continue
         keys = changed.keys.take(rows)
         if changed.differs[np.ix_(rows, numbers)].all():
-            cells = [_picked(changed, number, rows) for number in numbers]
+            cells = [_picked(changed, number, rows) for number in numbers.tolist()]
         else:
             whole = _lookup(job.wanted, keys)
             cells = [whole.columns[job.wanted.table.column(name)] for name in names]

@@ -24,7 +24,8 @@ __all__ = ["Captured", "Progress", "capture", "silent"]
 class Progress(Protocol):
     """Told how far work has come; `total` is None where that is not known."""
 
-    def __call__(self, what: str, done: int, total: int | None, /) -> None: ...
+    def __call__(self, what: str, done: int, total: int | None, /) -> None:
+        """So many rows of this table."""
 
 
 def silent(what: str, done: int, total: int | None, /) -> None:

@@ -89,7 +89,7 @@ def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[b
 
 def column_names(old: StateTable | None, new: StateTable | None) -> list[str]:
     """The common columns that `row_changes` of these two speaks of."""
-    before, after = old and old.tree, new and new.tree
+    before, after = _tree(old), _tree(new)
     if before is None or after is None or before.table.key != after.table.key:
         return []
     return [after.table.columns[at].name for _, at in common_columns(before, after)]
@@ -102,7 +102,7 @@ def row_changes(
 
     Where the key itself differs rows cannot be matched: all of `old` are removed, and all of `new` added.
     """
-    before, after = old and old.tree, new and new.tree
+    before, after = _tree(old), _tree(new)
     if before is not None and after is not None and before.table.key == after.table.key:
         found = diff_trees(before, after)
     else:
@@ -110,6 +110,10 @@ def row_changes(
     wanted = None if keys is None else frozenset(keys)
     for changes in found:
         yield changes if wanted is None else only_keys(changes, wanted)
+
+
+def _tree(table: StateTable | None) -> TableTree | None:
+    return None if table is None else table.tree
 
 
 def _all_rows(before: TableTree | None, after: TableTree | None) -> Iterator[RowChanges]:

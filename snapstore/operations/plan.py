@@ -1,4 +1,4 @@
-"""What a restore would do: the difference of the live rows and a snapshot, filtered by the mode (DESIGN: diff, plan, restore).
+"""What a restore would do: the difference of the live rows and a snapshot, filtered by the mode.
 
     plan = make_plan(live_state, snapshot_state, Mode.SKIP)
     plan.id, plan.tables[0].insert
@@ -55,8 +55,8 @@ class TablePlan:
     """What will happen to one table, in rows; `updates` counts cells by column, `column_sets` rows by the columns set.
 
     `skip` counts rows that differ and are left alone, `keep` rows that are only live and stay. `create` says that the
-    table is missing and will be made, `recreate` that it will be dropped first. `shape` is how its columns differ in words,
-    `errors` why it cannot be restored.
+    table is missing and will be made, `recreate` that it will be dropped first. `shape` is how its columns differ in
+    words, `errors` why it cannot be restored.
     """
 
     source: str

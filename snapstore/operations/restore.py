@@ -3,14 +3,15 @@
     plan = plan_restore(repository, snapshot, source, mode=Mode.UPDATE)
     restored = restore(repository, snapshot, source, mode=Mode.UPDATE, plan_id=plan.id)
 
-The plan is made again under the lock that keeps other writers out; the state it will change is committed to the repository
-first; afterwards the live rows are read once more, and nothing is committed unless they are what was promised.
+The plan is made again under the lock that keeps other writers out; the state it will change is committed to the
+repository first; afterwards the live rows are read once more, and nothing is committed unless they are what was promised.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -43,7 +44,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was done: the plan that was carried out, the snapshot of the state before (None if nothing was there), time."""
+    """What was done: the plan carried out, the snapshot of the state before (None if nothing was there), the time."""
 
     plan: Plan
     safety: Snapshot | None
@@ -263,7 +264,5 @@ def undo_ask(repository: Repository, safety: Snapshot) -> Ask:
 
 def _give_up(repository: Repository, pending: Pending) -> None:
     # The first error is the one to report; a store that failed may well fail again here, and gc evicts what stays.
-    try:
+    with suppress(Unavailable):
         repository.abandon(pending)
-    except Unavailable:
-        pass

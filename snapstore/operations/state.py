@@ -4,8 +4,8 @@
     with live(repository, "agents", source, selection) as after:
         ...
 
-Live rows are captured into a scratch store over the repository, so nothing is compared in two ways and nothing is written
-to the repository.
+Live rows are captured into a scratch store over the repository, so nothing is compared in two ways and nothing is
+written to the repository.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from snapstore.backends.directory import DirectoryBackend
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import Digest
 from snapstore.errors import Conflict, Corrupt, Invalid
-from snapstore.operations.capture import Progress, capture, silent
+from snapstore.operations.capture import Captured, Progress, capture, silent
 from snapstore.repository import Repository, Snapshot, SnapshotTable
 from snapstore.rows import Table
-from snapstore.sources import Selection, Source, View
-from snapstore.tree import Fetch
+from snapstore.sources import Selection, Source
+from snapstore.tree import Fetch, Sink
 from snapstore.tree.node import decode_schema
 from snapstore.tree.reader import TableTree
 
@@ -123,23 +123,27 @@ def live(
 ) -> Iterator[State]:
     """The live rows of a source as a state. The source's transaction has ended when it is given."""
     with scratch(repository) as store:
-        for attempt in range(_ATTEMPTS):
-            with source.view(selection) as view, store.writer(os.urandom(16), verify=False) as writer:
-                captured = capture(view, writer, repository.cut_key, selection, progress=progress)
-                if stable_capture(view, last=attempt + 1 == _ATTEMPTS):
-                    break
+        with store.writer(os.urandom(16), verify=False) as writer:
+            captured = stable_capture(source, selection, writer, repository.cut_key, progress=progress)
+            writer.close()
         yield captured_state(name, source.kind, captured.tables, store)
 
 
-def stable_capture(view: View, *, last: bool) -> bool:
-    """Whether the shape of the tables held still while the view was read; raises `Conflict` if not on the last try."""
-    try:
-        view.confirm()
-    except Conflict:
-        if last:
-            raise
-        return False
-    return True
+def stable_capture(
+    source: Source, selection: Selection, sink: Sink, cut_key: bytes, *, progress: Progress = silent
+) -> Captured:
+    """Capture a view of the source; again if the shape of its tables moved beneath it, and `Conflict` if it keeps to."""
+    for attempt in range(_ATTEMPTS):
+        with source.view(selection) as view:
+            captured = capture(view, sink, cut_key, selection, progress=progress)
+            try:
+                view.confirm()
+            except Conflict:
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+                continue
+            return captured
+    raise AssertionError("the last attempt returns or raises")
 
 
 def read_objects(fetch: Fetch, objects: Digest | None) -> dict[str, Any]:

@@ -12,14 +12,15 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from snapstore.blobs.writer import BlobWriter
 from snapstore.digest import Digest
 from snapstore.errors import Invalid, Unavailable
-from snapstore.operations.capture import Captured, Progress, capture, silent
+from snapstore.operations.capture import Progress, silent
 from snapstore.operations.state import StateTable, stable_capture
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
@@ -28,8 +29,6 @@ from snapstore.tree.diff import diff
 
 __all__ = ["Request", "Taken", "parent_of", "selection_fields", "selection_of", "take"]
 
-_ATTEMPTS = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -37,7 +36,7 @@ class Request:
 
     name: str
     source: Source
-    selection: Selection = Selection()
+    selection: Selection = field(default_factory=Selection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ def _sources(
     bytes_read = 0
     for request in requests:
         try:
-            captured = _captured(request, writer, repository.cut_key, progress)
+            captured = stable_capture(request.source, request.selection, writer, repository.cut_key, progress=progress)
         except Unavailable as error:
             if not request.selection.partial:
                 raise
@@ -168,15 +167,6 @@ def _sources(
     if failure is not None and not sources:
         raise failure
     return sources, bytes_read, unavailable
-
-
-def _captured(request: Request, writer: BlobWriter, cut_key: bytes, progress: Progress) -> Captured:
-    for attempt in range(_ATTEMPTS):
-        with request.source.view(request.selection) as view:
-            captured = capture(view, writer, cut_key, request.selection, progress=progress)
-            if stable_capture(view, last=attempt + 1 == _ATTEMPTS):
-                return captured
-    raise AssertionError("the last attempt either holds or raises")
 
 
 def _counted(
@@ -210,10 +200,8 @@ def _count(
 
 def _give_up(repository: Repository, pending: Pending) -> None:
     # The first error is the one to report; a store that failed may well fail again here, and gc evicts what stays.
-    try:
+    with suppress(Unavailable):
         repository.abandon(pending)
-    except Unavailable:
-        pass
 
 
 def selection_fields(selection: Selection) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Repository:
 
     @classmethod
     def init(cls, backend: Backend) -> Repository:
-        """Make an empty store a repository. Raises `Exists` if it is one already, `Invalid` if it holds other things."""
+        """Make an empty store a repository. Raises `Exists` if it is one, `Invalid` if it holds other things."""
         stray = next((entry.name for entry in backend.list("") if entry.name != config.NAME), None)
         if stray is not None:
             raise Invalid(

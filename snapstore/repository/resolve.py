@@ -23,8 +23,8 @@ _LEAST_DIGITS = 4
 def resolve(snapshots: Sequence[Snapshot], name: str) -> Snapshot:
     """The snapshot meant among these, which are oldest first.
 
-    A safety snapshot is never `latest`: it is the state before a restore, not one that anybody asked for; its id names it.
-    Raises `NotFound`, or `Invalid` for an ambiguous beginning or a name that cannot be read.
+    A safety snapshot is never `latest`: it is the state before a restore, not one that anybody asked for; its id names
+    it. Raises `NotFound`, or `Invalid` for an ambiguous beginning or a name that cannot be read.
     """
     match = _LATEST.fullmatch(name)
     if match is None:

@@ -16,6 +16,7 @@ from snapstore.errors import Corrupt, Unsupported
 __all__ = ["FORMAT_VERSION", "seal", "unseal"]
 
 FORMAT_VERSION = 1
+_HINT = "Run `snap verify` to see what it harms."
 _MAGIC = struct.Struct("<4sccH")
 
 
@@ -28,19 +29,15 @@ def seal(letter: str, body: bytes) -> bytes:
 def unseal(letter: str, data: bytes, what: str) -> bytes:
     """The body of an object. Raises `Corrupt`, or `Unsupported` for a newer format, naming `what`."""
     if len(data) < _MAGIC.size + DIGEST_BYTES:
-        raise Corrupt(
-            f"{what} is damaged: {len(data)} bytes are too few", hint="Run `snap verify` to see what it harms."
-        )
+        raise Corrupt(f"{what} is damaged: {len(data)} bytes are too few", hint=_HINT)
     magic, own_letter, zero, version = _MAGIC.unpack_from(data)
     if (magic, own_letter, zero) != (b"SNAP", letter.encode(), b"\0"):
-        raise Corrupt(
-            f"{what} is damaged, or not an object of snapstore", hint="Run `snap verify` to see what it harms."
-        )
+        raise Corrupt(f"{what} is damaged, or not an object of snapstore", hint=_HINT)
     if version > FORMAT_VERSION:
         raise Unsupported(
             f"{what} is written in format {version}; this program reads up to {FORMAT_VERSION}",
             hint="Update snapstore. Nothing was changed.",
         )
     if digest(data[:-DIGEST_BYTES]) != data[-DIGEST_BYTES:]:
-        raise Corrupt(f"{what} is damaged: its checksum does not fit", hint="Run `snap verify` to see what it harms.")
+        raise Corrupt(f"{what} is damaged: its checksum does not fit", hint=_HINT)
     return data[_MAGIC.size : -DIGEST_BYTES]

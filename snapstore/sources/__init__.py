@@ -26,13 +26,12 @@ __all__ = ["Selection", "Source", "Target", "View", "Work"]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of a source is meant. Table names are `schema.table`; patterns may use `*` and `?`; without a dot any schema.
+    """What of a source is meant. Tables are `schema.table`; patterns may use `*` and `?`; without a dot any schema.
 
     `where` maps a table name to a condition in the source's own language; `exclude_columns` are `table.column`. With
     `vectors` False vector columns are left out, with `rows` False only shapes are taken.
-    `partial` allows what cannot be held to be left out
-    by name (`View.missing`) instead of refused; `optional` lets `tables` name some that do not exist (a restore asks for
-    those that do).
+    `partial` allows what cannot be held to be left out by name (`View.missing`) instead of refused; `optional` lets
+    `tables` name some that do not exist (a restore asks for those that do).
     """
 
     tables: tuple[str, ...] = ()
@@ -68,7 +67,7 @@ class View(Protocol):
         """The rows, in ascending order of key, in batches of at most some thousands; memory is bounded."""
 
     def confirm(self) -> None:
-        """Called after the last row: raises `Conflict` if the shape of a table changed beneath the view (take again)."""
+        """Called after the last row: raises `Conflict` if the shape of a table changed beneath the view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +99,10 @@ class Target(View, Protocol):
         """
 
     def replaces(self, table: Table, columns: Sequence[str]) -> bool:
-        """Whether setting these columns must be done as delete and insert (unique values could swap; identity always)."""
+        """Whether these columns can only be set by delete and insert (unique values could swap; identity always)."""
 
     def insert(self, table: Table, batches: Iterable[Batch]) -> int:
-        """Insert rows (keys and every stored column); returns how many. A row in the way raises `Conflict` naming it."""
+        """Insert rows (keys and the table's columns); returns how many. A row in the way raises `Conflict` naming it."""
 
     def update(self, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
         """Set these columns alone, in rows found by key; `Batch.columns` are these, in this order. Returns how many."""
@@ -125,7 +124,7 @@ class Source(Protocol):
         """Without a password, fit for a manifest and for people."""
 
     def view(self, selection: Selection) -> AbstractContextManager[View]:
-        """Open one consistent state for reading. Raises `Unavailable`, `Unsupported` (names what is not held), `Invalid`."""
+        """Open one consistent state. Raises `Unavailable`, `Invalid`, or `Unsupported` naming what is not held."""
 
     def target(self, selection: Selection) -> AbstractContextManager[Target]:
         """Open one consistent state for reading and changing, locked against other writers."""
