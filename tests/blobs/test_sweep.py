@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from snapstore.backends.memory import MemoryBackend
+from snapstore.backends.recording import RecordingBackend
+from snapstore.blobs.check import check
+from snapstore.blobs.pack import digests_of, object_name
+from snapstore.blobs.store import BlobStore
+from snapstore.blobs.sweep import copy_live, indexed_packs, merge, purge, rebuild_index, remove_pack, usage
+from snapstore.digest import Kind, digest
+from snapstore.errors import Corrupt, Invalid
+from tests.blobs.sample import TAKE, change, chunks, condemn, names, vectors, write
+
+
+def keeping(blobs: list[bytes]) -> Callable[[NDArray[np.uint8]], NDArray[np.bool_]]:
+    wanted = set(names(blobs))
+    return lambda rows: np.array([name in wanted for name in digests_of(rows)], np.bool_)
+
+
+def test_usage_counts_what_is_live_in_each_pack() -> None:
+    store = BlobStore(MemoryBackend())
+    values = vectors(100)
+    (pack,) = write(store, Kind.VALUE, values, stride=4).packs
+    for count in (0, 25, 100):
+        (use,) = usage(store, keeping(values[:count]))
+        assert (use.pack.name, use.live_blobs, use.dead_blobs) == (pack, count, 100 - count)
+        assert use.live_bytes + use.dead_bytes == use.pack.size_bytes
+        assert abs(use.live_bytes / use.pack.size_bytes - count / 100) < 0.35
+
+
+def test_a_blob_in_two_packs_is_live_in_both() -> None:
+    backend = MemoryBackend()
+    one, other = BlobStore(backend).writer(TAKE), BlobStore(backend).writer(TAKE)
+    for writer in (one, other):
+        writer.put(Kind.CHUNK, [digest(b"a")], [b"a"])
+    one.close(), other.close()
+    assert [use.live_blobs for use in usage(BlobStore(backend), keeping([b"a"]))] == [1, 1]
+
+
+def test_compaction_keeps_what_is_live_and_drops_the_rest() -> None:
+    backend = RecordingBackend(MemoryBackend())
+    store = BlobStore(backend)
+    values, tree = vectors(300), chunks(300)
+    old = [*write(store, Kind.VALUE, values, stride=4).packs, *write(store, Kind.CHUNK, tree).packs]
+    kept = values[::3] + tree[::5]
+    live = keeping(kept)
+    for name in old:
+        condemn(backend, name)
+    written = copy_live(store, old, live, TAKE)
+    assert written.blobs == len(kept)
+    assert len(written.packs) == 2
+    for name in old:
+        assert remove_pack(store, name, live) > 0
+        assert remove_pack(store, name, live) == 0
+    assert purge(store, old) == 2
+    assert indexed_packs(store) == set(written.packs) == {pack.name for pack in store.packs()}
+    for reader in (store, BlobStore(backend)):
+        assert reader.get_many(names(kept)) == kept
+        assert not reader.contains_many(names([values[1], tree[1]])).any()
+    assert list(check(store)) == []
+    # The second time there is nothing to do, and nothing is written.
+    backend.reset()
+    assert purge(store, old) == merge(store) == 0
+    assert backend.count("put", "delete", "replace") == 0
+
+
+def test_vectors_are_still_planes_after_compaction() -> None:
+    store = BlobStore(MemoryBackend())
+    values = vectors(400, elements=384)
+    before = write(store, Kind.VALUE, values, stride=4)
+    condemn(store.backend, before.packs[0])
+    after = copy_live(store, before.packs, keeping(values), TAKE)
+    assert abs(after.stored_bytes - before.stored_bytes) < 100
+
+
+def test_damage_is_not_copied_under_a_fresh_name() -> None:
+    backend = MemoryBackend()
+    store = BlobStore(backend)
+    (pack,) = write(store, Kind.CHUNK, [b"abcdef", b"ghijkl"]).packs
+    data = backend.get(object_name(pack)).data
+    change(backend, object_name(pack), data.replace(b"ghijkl", b"ghXjkl", 1))
+    condemn(backend, pack)
+    with pytest.raises(Corrupt, match=f"{digest(b'ghijkl').hex()} in {object_name(pack)}"):
+        copy_live(store, [pack], keeping([b"abcdef", b"ghijkl"]), TAKE)
+    assert [entry.name for entry in store.packs()] == [pack]
+    assert copy_live(store, [pack], keeping([b"abcdef"]), TAKE).blobs == 1
+
+
+def test_a_pack_is_neither_emptied_nor_deleted_without_its_tombstone() -> None:
+    store = BlobStore(MemoryBackend())
+    (pack,) = write(store, Kind.CHUNK, [b"a"]).packs
+    with pytest.raises(Invalid, match="not condemned"):
+        copy_live(store, [pack], keeping([b"a"]), TAKE)
+    with pytest.raises(Invalid, match="not condemned"):
+        remove_pack(store, pack, keeping([]))
+    assert store.get(digest(b"a")) == b"a"
+
+
+def test_a_pack_is_not_deleted_while_a_live_blob_is_nowhere_else() -> None:
+    backend = MemoryBackend()
+    store = BlobStore(backend)
+    (pack,) = write(store, Kind.CHUNK, [b"a", b"b"]).packs
+    condemn(backend, pack)
+    with pytest.raises(Invalid, match=digest(b"b").hex()):
+        remove_pack(store, pack, keeping([b"b"]))
+    assert store.get(digest(b"b")) == b"b"
+    copy_live(store, [pack], keeping([b"b"]), TAKE)
+    assert remove_pack(store, pack, keeping([b"b"])) > 0
+    assert store.get(digest(b"b")) == b"b"
+
+
+def test_a_store_on_a_base_is_not_swept() -> None:
+    base, backend = BlobStore(MemoryBackend()), MemoryBackend()
+    (pack,) = write(BlobStore(backend), Kind.CHUNK, [b"a"]).packs
+    write(base, Kind.CHUNK, [b"a"])
+    condemn(backend, pack)
+    with pytest.raises(Invalid):
+        remove_pack(BlobStore(backend, base=base), pack, keeping([b"a"]))
+    with pytest.raises(Invalid):
+        copy_live(BlobStore(backend, base=base), [pack], keeping([b"a"]), TAKE)
+
+
+def test_many_small_segments_become_one() -> None:
+    backend = RecordingBackend(MemoryBackend())
+    blobs = [blob for seed in range(20) for blob in chunks(10, seed=seed)]
+    for seed in range(20):
+        write(BlobStore(backend), Kind.CHUNK, chunks(10, seed=seed))
+    reader = BlobStore(backend)
+    reader.refresh()
+    store = BlobStore(backend)
+    assert merge(store, more_than=20) == 0
+    backend.reset()
+    assert merge(store) == 20
+    verbs = [call.verb for call in backend.calls if call.verb in ("put", "delete")]
+    assert verbs == ["put"] + ["delete"] * 20
+    assert len(store.segments()) == 1
+    for each in (store, reader, BlobStore(backend)):
+        assert each.get_many(names(blobs)) == blobs
+        each.refresh()
+        assert each.get_many(names(blobs)) == blobs
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_merging_keeps_the_entry_that_outlives_a_condemned_pack(order: int) -> None:
+    """Two packs hold a blob, one of them condemned or gone: whichever segment comes first, the good entry stays."""
+    for is_gone in (False, True):
+        backend = MemoryBackend()
+        writers = [BlobStore(backend).writer(TAKE) for _ in range(2)]
+        for writer in writers:
+            writer.put(Kind.CHUNK, [digest(b"a")], [b"a"])
+        packs = [writer.close().packs[0] for writer in writers]
+        # Which segment is read first depends on their names: try both packs.
+        doomed, good = packs[::order]
+        condemn(backend, doomed)
+        if is_gone:
+            backend.delete(object_name(doomed))
+        store = BlobStore(backend)
+        assert merge(store, more_than=1) == 2
+        places = BlobStore(backend).locate([digest(b"a")])
+        assert places.packs[places.pack[0]] == good
+        assert store.contains_many([digest(b"a")]).all()
+
+
+def test_an_index_is_rebuilt_from_packs_alone() -> None:
+    backend = MemoryBackend()
+    store = BlobStore(backend)
+    blobs = chunks(300) + vectors(50)
+    write(store, Kind.CHUNK, blobs[:300])
+    write(store, Kind.VALUE, blobs[300:], stride=4)
+    change(backend, store.segments()[0].name, b"SNAPI\0\1\0 nonsense")
+    backend.delete(store.segments()[1].name)
+    with pytest.raises(Corrupt):
+        BlobStore(backend).get_many(names(blobs))
+    assert rebuild_index(store) == []
+    assert BlobStore(backend).get_many(names(blobs)) == blobs
+    assert list(check(store)) == []
+
+
+def test_rebuilding_keeps_what_the_old_index_says_of_a_pack_with_a_damaged_directory() -> None:
+    backend = MemoryBackend()
+    store = BlobStore(backend)
+    (pack,) = write(store, Kind.CHUNK, [b"a", b"b"]).packs
+    write(store, Kind.CHUNK, [b"c"])
+    data = backend.get(object_name(pack)).data
+    change(backend, object_name(pack), data[:-1] + b"\xff")
+    assert rebuild_index(store) == [pack]
+    assert len(store.segments()) == 1
+    assert BlobStore(backend).get_many(names([b"a", b"b", b"c"])) == [b"a", b"b", b"c"]
