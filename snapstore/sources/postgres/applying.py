@@ -4,8 +4,9 @@
     update_rows(connection, table, ["heat"], batches)     # Batch.columns are these columns alone
     delete_rows(connection, table, keys)
 
-Nothing is turned into text on the way. Updates and deletions go through a temporary table that ends with the transaction, and one
-statement that joins it by key, so that the server plans once and only what differs is set. Memory is bounded by a batch.
+Nothing is turned into text on the way. Updates and deletions go through a temporary table that ends with the
+transaction, and one statement that joins it by key, so that the server plans once and only what differs is set. Memory
+is bounded by a batch.
 
 Errors are ours, and name the table, the server's words and its DETAIL (which has the key and the constraint). What else
 stands in the way of rows (triggers, foreign keys) is up to `snapstore.sources.postgres.target`.

@@ -5,8 +5,8 @@
     catalog.definition["objects"]["extension vector"]["version"]
 
 What snapstore cannot hold is refused by name, or with `Selection.partial` named in `Catalog.missing`; only what an
-extension owns is left to the extension. Owners, grants and tablespaces are facts of a machine and not part of a catalogue.
-It reads no rows, but reads where sequences stand.
+extension owns is left to the extension. Owners, grants and tablespaces are facts of a machine and not part of a
+catalogue. It reads no rows, but reads where sequences stand.
 """
 
 from __future__ import annotations
@@ -290,7 +290,7 @@ def _refuse(chosen: _Chosen, selection: Selection) -> None:
         count = len(chosen.refused)
         raise Unsupported(
             f"{count} thing{'s' if count > 1 else ''} in this database cannot be held:\n{lines}",
-            hint="leave each out with --exclude NAME, or take the rest and have these named as missing with --allow-partial",
+            hint="leave each out with --exclude NAME, or take the rest with --allow-partial, which names these as missing",
         )
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "create_object",
     "create_table",
     "create_trigger",
+    "not_null_of",
     "own_sequence",
     "relation",
     "set_trigger",
@@ -193,15 +194,23 @@ def create_checks(table: Part) -> Iterator[Statement]:
             yield from create_constraint(table, constraint)
     for column in table["columns"]:
         if column["not_null"]:
-            name = column["not_null_name"] or f"{table['name']}_{column['name']}_not_null"
-            constraint = {"name": name, "comment": column["not_null_comment"]}
-            if not column["not_null_valid"]:
-                inherit = sql.SQL(" NO INHERIT" if column["not_null_no_inherit"] else "")
-                change = sql.SQL("ADD CONSTRAINT {} NOT NULL {}{} NOT VALID")
-                yield sql.SQL("ALTER TABLE {} {}").format(
-                    relation(table), change.format(sql.Identifier(name), sql.Identifier(column["name"]), inherit)
-                )
-            yield from _comment_constraint(table, constraint)
+            constraint = not_null_of(table, column)
+            if column["not_null_valid"]:
+                yield from _comment_constraint(table, constraint)
+            else:
+                yield from create_constraint(table, constraint)
+
+
+def not_null_of(table: Part, column: Part) -> Part:
+    """The NOT NULL constraint of a column, in the form of the others."""
+    return {
+        "name": column["not_null_name"] or f"{table['name']}_{column['name']}_not_null",
+        "kind": "not null",
+        "definition": f"NOT NULL {sql.Identifier(column['name']).as_string()}"
+        + (" NO INHERIT" if column["not_null_no_inherit"] else "")
+        + ("" if column["not_null_valid"] else " NOT VALID"),
+        "comment": column["not_null_comment"],
+    }
 
 
 def create_foreign_keys(table: Part) -> Iterator[Statement]:

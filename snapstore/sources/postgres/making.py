@@ -4,9 +4,9 @@
     for name in making.early: ...        # extensions, schemas, types, sequences, functions, tables
     for name in making.late: ...         # views and what leans on them: after rows and keys
 
-What is live and differs from the snapshot is left as it is (a restore puts back rows, not schemas), unless a table about to be
-made leans on a type that has changed: that is a `Conflict`. The module decides and executes single objects; when is up to
-`snapstore.sources.postgres.target`.
+What is live and differs from the snapshot is left as it is (a restore puts back rows, not schemas), unless a table
+about to be made leans on a type that has changed: that is a `Conflict`. The module decides and executes single objects;
+when is up to `snapstore.sources.postgres.target`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Definition = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """What to make, in order, as ids. `meant` are the objects of the definition that this restore is about, made or live."""
+    """What to make, in order, as ids. `meant` are the objects of the definition that this is about, made or live."""
 
     early: tuple[str, ...]
     late: tuple[str, ...]
@@ -175,8 +175,8 @@ def set_sequence(connection: psycopg.Connection[Any], one: Definition, *, made: 
     """Put a sequence where the snapshot has it: exactly if this restore made it, else only forward.
 
     `setval` outlives a rollback, and a sequence of a live database may have been drawn from since: going back would
-    hand out a value twice. Where it has to move the sequence is locked first (by an ALTER that changes nothing), so that
-    nobody draws from it between the look and the move.
+    hand out a value twice. Where it has to move the sequence is locked first (by an ALTER that changes nothing), so
+    that nobody draws from it between the look and the move.
     """
     name = (one["schema"], one["name"])
     last_value, is_called = one["state"]

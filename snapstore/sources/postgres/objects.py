@@ -1,11 +1,12 @@
-"""Everything in a database that is not a table's own: extensions, schemas, types, sequences, functions, views, and who needs whom.
+"""What is in a database beyond tables (extensions, schemas, types, sequences, functions, views), and who needs whom.
 
     found = read_objects(connection)
     found.objects["sequence public.ticket"]["increment"]     # 1
     found.needs["table public.memories"]                    # {'extension vector', 'schema public', ...}
 
-Names are `kind schema.name`. What belongs to an extension is that extension, for needs, and nothing of its own. What snapstore
-has no words for is in `unheld`, with a reason: nothing is passed over in silence. The module knows nothing of selections.
+Ids are `kind schema.name`. What belongs to an extension is that extension, for needs, and nothing of its own. What
+snapstore has no words for is in `unheld`, with a reason: nothing is passed over in silence. The module knows nothing of
+selections.
 """
 
 # ruff: noqa: S608 — every query below is put together from constants of this module
@@ -19,8 +20,9 @@ import psycopg
 from psycopg import sql
 
 from snapstore.sources.postgres.tables import full_name, rows_of
+from snapstore.sources.postgres.unheld import IN_A_USER_SCHEMA, NOT_OF_AN_EXTENSION, Thing, read_unheld
 
-__all__ = ["Objects", "Relation", "Thing", "read_objects", "read_sequence_states"]
+__all__ = ["Objects", "Relation", "read_objects", "read_sequence_states"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +38,12 @@ class Relation:
     skipped: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
-    """Something not held: its kind, its name (`schema.name` where it has a schema), and why.
-
-    `skipped` ones are left out with a word (their rows live elsewhere, or only in a session); the others are refused. `within` is
-    the relation it belongs to, if any.
-    """
-
-    id: str
-    name: str
-    reason: str
-    skipped: bool = False
-    within: str = ""
-
-
 @dataclass(slots=True)
 class Objects:
     """A database's objects by id, its relations by id, what is not held, and the needs between all of them.
 
-    `needs` must be met before a thing can be made; `uses` before it is whole (its constraints, indexes, triggers, policies).
+    `needs` must be met before a thing can be made; `uses` before it is whole (its constraints, indexes, triggers,
+    policies).
     """
 
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -65,11 +53,6 @@ class Objects:
     uses: dict[str, set[str]] = field(default_factory=dict)
 
 
-# Schemas of the system and of sessions; a name that begins with pg_ is reserved by the server.
-_USER = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
-_NOT_OF_AN_EXTENSION = (
-    "NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '{0}'::regclass AND e.objid = {1}.oid AND e.deptype = 'e')"
-)
 _COMMENT = "obj_description({1}.oid, '{0}') AS comment"
 
 _RELATIONS = f"""
@@ -77,15 +60,17 @@ SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind AS 
   c.relispartition AS partition, c.reloftype <> 0 AS typed, am.amname AS method,
   EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) AS inherits
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am am ON am.oid = c.relam
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ({_USER} OR c.relpersistence = 't' AND n.nspname !~ '^pg_toast')
-  AND {_NOT_OF_AN_EXTENSION.format("pg_class", "c")}"""
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ({IN_A_USER_SCHEMA} OR c.relpersistence = 't'
+  AND n.nspname !~ '^pg_toast')
+  AND {NOT_OF_AN_EXTENSION.format("pg_class", "c")}"""
 
 _SCHEMAS = f"""
 SELECT n.oid::int8 AS oid, n.nspname AS name, {_COMMENT.format("pg_namespace", "n")}
-FROM pg_namespace n WHERE {_USER} AND {_NOT_OF_AN_EXTENSION.format("pg_namespace", "n")}"""
+FROM pg_namespace n WHERE {IN_A_USER_SCHEMA} AND {NOT_OF_AN_EXTENSION.format("pg_namespace", "n")}"""
 
 _EXTENSIONS = f"""
-SELECT x.oid::int8 AS oid, x.extname AS name, n.nspname AS in_schema, x.extversion AS version, {_COMMENT.format("pg_extension", "x")}
+SELECT x.oid::int8 AS oid, x.extname AS name, n.nspname AS in_schema, x.extversion AS version,
+  {_COMMENT.format("pg_extension", "x")}
 FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace"""
 
 _TYPES = f"""
@@ -109,28 +94,34 @@ SELECT t.oid::int8 AS oid, n.nspname AS schema, t.typname AS name, t.typtype AS 
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_class c ON c.oid = t.typrelid
 LEFT JOIN pg_type b ON b.oid = t.typbasetype LEFT JOIN pg_collation co ON co.oid = t.typcollation
 LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace
-WHERE {_USER} AND {_NOT_OF_AN_EXTENSION.format("pg_type", "t")} AND (t.typrelid = 0 OR c.relkind = 'c') AND t.typtype <> 'm'
+WHERE {IN_A_USER_SCHEMA} AND {NOT_OF_AN_EXTENSION.format("pg_type", "t")} AND (t.typrelid = 0 OR c.relkind = 'c')
+  AND t.typtype <> 'm'
   AND NOT EXISTS (SELECT FROM pg_type element WHERE element.typarray = t.oid)"""
 
 _SEQUENCES = f"""
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relpersistence AS persistence,
-  format_type(s.seqtypid, NULL) AS type, s.seqstart AS start, s.seqincrement AS increment, s.seqmin AS min, s.seqmax AS max,
-  s.seqcache AS cache, s.seqcycle AS cycle, tn.nspname AS owner_schema, t.relname AS owner_table, a.attname AS owner_column,
+  format_type(s.seqtypid, NULL) AS type, s.seqstart AS start, s.seqincrement AS increment, s.seqmin AS min,
+    s.seqmax AS max,
+  s.seqcache AS cache, s.seqcycle AS cycle, tn.nspname AS owner_schema, t.relname AS owner_table,
+    a.attname AS owner_column,
   d.deptype = 'i' AS identity, {_COMMENT.format("pg_class", "c")}
 FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass
   AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
 LEFT JOIN pg_class t ON t.oid = d.refobjid LEFT JOIN pg_namespace tn ON tn.oid = t.relnamespace
 LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-WHERE {_USER} AND {_NOT_OF_AN_EXTENSION.format("pg_class", "c")}"""
+WHERE {IN_A_USER_SCHEMA} AND {NOT_OF_AN_EXTENSION.format("pg_class", "c")}"""
 
 _FUNCTIONS = f"""
-SELECT p.oid::int8 AS oid, n.nspname AS schema, p.proname AS name, pg_get_function_identity_arguments(p.oid) AS arguments,
-  p.prokind AS variety, CASE WHEN p.prokind <> 'a' THEN pg_get_functiondef(p.oid) END AS definition, {_COMMENT.format("pg_proc", "p")}
+SELECT p.oid::int8 AS oid, n.nspname AS schema, p.proname AS name,
+  pg_get_function_identity_arguments(p.oid) AS arguments,
+  p.prokind AS variety, CASE WHEN p.prokind <> 'a' THEN pg_get_functiondef(p.oid) END AS definition,
+    {_COMMENT.format("pg_proc", "p")}
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE {_USER} AND {_NOT_OF_AN_EXTENSION.format("pg_proc", "p")}
+WHERE {IN_A_USER_SCHEMA} AND {NOT_OF_AN_EXTENSION.format("pg_proc", "p")}
   -- the constructors that a range type brings with it depend on it internally
-  AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = 'pg_proc'::regclass AND i.objid = p.oid AND i.deptype = 'i')"""
+  AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = 'pg_proc'::regclass AND i.objid = p.oid
+    AND i.deptype = 'i')"""
 
 _VIEWS = "SELECT c.oid::int8 AS oid, pg_get_viewdef(c.oid) AS definition FROM pg_class c WHERE c.oid = ANY(%s::oid[])"
 
@@ -140,72 +131,10 @@ LEFT JOIN pg_roles r ON r.oid = s.setrole
 WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1, 2"""
 
 
-def _listed(kind: str, catalogue: str, name: str, namespace: str = "", where: str = "true") -> str:
-    """One arm of the query for what is not held: (kind, class, oid, schema, name)."""
-    join = f"JOIN pg_namespace n ON n.oid = o.{namespace} AND {_USER}" if namespace else ""
-    schema = "n.nspname::text" if namespace else "NULL"
-    return (
-        f"SELECT '{kind}' AS kind, '{catalogue}' AS class, o.oid::int8 AS oid, {schema} AS schema, {name}::text AS name, "
-        f"NULL::int8 AS relation FROM {catalogue} o {join} "
-        f"WHERE o.oid >= 16384 AND {_NOT_OF_AN_EXTENSION.format(catalogue, 'o')} AND {where}"
-    )
-
-
-# 16384 is FirstNormalObjectId: below it stands only what initdb made (src/include/access/transam.h).
-_UNHELD = " UNION ALL ".join(
-    [
-        _listed("event trigger", "pg_event_trigger", "o.evtname"),
-        _listed("publication", "pg_publication", "o.pubname"),
-        _listed(
-            "subscription",
-            "pg_subscription",
-            "o.subname",
-            where="o.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
-        ),
-        _listed("language", "pg_language", "o.lanname"),
-        _listed("access method", "pg_am", "o.amname"),
-        _listed("cast", "pg_cast", "format_type(o.castsource, NULL) || ' as ' || format_type(o.casttarget, NULL)"),
-        _listed("transform", "pg_transform", "format_type(o.trftype, NULL)"),
-        _listed("operator", "pg_operator", "o.oprname", "oprnamespace"),
-        _listed("operator class", "pg_opclass", "o.opcname", "opcnamespace"),
-        _listed("operator family", "pg_opfamily", "o.opfname", "opfnamespace"),
-        _listed("collation", "pg_collation", "o.collname", "collnamespace"),
-        _listed("conversion", "pg_conversion", "o.conname", "connamespace"),
-        _listed("text search configuration", "pg_ts_config", "o.cfgname", "cfgnamespace"),
-        _listed("text search dictionary", "pg_ts_dict", "o.dictname", "dictnamespace"),
-        _listed("text search parser", "pg_ts_parser", "o.prsname", "prsnamespace"),
-        _listed("text search template", "pg_ts_template", "o.tmplname", "tmplnamespace"),
-        _listed("foreign-data wrapper", "pg_foreign_data_wrapper", "o.fdwname"),
-        _listed("server", "pg_foreign_server", "o.srvname"),
-        _listed("default privileges", "pg_default_acl", "pg_describe_object('pg_default_acl'::regclass, o.oid, 0)"),
-        # Rules belong to a relation; the rule that makes a view a view is the view.
-        "SELECT 'rule', 'pg_rewrite', o.oid::int8, n.nspname::text, o.rulename::text, o.ev_class::int8 "
-        "FROM pg_rewrite o JOIN pg_class c ON c.oid = o.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace "
-        f"WHERE {_USER} AND o.rulename <> '_RETURN' AND {_NOT_OF_AN_EXTENSION.format('pg_class', 'c')}",
-        "SELECT 'index', 'pg_index', i.indexrelid::int8, n.nspname::text, c.relname::text, i.indrelid::int8 "
-        "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
-        f"JOIN pg_class t ON t.oid = i.indrelid WHERE {_USER} AND NOT i.indisvalid AND t.relkind = 'r' AND t.relpersistence <> 't'",
-        "SELECT 'large objects', 'pg_largeobject_metadata', 0, NULL, count(*)::text, NULL "
-        "FROM pg_largeobject_metadata HAVING count(*) > 0",
-        "SELECT 'security label', 'pg_seclabel', 0, NULL, pg_describe_object(classoid, objoid, objsubid), NULL FROM pg_seclabel",
-        "SELECT 'rows of extension', 'pg_extension', 0, NULL, x.extname || ': ' || config::regclass::text, NULL "
-        "FROM pg_extension x, unnest(x.extconfig) AS config "
-        "JOIN pg_class c ON c.oid = config WHERE c.relkind IN ('r', 'p')",
-    ]
-)
-
-_SKIPPED = {"foreign-data wrapper", "server"}
-
-_REASONS = {
-    "index": "it is not valid (a CREATE INDEX CONCURRENTLY that failed): drop it or REINDEX it",
-    "foreign-data wrapper": "what it reaches lives elsewhere",
-    "server": "what it reaches lives elsewhere",
-    "rows of extension": "rows kept in an extension's own table are not held yet",
-}
-
 # Which object a part belongs to, and whether the part is made after the rows (late) or with the object itself.
 _PARTS_OF = """
-SELECT 'pg_attrdef' AS class, oid::int8 AS oid, 'pg_class' AS whole, adrelid::int8 AS whole_oid, false AS late FROM pg_attrdef
+SELECT 'pg_attrdef' AS class, oid::int8 AS oid, 'pg_class' AS whole, adrelid::int8 AS whole_oid, false AS late
+  FROM pg_attrdef
 UNION ALL SELECT 'pg_constraint', oid, 'pg_class', conrelid, true FROM pg_constraint WHERE conrelid <> 0
 UNION ALL SELECT 'pg_constraint', oid, 'pg_type', contypid, false FROM pg_constraint WHERE contypid <> 0
 UNION ALL SELECT 'pg_class', indexrelid, 'pg_class', indrelid, true FROM pg_index
@@ -214,13 +143,17 @@ UNION ALL SELECT 'pg_policy', oid, 'pg_class', polrelid, true FROM pg_policy
 UNION ALL SELECT 'pg_statistic_ext', oid, 'pg_class', stxrelid, true FROM pg_statistic_ext
 UNION ALL SELECT 'pg_rewrite', oid, 'pg_class', ev_class, false FROM pg_rewrite
 UNION ALL SELECT 'pg_type', t.oid, 'pg_class', t.typrelid, false FROM pg_type t WHERE t.typrelid <> 0
-UNION ALL SELECT 'pg_class', t.typrelid, 'pg_type', t.oid, false FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid WHERE c.relkind = 'c'
+UNION ALL SELECT 'pg_class', t.typrelid, 'pg_type', t.oid, false FROM pg_type t
+  JOIN pg_class c ON c.oid = t.typrelid WHERE c.relkind = 'c'
 UNION ALL SELECT 'pg_type', t.typarray, 'pg_type', t.oid, false FROM pg_type t WHERE t.typarray <> 0"""
 
-_MEMBERS = "SELECT classid::regclass::text AS class, objid::int8 AS oid, refobjid::int8 AS extension FROM pg_depend WHERE deptype = 'e'"
+_MEMBERS = """
+SELECT classid::regclass::text AS class, objid::int8 AS oid, refobjid::int8 AS extension
+FROM pg_depend WHERE deptype = 'e'"""
 
 _DEPENDENCIES = """
-SELECT classid::regclass::text AS class, objid::int8 AS oid, refclassid::regclass::text AS needed_class, refobjid::int8 AS needed
+SELECT classid::regclass::text AS class, objid::int8 AS oid, refclassid::regclass::text AS needed_class,
+  refobjid::int8 AS needed
 FROM pg_depend WHERE deptype IN ('n', 'a', 'i') AND objid >= 16384"""
 
 _RELATION_KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table"}
@@ -237,7 +170,8 @@ def read_objects(connection: psycopg.Connection[Any]) -> Objects:
     _read_types(connection, found, at)
     _read_sequences(connection, found, at)
     _read_functions(connection, found, at)
-    _read_unheld(connection, found, at)
+    found.unheld += read_unheld(connection, at)
+    _read_settings(connection, found)
     _read_needs(connection, found, at)
     return found
 
@@ -247,7 +181,8 @@ def read_sequence_states(
 ) -> list[tuple[int, bool]]:
     """`last_value` and `is_called` of each of these (schema, name), in this order.
 
-    Read from the sequences themselves: the catalogue's own views cannot tell `setval(…, 1, false)` from a fresh sequence.
+    Read from the sequences themselves: the catalogue's own views cannot tell `setval(…, 1, false)` from a fresh
+    sequence.
     """
     states: list[tuple[int, bool]] = []
     for start in range(0, len(sequences), 200):
@@ -354,20 +289,11 @@ def _read_functions(connection: psycopg.Connection[Any], found: Objects, at: dic
             found.objects[key] = {"kind": kind, **row}
 
 
-def _read_unheld(connection: psycopg.Connection[Any], found: Objects, at: dict[_At, str]) -> None:
-    for row in rows_of(connection, _UNHELD):
-        kind = row["kind"]
-        name = full_name(row["schema"], row["name"]) if row["schema"] is not None else row["name"]
-        within = at.get(("pg_class", row["relation"]), "") if row["relation"] is not None else ""
-        key = f"{kind} {name}" + (f" on {within}" if within else "")
-        reason = _REASONS.get(kind, f"{kind if kind.endswith('s') else kind + 's'} are not held yet")
-        found.unheld.append(Thing(key, name, reason, kind in _SKIPPED, within))
-        if row["oid"]:
-            at.setdefault((row["class"], row["oid"]), key)
+def _read_settings(connection: psycopg.Connection[Any], found: Objects) -> None:
     settings: list[str] = []
     for row in rows_of(connection, _SETTINGS):
         if row["role"]:
-            key = f"setting {row['setting'].split('=')[0]} of role {row['role']}"
+            key = f"setting {row['setting'].partition('=')[0]} of role {row['role']}"
             found.unheld.append(Thing(key, key, "settings of roles are not held yet"))
         else:
             settings.append(row["setting"])

@@ -7,10 +7,10 @@
     for key in keys:
         for statement in key.create(): ...
 
-Rows are changed in an order that a foreign key may not like, and its ON DELETE CASCADE or SET NULL would destroy rows in
-silence, also in tables that nobody selected. So a key that the work can upset is dropped and made again in the same
-transaction, where it is checked against all rows: what it would have hidden now fails, and by name.
-This module decides and composes; `snapstore.sources.postgres.target` executes.
+Rows are changed in an order that a foreign key may not like, and its ON DELETE CASCADE or SET NULL would destroy rows
+in silence, also in tables that nobody selected. So a key that the work can upset is dropped and made again in the same
+transaction, where it is checked against all rows: what it would have hidden now fails, and by name. This module decides
+and composes; `snapstore.sources.postgres.target` executes.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ import psycopg
 from psycopg import sql
 
 from snapstore.sources import Work
-from snapstore.sources.postgres.ddl import Statement, alter, create_constraint
+from snapstore.sources.postgres.ddl import Statement, alter, create_constraint, not_null_of
 from snapstore.sources.postgres.tables import full_name, rows_of
 
-__all__ = ["ForeignKey", "dear_indexes", "read_foreign_keys", "read_rules", "upset_foreign_keys"]
+__all__ = ["ForeignKey", "dear_indexes", "read_foreign_keys", "read_rules", "unvalidated", "upset_foreign_keys"]
 
-# Above this share of rows inserted or deleted a vector index is built anew instead of kept. Inserting 4,000 rows into an HNSW
-# index cost more than building it (DESIGN: diff, plan, restore); the exact share is still to be measured.
+# Above this share of rows inserted or deleted a vector index is built anew instead of kept. Inserting 4,000 rows into
+# an HNSW index cost more than building it (DESIGN: diff, plan, restore); the exact share is still to be measured.
 _REBUILD_SHARE = 0.2
 _DEAR_METHODS = ("hnsw", "ivfflat")
+
+_NOT_VALID = " NOT VALID"  # how pg_get_constraintdef ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,13 @@ class ForeignKey:
 
 # The keys that partitions inherit (conparentid) come and go with their parent's.
 _FOREIGN_KEYS = """
-SELECT n.nspname AS schema, c.relname AS table_name, k.conname AS name, rn.nspname AS other_schema, rc.relname AS other_name,
+SELECT n.nspname AS schema, c.relname AS table_name, k.conname AS name, rn.nspname AS other_schema,
+  rc.relname AS other_name,
   pg_get_constraintdef(k.oid) AS definition, obj_description(k.oid, 'pg_constraint') AS comment,
-  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = ANY(k.conkey)) AS columns,
-  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.confrelid AND a.attnum = ANY(k.confkey)) AS other_columns,
+  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.conrelid
+    AND a.attnum = ANY(k.conkey)) AS columns,
+  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.confrelid
+    AND a.attnum = ANY(k.confkey)) AS other_columns,
   EXISTS (SELECT FROM pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgenabled <> 'O') AS altered
 FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -115,14 +120,18 @@ def read_rules(connection: psycopg.Connection[Any]) -> dict[str, str]:
 def upset_foreign_keys(keys: Sequence[ForeignKey], works: Sequence[Work]) -> list[ForeignKey]:
     """The keys that this work could violate on its way, or whose actions it could set off.
 
-    Rows are deleted, then updated, then inserted; tables come in the order of `works`, referenced ones first, as far as that
-    goes. Inserting parents before children upsets nothing, nor does deleting children.
+    Rows are deleted, then updated, then inserted; tables come in the order of `works`, referenced ones first, as far as
+    that goes. Inserting parents before children upsets nothing, nor does deleting children.
     """
     place = {work.table.name: at for at, work in enumerate(works)}
     by_name = {work.table.name: work for work in works}
     upset = []
     for key in keys:
         child, parent = by_name.get(key.table), by_name.get(key.other)
+        # Rows that it does not hold for may be in the snapshot, as they may be in the live table.
+        is_unvalidated = False
+        if child is not None and key.definition.endswith(_NOT_VALID):
+            is_unvalidated = child.inserts > 0 or not child.updates.isdisjoint(key.columns)
         fires = parent is not None and (parent.deletes > 0 or not parent.updates.isdisjoint(key.other_columns))
         # A child may come to point at a row that is not inserted yet. A table's own rows arrive in one statement.
         too_early = parent is not None and parent.inserts > 0 and child is not None
@@ -130,9 +139,18 @@ def upset_foreign_keys(keys: Sequence[ForeignKey], works: Sequence[Work]) -> lis
             too_early = not child.updates.isdisjoint(key.columns) or (
                 child.inserts > 0 and place[key.other] > place[key.table]
             )
-        if fires or too_early:
+        if fires or too_early or is_unvalidated:
             upset.append(key)
     return upset
+
+
+def unvalidated(definition: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The constraints of a live table that hold for new rows only (NOT VALID): rows put back are not new."""
+    found = [
+        one for one in definition["constraints"] if one["kind"] == "check" and one["definition"].endswith(_NOT_VALID)
+    ]
+    columns = [one for one in definition["columns"] if one["not_null"] and not one["not_null_valid"]]
+    return found + [not_null_of(definition, column) for column in columns]
 
 
 def dear_indexes(definition: Mapping[str, Any], work: Work, rows: float) -> list[Mapping[str, Any]]:

@@ -17,8 +17,8 @@ __all__ = ["closure", "in_order"]
 def in_order(needs: Mapping[str, Collection[str]]) -> tuple[list[str], list[tuple[str, str]]]:
     """Every name after the names it needs, and the needs that a cycle made impossible to meet, as (name, needed).
 
-    Needs that are not names themselves, and a need of itself, are passed over. Names that nothing decides between stand in
-    order of name. Depth first, by hand, since chains of views can be longer than Python's stack.
+    Needs that are not names themselves, and a need of itself, are passed over. Names that nothing decides between stand
+    in order of name. Depth first, by hand, since chains of views can be longer than Python's stack.
     """
     done: list[str] = []
     state: dict[str, bool] = {}  # False while its needs are being met, True when it stands in `done`

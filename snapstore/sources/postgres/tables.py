@@ -42,7 +42,7 @@ SELECT a.attrelid::int8 AS relation, a.attname AS name, format_type(a.atttypid, 
   en.nspname AS element_schema, element.typname AS element_name,
   nullif(b.typsend, 0)::regproc::text AS send, extension.extname AS extension,
   a.attnotnull AS not_null, nn.conname AS not_null_name, to_jsonb(nn)->>'convalidated' AS not_null_valid,
-  nn.connoinherit AS not_null_no_inherit, obj_description(nn.oid, 'pg_constraint') AS not_null_comment,
+  coalesce(nn.connoinherit, false) AS not_null_no_inherit, obj_description(nn.oid, 'pg_constraint') AS not_null_comment,
   a.attidentity AS identity, a.attgenerated AS generated,
   pg_get_expr(d.adbin, d.adrelid) AS expression,
   CASE WHEN a.attcollation <> t.typcollation AND a.attcollation <> 0

@@ -5,10 +5,10 @@
         target.insert(table, batches)
         target.finish()
 
-`begin` makes what is missing and clears the way; `finish` builds indexes, constraints, views and triggers and puts back what
-stood in the way, in the state it had. All of it is one transaction: an error anywhere leaves the database as it was (but for
-sequences, which only move forward). Nothing is ever dropped with CASCADE, and triggers are set aside table by table,
-never by session_replication_role, which would switch foreign keys off unseen.
+`begin` makes what is missing and clears the way; `finish` builds indexes, constraints, views and triggers and puts back
+what stood in the way, in the state it had. All of it is one transaction: an error anywhere leaves the database as it
+was (but for sequences, which only move forward). Nothing is ever dropped with CASCADE, and triggers are set aside table
+by table, never by session_replication_role, which would switch foreign keys off unseen.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg import sql
 
-from snapstore.errors import Conflict, Invalid, Unsupported
+from snapstore.errors import Conflict, Unsupported
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection, Work
 from snapstore.sources.postgres import ddl
@@ -34,6 +34,7 @@ from snapstore.sources.postgres.obstacles import (
     dear_indexes,
     read_foreign_keys,
     read_rules,
+    unvalidated,
     upset_foreign_keys,
 )
 from snapstore.sources.postgres.tables import full_name, rows_of
@@ -47,7 +48,8 @@ def open_target(
 ) -> AbstractContextManager[PostgresTarget]:
     """Lock the selected tables that exist against other writers, and open them for changes.
 
-    Patterns may name tables that are gone. What is live and not held (a publication, say) is in `missing` and stays as it is.
+    Patterns may name tables that are gone. What is live and not held (a publication, say) is in `missing` and stays as
+    it is.
     """
     lenient = replace(selection, partial=True)
     return open_view(url, lenient, PostgresTarget, lock_timeout_seconds=lock_timeout_seconds, absent=True)
@@ -70,6 +72,7 @@ class PostgresTarget(PostgresView):
         self._foreign_keys: list[ForeignKey] = []
         self._triggers: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
         self._indexes: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
+        self._constraints: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
 
     def begin(self, definition: Mapping[str, Any], work: Sequence[Work]) -> None:
         """As `Target.begin`. Raises `Conflict` for what stands in the way and would have to be dropped with it.
@@ -122,6 +125,8 @@ class PostgresTarget(PostgresView):
         with self._qualified():
             for table in made:
                 self._execute(table, ddl.create_keys(table), ddl.create_indexes(table), ddl.create_checks(table))
+            for table, constraint in self._constraints:
+                self._execute(table, ddl.create_constraint(table, constraint))
             for table, index in self._indexes:
                 self._execute(table, ddl.create_index(table, index))
             for key in self._making.late:
@@ -193,6 +198,9 @@ class PostgresTarget(PostgresView):
                 self._connection.execute(ddl.alter(table, "DISABLE TRIGGER USER"))
                 self._triggers += [(table, trigger) for trigger in enabled]
             if changes:
+                for constraint in unvalidated(table):
+                    self._connection.execute(ddl.alter(table, "DROP CONSTRAINT {}", sql.Identifier(constraint["name"])))
+                    self._constraints.append((table, constraint))
                 for index in dear_indexes(table, work, self._rows(table)):
                     self._connection.execute(sql.SQL("DROP INDEX {}").format(ddl.relation(index)))
                     self._indexes.append((table, index))

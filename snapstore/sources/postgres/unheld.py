@@ -1,0 +1,124 @@
+"""What a database may have that snapstore does not hold yet: listed by name, so that nothing is passed over in silence.
+
+    for thing in read_unheld(connection, {}):
+        print(thing.id, thing.reason)        # 'event trigger audit', 'event triggers are not held yet'
+
+One query over every catalogue that has no words in a definition. It knows nothing of selections.
+"""
+
+# ruff: noqa: S608  # every query is put together from constants of this module
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from snapstore.sources.postgres.tables import full_name, rows_of
+
+__all__ = ["IN_A_USER_SCHEMA", "NOT_OF_AN_EXTENSION", "Thing", "read_unheld"]
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something not held: its kind, its name (`schema.name` where it has a schema), and why.
+
+    `skipped` ones are left out with a word (their rows live elsewhere, or only in a session); the others are refused.
+    `within` is the relation it belongs to, if any.
+    """
+
+    id: str
+    name: str
+    reason: str
+    skipped: bool = False
+    within: str = ""
+
+
+# Schemas of the system and of sessions; a name that begins with pg_ is reserved by the server.
+IN_A_USER_SCHEMA = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+NOT_OF_AN_EXTENSION = (
+    "NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '{0}'::regclass AND e.objid = {1}.oid AND e.deptype = 'e')"
+)
+
+
+def _listed(kind: str, catalogue: str, name: str, namespace: str = "", where: str = "true") -> str:
+    """One arm of the query for what is not held: (kind, class, oid, schema, name)."""
+    join = f"JOIN pg_namespace n ON n.oid = o.{namespace} AND {IN_A_USER_SCHEMA}" if namespace else ""
+    schema = "n.nspname::text" if namespace else "NULL"
+    own = NOT_OF_AN_EXTENSION.format(catalogue, "o").replace("= 'e'", "IN ('e', 'i')")
+    return (
+        f"SELECT '{kind}' AS kind, '{catalogue}' AS class, o.oid::int8 AS oid, {schema} AS schema, "
+        f"{name}::text AS name, NULL::int8 AS relation FROM {catalogue} o {join} "
+        # A part of something else ('i': the cast that a range type brings with it) goes with that.
+        f"WHERE o.oid >= 16384 AND {own} AND {where}"
+    )
+
+
+# 16384 is FirstNormalObjectId: below it stands only what initdb made (src/include/access/transam.h).
+_UNHELD = " UNION ALL ".join(
+    [
+        _listed("event trigger", "pg_event_trigger", "o.evtname"),
+        _listed("publication", "pg_publication", "o.pubname"),
+        _listed(
+            "subscription",
+            "pg_subscription",
+            "o.subname",
+            where="o.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        ),
+        _listed("language", "pg_language", "o.lanname"),
+        _listed("access method", "pg_am", "o.amname"),
+        _listed("cast", "pg_cast", "format_type(o.castsource, NULL) || ' as ' || format_type(o.casttarget, NULL)"),
+        _listed("transform", "pg_transform", "format_type(o.trftype, NULL)"),
+        _listed("operator", "pg_operator", "o.oprname", "oprnamespace"),
+        _listed("operator class", "pg_opclass", "o.opcname", "opcnamespace"),
+        _listed("operator family", "pg_opfamily", "o.opfname", "opfnamespace"),
+        _listed("collation", "pg_collation", "o.collname", "collnamespace"),
+        _listed("conversion", "pg_conversion", "o.conname", "connamespace"),
+        _listed("text search configuration", "pg_ts_config", "o.cfgname", "cfgnamespace"),
+        _listed("text search dictionary", "pg_ts_dict", "o.dictname", "dictnamespace"),
+        _listed("text search parser", "pg_ts_parser", "o.prsname", "prsnamespace"),
+        _listed("text search template", "pg_ts_template", "o.tmplname", "tmplnamespace"),
+        _listed("foreign-data wrapper", "pg_foreign_data_wrapper", "o.fdwname"),
+        _listed("server", "pg_foreign_server", "o.srvname"),
+        _listed("default privileges", "pg_default_acl", "pg_describe_object('pg_default_acl'::regclass, o.oid, 0)"),
+        # Rules belong to a relation; the rule that makes a view a view is the view.
+        "SELECT 'rule', 'pg_rewrite', o.oid::int8, n.nspname::text, o.rulename::text, o.ev_class::int8 "
+        "FROM pg_rewrite o JOIN pg_class c ON c.oid = o.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace "
+        f"WHERE {IN_A_USER_SCHEMA} AND o.rulename <> '_RETURN' AND {NOT_OF_AN_EXTENSION.format('pg_class', 'c')}",
+        "SELECT 'index', 'pg_index', i.indexrelid::int8, n.nspname::text, c.relname::text, i.indrelid::int8 "
+        "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "JOIN pg_class t ON t.oid = i.indrelid AND t.relkind = 'r' AND t.relpersistence <> 't' "
+        f"WHERE {IN_A_USER_SCHEMA} AND NOT i.indisvalid",
+        "SELECT 'large objects', 'pg_largeobject_metadata', 0, NULL, count(*)::text, NULL "
+        "FROM pg_largeobject_metadata HAVING count(*) > 0",
+        "SELECT 'security label', 'pg_seclabel', 0, NULL, pg_describe_object(classoid, objoid, objsubid), NULL "
+        "FROM pg_seclabel",
+        "SELECT 'rows of extension', 'pg_extension', 0, NULL, x.extname || ': ' || config::regclass::text, NULL "
+        "FROM pg_extension x, unnest(x.extconfig) AS config "
+        "JOIN pg_class c ON c.oid = config WHERE c.relkind IN ('r', 'p')",
+    ]
+)
+
+_SKIPPED = {"foreign-data wrapper", "server"}
+
+_REASONS = {
+    "index": "it is not valid (a CREATE INDEX CONCURRENTLY that failed): drop it or REINDEX it",
+    "foreign-data wrapper": "what it reaches lives elsewhere",
+    "server": "what it reaches lives elsewhere",
+    "rows of extension": "rows kept in an extension's own table are not held yet",
+}
+
+
+def read_unheld(connection: psycopg.Connection[Any], at: dict[tuple[str, int], str]) -> list[Thing]:
+    """Everything of kinds that are not held. `at` (class and OID → id) has the relations, and is added to."""
+    things: list[Thing] = []
+    for row in rows_of(connection, _UNHELD):
+        kind = row["kind"]
+        name = full_name(row["schema"], row["name"]) if row["schema"] is not None else row["name"]
+        within = at.get(("pg_class", row["relation"]), "") if row["relation"] is not None else ""
+        key = f"{kind} {name}" + (f" on {within}" if within else "")
+        reason = _REASONS.get(kind, f"{kind if kind.endswith('s') else kind + 's'} are not held yet")
+        things.append(Thing(key, name, reason, kind in _SKIPPED, within))
+        if row["oid"]:
+            at.setdefault((row["class"], row["oid"]), key)
+    return things
