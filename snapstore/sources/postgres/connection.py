@@ -60,7 +60,7 @@ def check_url(url: str) -> None:
 def redact(url: str) -> str:
     """The same place without any secret, as a URL fit for a manifest, a message or a log.
 
-    Where the URL cannot be read, whatever might be a secret in it is left out, and perhaps more.
+    Of what cannot be read as one, only the scheme is shown.
     """
     try:
         given = _parse(url)
@@ -128,13 +128,19 @@ _BY_STATE: tuple[tuple[str, type[SnapstoreError], str], ...] = (
 
 def _parse(url: str) -> dict[str, Any]:
     try:
-        return dict(conninfo_to_dict(url))
+        given = dict(conninfo_to_dict(url))
     except psycopg.Error:
+        given = None
+    # A password that is not percent-encoded can be read as a host, a port and a path: me:@12/34@db/agents.
+    after = url.partition("://")[2]
+    is_ambiguous = after.count("@") > 1 or "@" in after.partition("?")[0].partition("/")[2]
+    if given is None or is_ambiguous or not re.fullmatch(r"[0-9,]*", str(given.get("port") or "")):
         # Neither the driver's words nor its error as a cause: both may quote the part with the password.
         raise Invalid(
             f"{_redact_roughly(url)} is not a URL of a PostgreSQL database",
             hint="write postgresql://user@host:port/database; percent-encode all but letters and digits in a password",
-        ) from None
+        )
+    return given
 
 
 def _is_secret(key: str) -> bool:
@@ -142,12 +148,9 @@ def _is_secret(key: str) -> bool:
 
 
 def _redact_roughly(url: str) -> str:
-    scheme, mark, rest = url.partition("://")
-    if not mark:
-        return re.split(r"\b\w*(?:password|secret|scram)", url, maxsplit=1, flags=re.IGNORECASE)[0] + "…"
-    # All before the last @ may be user and password, all after the first ? may be parameters.
-    after = rest.rpartition("@")[2]
-    return f"{scheme}://…@{after.partition('?')[0]}" if "@" in rest else f"{scheme}://{after.partition('?')[0]}"
+    """Where it cannot be told what is a secret, nothing but the scheme is shown."""
+    scheme = re.match(r"[a-z+]{1,30}://", url)
+    return f"{scheme.group()}…" if scheme else "…"
 
 
 # libpq has no SQLSTATE for what the server says before a session begins.

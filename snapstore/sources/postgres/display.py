@@ -32,8 +32,8 @@ def display(column_type: str, cell: bytes | None, *, stride: int = 1) -> Any:
     """A value JSON can hold: None for NULL; numbers, truth and text as such; vectors and arrays as lists.
 
     Numerics are text, exact; floats that JSON lacks are `"NaN"`, `"Infinity"`, `"-Infinity"`; times are ISO 8601 as far
-    as that goes. `stride` is the column's: with 1 a vector is read with its header, as it stands in a key. A cell that is
-    not of its type, or of a type not known here, is `{"hex": …}`.
+    as that goes. `stride` is the column's: with 1 a vector is read with its header, as it stands in a key. A cell that
+    is not of its type, or of a type not known here, is `{"hex": …}`.
     """
     if cell is None:
         return None
