@@ -4,7 +4,7 @@
     restored = restore(repository, snapshot, source, mode=Mode.UPDATE, plan_id=plan.id)
 
 The plan is made again under the lock that keeps other writers out; the state it will change is committed to the
-repository first; afterwards the live rows are read once more, and nothing is committed unless they are what was promised.
+repository first; afterwards the live rows are read once more, and nothing is committed unless they are as promised.
 """
 
 from __future__ import annotations

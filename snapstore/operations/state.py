@@ -132,7 +132,7 @@ def live(
 def stable_capture(
     source: Source, selection: Selection, sink: Sink, cut_key: bytes, *, progress: Progress = silent
 ) -> Captured:
-    """Capture a view of the source; again if the shape of its tables moved beneath it, and `Conflict` if it keeps to."""
+    """Capture a view of the source; again if its tables changed shape beneath it, and `Conflict` if they go on so."""
     for attempt in range(_ATTEMPTS):
         with source.view(selection) as view:
             captured = capture(view, sink, cut_key, selection, progress=progress)

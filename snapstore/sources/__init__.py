@@ -102,7 +102,7 @@ class Target(View, Protocol):
         """Whether these columns can only be set by delete and insert (unique values could swap; identity always)."""
 
     def insert(self, table: Table, batches: Iterable[Batch]) -> int:
-        """Insert rows (keys and the table's columns); returns how many. A row in the way raises `Conflict` naming it."""
+        """Insert rows (keys and the table's columns); returns how many. Raises `Conflict` naming a row in the way."""
 
     def update(self, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
         """Set these columns alone, in rows found by key; `Batch.columns` are these, in this order. Returns how many."""

@@ -9,11 +9,18 @@ It holds no connection between views, so one source may be used from several thr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+import numpy as np
+from numpy.typing import NDArray
+
 from snapstore.errors import Invalid
-from snapstore.sources import Selection, View
+from snapstore.rows import Batch, Table
+from snapstore.sources import Selection, Target, View
 from snapstore.sources.postgres.connection import check_url, redact
+from snapstore.sources.postgres.matching import matching
+from snapstore.sources.postgres.target import open_target
 from snapstore.sources.postgres.view import PostgresView, open_view
 
 __all__ = ["PostgresSource"]
@@ -44,4 +51,18 @@ class PostgresSource:
 
     def view(self, selection: Selection) -> AbstractContextManager[View]:
         """A view that reads: `ACCESS SHARE` locks, which stop nobody but DDL."""
-        return open_view(self._url, selection, PostgresView, lock_timeout_seconds=self._lock_timeout_seconds)
+        return open_view(
+            self._url,
+            selection,
+            PostgresView,
+            lock_timeout_seconds=self._lock_timeout_seconds,
+            absent=selection.optional,
+        )
+
+    def target(self, selection: Selection) -> AbstractContextManager[Target]:
+        """A view that reads and writes: `SHARE ROW EXCLUSIVE` locks, which stop every other writer."""
+        return open_target(self._url, selection, lock_timeout_seconds=self._lock_timeout_seconds)
+
+    def matching(self, table: Table, where: str) -> AbstractContextManager[Callable[[Batch], NDArray[np.bool_]]]:
+        """As `Source.matching`: the rows are tried in a temporary table."""
+        return matching(self._url, table, where)

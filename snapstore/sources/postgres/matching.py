@@ -1,0 +1,72 @@
+"""Asks the server which of given rows meet a condition, though they may not be in any table.
+
+    with matching(url, table, "heat > 0.5") as meets:
+        meets(batch)            # shape (n,), bool
+
+The rows go to a temporary table of the same columns and types, so the condition means what it means in the table itself.
+Nothing else is read or locked, and the transaction is rolled back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from psycopg import sql
+
+from snapstore.errors import Invalid
+from snapstore.rows import Batch, Table
+from snapstore.sources.postgres.applying import insert_rows
+from snapstore.sources.postgres.connection import connect, translated
+from snapstore.sources.postgres.ddl import text
+
+__all__ = ["matching"]
+
+_NAME = "snapstore_given"
+
+
+@contextmanager
+def matching(url: str, table: Table, where: str) -> Iterator[Callable[[Batch], NDArray[np.bool_]]]:
+    """As `Source.matching`."""
+    given = sql.Identifier("pg_temp", _NAME)
+    there = dataclasses.replace(table, definition={"schema": "pg_temp", "name": _NAME})
+    # COPY fills an empty heap from front to back, so the order of the rows is the order of their places.
+    query = sql.SQL("SELECT ({}\n) IS TRUE FROM {} AS {} ORDER BY {}.ctid").format(
+        text(where), given, *[sql.Identifier(str(table.definition["name"]))] * 2
+    )
+    connection = connect(url)
+
+    def meets(batch: Batch) -> NDArray[np.bool_]:
+        with translated("rows cannot be compared with the condition"):
+            connection.execute(sql.SQL("TRUNCATE {}").format(given))
+            insert_rows(connection, there, [batch])
+            try:
+                answers = connection.execute(query).fetchall()
+            except (psycopg.errors.SyntaxErrorOrAccessRuleViolation, psycopg.errors.DataError) as error:
+                raise Invalid(
+                    f"the condition {where!r} on {table.name} cannot be used: {error.diag.message_primary}"
+                ) from error
+        if len(answers) != len(batch):
+            raise Invalid(f"the condition {where!r} on {table.name} gives {len(answers)} answers for {len(batch)} rows")
+        return np.fromiter((answer for (answer,) in answers), np.bool_, len(answers))
+
+    try:
+        with translated(f"a condition on {table.name} cannot be tried"):
+            connection.execute("BEGIN")
+            connection.execute(_create(table))
+        yield meets
+    finally:
+        connection.close()  # rolls back
+
+
+def _create(table: Table) -> sql.Composed:
+    held = {part.name for part in table.key} | {column.name for column in table.columns}
+    columns = [column for column in table.definition["columns"] if column["name"] in held]
+    return sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(
+        sql.Identifier(_NAME),
+        sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(one["name"]), text(one["type"])) for one in columns),
+    )
