@@ -5,8 +5,8 @@
     catalog.definition["objects"]["extension vector"]["version"]
 
 What snapstore cannot hold is refused by name, or with `Selection.partial` named in `Catalog.missing`; only what an
-extension owns is left to the extension. Owners, grants and tablespaces are facts of a machine and not part of a
-catalogue. It reads no rows, but reads where sequences stand.
+extension owns is left to the extension. Owners and tablespaces are facts of a machine and not part of a catalogue. It
+reads no rows, but reads where sequences stand.
 """
 
 from __future__ import annotations
@@ -59,10 +59,11 @@ def read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, a
         for relation in relations:
             if relation.kind == "view":
                 found.objects[relation.id].update(_of_a_view(definitions[relation.oid]))
-        tables = _tables(relations, definitions, selection, chosen)
+        tables = _tables(relations, definitions, selection, chosen, absent)
         _spread(found, chosen)
         _refuse(chosen, selection)
         objects = {key: value for key, value in sorted(found.objects.items()) if key in chosen.ids}
+        _narrow_grants(objects, chosen)
         _read_states(connection, objects)
     tables = {key: table for key, table in tables.items() if key in chosen.ids}
     order = _table_order(tables, found)
@@ -123,7 +124,7 @@ def _choose(found: Objects, selection: Selection, absent: bool) -> _Chosen:
 
 
 # The first words of ids that a pattern of tables does not reach.
-_NOT_RELATIONS = {"schema", "extension", "type", "function", "procedure", "settings"}
+_NOT_RELATIONS = {"schema", "extension", "type", "function", "procedure", "settings", "grants"}
 
 
 def _with_needs(found: Objects, meant: Collection[str], excluded: Collection[str]) -> set[str]:
@@ -136,6 +137,7 @@ def _with_needs(found: Objects, meant: Collection[str], excluded: Collection[str
         if one["kind"] == "sequence" and _owner(one) in meant:
             owned.add(key)
     reached = closure([*meant, *owned], _between_others(found, found.needs), _between_others(found, found.uses))
+    reached |= {"grants"} & set(found.objects)
     others = {key for key in reached if key in found.objects and key not in found.relations}
     return (set(meant) | others) - set(excluded)
 
@@ -176,7 +178,11 @@ def fits(pattern: str, name: str) -> bool:
 
 
 def _tables(
-    relations: list[Relation], definitions: Mapping[int, Definition], selection: Selection, chosen: _Chosen
+    relations: list[Relation],
+    definitions: Mapping[int, Definition],
+    selection: Selection,
+    chosen: _Chosen,
+    absent: bool,
 ) -> dict[str, Table]:
     """A `Table` for every selected table that can be held, by id; the others are added to `chosen.refused`."""
     left_out = set(selection.exclude_columns)
@@ -194,10 +200,10 @@ def _tables(
                 chosen.refuse(relation.id, error.message)
     held = {table.name for table in tables.values()}
     refused = {key.removeprefix("table ") for key in chosen.refused}
-    for column in sorted(left_out):
+    for column in () if absent else sorted(left_out):
         if not any(column.startswith(f"{name}.") for name in refused):
             raise Invalid(f"there is no column {column} to leave out", hint="columns are written schema.table.column")
-    for name in sorted(selection.where):
+    for name in () if absent else sorted(selection.where):
         if name not in held and name not in refused:
             raise Invalid(f"a condition is given for {name}, which is not among the selected tables")
     return tables
@@ -290,7 +296,7 @@ def _refuse(chosen: _Chosen, selection: Selection) -> None:
         count = len(chosen.refused)
         raise Unsupported(
             f"{count} thing{'s' if count > 1 else ''} in this database cannot be held:\n{lines}",
-            hint="leave each out with --exclude NAME, or take the rest with --allow-partial, which names these as missing",
+            hint="leave each out with --exclude NAME, or take the rest and name these as missing: --allow-partial",
         )
 
 
@@ -299,6 +305,15 @@ def _read_states(connection: psycopg.Connection[Any], objects: dict[str, dict[st
     states = read_sequence_states(connection, [(objects[key]["schema"], objects[key]["name"]) for key in sequences])
     for key, (last_value, is_called) in zip(sequences, states, strict=True):
         objects[key] = {**objects[key], "state": [last_value, is_called]}
+
+
+def _narrow_grants(objects: dict[str, dict[str, Any]], chosen: _Chosen) -> None:
+    """Only privileges on what is held are told."""
+    if "grants" in objects:
+        held = [one for one in objects["grants"]["grants"] if one["on"] in chosen.ids]
+        objects["grants"] = {**objects["grants"], "grants": held}
+        if not held:
+            del objects["grants"]
 
 
 def _table_order(tables: Mapping[str, Table], found: Objects) -> list[str]:

@@ -53,7 +53,7 @@ def plan_making(definition: Definition, works: Sequence[Work], live: Objects, se
     uses: Mapping[str, Collection[str]] = definition.get("uses", {})
     tables = {f"table {work.table.name}": work for work in works if not work.exists or work.recreate}
     meant = _meant(objects, needs, uses, works, selection)
-    lacking = {key for key in meant if key not in live.objects and objects[key]["kind"] != "settings"}
+    lacking = {key for key in meant if key not in live.objects and objects[key]["kind"] not in ("settings", "grants")}
     lacking -= {key for key in lacking if _comes_with_a_table(objects[key], tables)}
     _check_types(objects, live, closure(tables, needs))
     wanted = lacking | set(tables)
@@ -90,10 +90,11 @@ def _meant(
 
     names = {work.table.name for work in works}
     if selection.tables:
+        others = {"grants"} & set(objects)
         start = {f"table {name}" for name in names}
         start |= {key for key in objects if key.split(" ")[0] in ("view", "sequence") and is_any(key, selection.tables)}
         start |= {key for key, one in objects.items() if one["kind"] == "sequence" and _owner(one) in names}
-        meant = closure(start, needs, uses) & set(objects)
+        meant = closure(start, needs, uses) & set(objects) | others
     else:
         meant = {
             key for key, one in objects.items() if one["kind"] != "sequence" or not _owner(one) or _owner(one) in names

@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from snapstore.sources.postgres.grants import read_grants
 from snapstore.sources.postgres.tables import full_name, rows_of
 from snapstore.sources.postgres.unheld import IN_A_USER_SCHEMA, NOT_OF_AN_EXTENSION, Thing, read_unheld
 
@@ -172,6 +173,8 @@ def read_objects(connection: psycopg.Connection[Any]) -> Objects:
     _read_functions(connection, found, at)
     found.unheld += read_unheld(connection, at)
     _read_settings(connection, found)
+    if grants := read_grants(connection, at):
+        found.objects["grants"] = {"kind": "grants", "name": "grants", "grants": grants}
     _read_needs(connection, found, at)
     return found
 

@@ -27,6 +27,7 @@ from snapstore.sources import Selection, Work
 from snapstore.sources.postgres import ddl
 from snapstore.sources.postgres.applying import delete_rows, explained, insert_rows, update_rows
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
+from snapstore.sources.postgres.grants import give_grants
 from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making, set_sequence, set_settings
 from snapstore.sources.postgres.objects import read_objects
 from snapstore.sources.postgres.obstacles import (
@@ -69,6 +70,7 @@ class PostgresTarget(PostgresView):
         self._wanted: Mapping[str, Any] = {}
         self._making = Making((), (), {}, frozenset())
         self._live_settings: Mapping[str, Any] | None = None
+        self._was_empty = False
         self._foreign_keys: list[ForeignKey] = []
         self._triggers: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
         self._indexes: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
@@ -86,10 +88,14 @@ class PostgresTarget(PostgresView):
             self._drop([one for one in work if one.recreate and one.exists])
             live = read_objects(self._connection)
             self._live_settings = live.objects.get("settings")
+            self._was_empty = not live.relations
             self._making = plan_making(definition, work, live, self._selection)
             for key in self._making.early:
                 self._make(key)
             self._clear([one for one in work if one.exists and not one.recreate], work)
+
+    def confirm(self) -> None:
+        """Nothing to do: the locks kept every shape as it was."""
 
     def replaces(self, table: Table, columns: Sequence[str]) -> bool:
         """As `Target.replaces`: decided by the live table's indexes, else by those it will have."""
@@ -158,6 +164,8 @@ class PostgresTarget(PostgresView):
             name = work.table.name
             if work.exists and name not in self._live:
                 raise Conflict(f"{name} was there when the restore was planned and is not now", hint="plan it again")
+            if work.exists and not work.recreate:
+                _check_shape(work, self._live[name])
             if work.exists and not work.recreate and name in rules:
                 raise Unsupported(
                     f"{name} has the rule {rules[name]}, which makes changes of rows mean something else",
@@ -240,9 +248,26 @@ class PostgresTarget(PostgresView):
                         self._run(ddl.own_sequence(one))
                     if made or self._is_live(one):
                         set_sequence(self._connection, one, made=made)
+            elif one["kind"] == "grants":
+                with explained("privileges cannot be given"):
+                    give_grants(self._connection, one["grants"], self._made())
             elif one["kind"] == "settings" and not self._selection.tables:
                 with explained("the settings of the database cannot be made"):
                     set_settings(self._connection, one, self._live_settings)
+
+    def _made(self) -> dict[str, Mapping[str, Any]]:
+        """Everything this restore made, with its definition."""
+        objects = self._wanted.get("objects", {})
+        made = {key: objects[key] for key in (*self._making.early, *self._making.late) if key in objects}
+        made |= {key: work.table.definition for key, work in self._making.tables.items()}
+        for key, one in objects.items():
+            if one["kind"] == "sequence" and one["identity"] and key in self._making.meant:
+                owner = one["owner"]
+                if f"table {full_name(owner['schema'], owner['name'])}" in self._making.tables:
+                    made[key] = one
+        if self._was_empty and "schema public" in objects:
+            made["schema public"] = objects["schema public"]  # it is there in every new database
+        return made
 
     def _is_live(self, one: Mapping[str, Any]) -> bool:
         query = "SELECT to_regclass(%s) IS NOT NULL AS is_live"
@@ -264,3 +289,28 @@ class PostgresTarget(PostgresView):
         self._connection.execute("SET LOCAL search_path = ''")
         yield
         self._connection.execute("SET LOCAL search_path TO DEFAULT")
+
+
+# Their binary forms are one, so their cells may go from one to the other.
+_TEXT = {"pg_catalog.text", "pg_catalog.varchar", "pg_catalog.bpchar"}
+
+
+def _check_shape(work: Work, live: Table) -> None:
+    """`Conflict` if cells of the snapshot would mean something else in the live table.
+
+    The server takes four bytes of an integer for a real without a word, and rounds for another numeric(p, s).
+    """
+    if not (work.inserts or work.deletes or work.updates):
+        return
+    name = work.table.name
+    hint = "let the restore make the table anew, restore into another database, or undo the change of the live table"
+    if [part.name for part in live.key] != [part.name for part in work.table.key]:
+        raise Conflict(f"{name} has another primary key than in the snapshot", hint=hint)
+    now = {column["name"]: column for column in live.definition["columns"]}
+    then = {column["name"]: column for column in work.table.definition["columns"]}
+    for column in dict.fromkeys([*(part.name for part in live.key), *(one.name for one in work.table.columns)]):
+        if column not in now:
+            raise Conflict(f"{name}.{column} is in the snapshot and not in the live table", hint=hint)
+        was, is_now = then[column], now[column]
+        if was["type"] != is_now["type"] and not {was["base_type"], is_now["base_type"]} <= _TEXT:
+            raise Conflict(f"{name}.{column} was {was['type']} and is {is_now['type']} now", hint=hint)

@@ -39,7 +39,8 @@ def test_names_are_taken_as_they_are(databases: Databases) -> None:
     run(url, ZOO)
     run(
         url,
-        'CREATE SCHEMA "a.b"; CREATE TABLE "a.b".c (id int PRIMARY KEY); CREATE SCHEMA a; CREATE TABLE a."b.c" (id int PRIMARY KEY)',
+        'CREATE SCHEMA "a.b"; CREATE TABLE "a.b".c (id int PRIMARY KEY);'
+        'CREATE SCHEMA a; CREATE TABLE a."b.c" (id int PRIMARY KEY)',
     )
     found = names(catalogue(url))
     assert len(set(found)) == len(found)
@@ -165,7 +166,8 @@ def test_a_pattern_brings_what_its_tables_need_and_nothing_else(databases: Datab
     found = catalogue(url, tables=("public.memories",))
     assert names(found) == ["public.memories"]
     objects = set(found.definition["objects"])
-    assert {"extension vector", "type public.mood", "type public.embedding", "type public.score", "sequence public.ticket",
+    assert {"extension vector", "type public.mood", "type public.embedding", "type public.score",
+            "sequence public.ticket",
             "function public.shout(words text)", "function public.touch()", "schema letta"} <= objects  # fmt: skip
     assert not {"view public.happy", "sequence public.down", "type public.pair"} & objects
 
@@ -206,7 +208,8 @@ UNHELD = """
 REFUSED = [
     "table public.no_key", "table public.parted", "table public.part", "table public.ancestor", "table public.heir",
     "table public.typed", "table public.composed", "materialized view public.stale", "view public.of_unheld",
-    "rule public.quiet on table public.good", "type public.span", "function public.total(integer)", "publication outlet",
+    "rule public.quiet on table public.good", "type public.span", "function public.total(integer)",
+    "publication outlet",
     "collation public.mine", "operator public.@@@", "text search configuration public.words", "event trigger watcher",
     "large objects 1",
 ]  # fmt: skip
@@ -290,3 +293,15 @@ def test_sequences_are_read_where_they_stand(databases: Databases) -> None:
     assert objects["sequence public.down"]["state"] == [-40, False]
     assert objects["sequence public.exhausted"]["state"] == [2, True]
     assert not any("state" in table.definition for table in catalogue(url).tables)
+
+
+def test_a_role_that_owns_only_its_tables_can_read_the_catalogue(databases: Databases) -> None:
+    url = databases()
+    run(url, "CREATE ROLE plain LOGIN; CREATE SCHEMA mine AUTHORIZATION plain")
+    try:
+        with connect(url) as connection:
+            connection.execute("SET SESSION AUTHORIZATION plain")
+            connection.execute("CREATE TABLE mine.t (id serial PRIMARY KEY, note text)")
+            assert [table.name for table in read_catalog(connection, Selection()).tables] == ["mine.t"]
+    finally:
+        run(url, "DROP OWNED BY plain; DROP ROLE plain")

@@ -174,7 +174,8 @@ def test_cycles_and_self_references_go_into_live_tables(databases: Databases, pg
     before = pg_dump(url)
     run(
         url,
-        "ALTER TABLE block DISABLE ROW LEVEL SECURITY; ALTER TABLE loose NO FORCE ROW LEVEL SECURITY; TRUNCATE block CASCADE",
+        "ALTER TABLE block DISABLE ROW LEVEL SECURITY; ALTER TABLE loose NO FORCE ROW LEVEL SECURITY;"
+        "TRUNCATE block CASCADE",
     )
     run(url, "ALTER TABLE block ENABLE ROW LEVEL SECURITY; ALTER TABLE loose FORCE ROW LEVEL SECURITY")
     names = ["public.loose", "public.block", "public.block_history"]
@@ -229,10 +230,12 @@ def test_triggers_do_not_fire_and_come_back_as_they_were(databases: Databases, p
     before, states = pg_dump(url), ask(url, TRIGGERS)
     run(
         url,
-        "ALTER TABLE memories DISABLE TRIGGER USER; DELETE FROM memories WHERE late = -1; UPDATE memories SET content = 'x', heat = 0",
+        "ALTER TABLE memories DISABLE TRIGGER USER; DELETE FROM memories WHERE late = -1;"
+        "UPDATE memories SET content = 'x', heat = 0",
     )
     run(url, "".join(f"ALTER TABLE memories {how} TRIGGER {name};" for how, name in (
-        ("ENABLE", "touch"), ("ENABLE", '"a count"'), ("ENABLE ALWAYS", "always"), ("ENABLE REPLICA", "replica"))))  # fmt: skip
+        ("ENABLE", "touch"), ("ENABLE", '"a count"'),
+        ("ENABLE ALWAYS", "always"), ("ENABLE REPLICA", "replica"))))  # fmt: skip
     assert ask(url, TRIGGERS) == states
     memories = then.tables["public.memories"]
     now = state_of(url).rows["public.memories"].keys.to_list()
@@ -297,7 +300,8 @@ def test_identity_values_stay_and_sequences_only_move_forward(databases: Databas
     then = state_of(url)
     run(
         url,
-        "TRUNCATE t RESTART IDENTITY; SELECT setval('ahead', 50), setval('behind', 3), setval('down', -3), setval('same', 5, false)",
+        "TRUNCATE t RESTART IDENTITY;"
+        "SELECT setval('ahead', 50), setval('behind', 3), setval('down', -3), setval('same', 5, false)",
     )
     t = then.tables["public.t"]
     with open_target(url, Selection()) as target:
@@ -312,7 +316,8 @@ def test_only_the_named_columns_are_set(databases: Databases) -> None:
     url = databases(vector=True)
     run(
         url,
-        "CREATE TABLE t (a text, id int, v vector(3), heat real, PRIMARY KEY (id, a)); INSERT INTO t VALUES ('x', 1, '[1,2,3]', 1), ('y', 1, NULL, 2)",
+        "CREATE TABLE t (a text, id int, v vector(3), heat real, PRIMARY KEY (id, a));"
+        "INSERT INTO t VALUES ('x', 1, '[1,2,3]', 1), ('y', 1, NULL, 2)",
     )
     then = state_of(url)
     run(url, "UPDATE t SET v = '[9,9,9]', heat = 0")
@@ -332,7 +337,8 @@ def test_only_the_named_columns_are_set(databases: Databases) -> None:
 
 def test_keys_that_lose_something_find_their_rows(databases: Databases) -> None:
     url = databases()
-    values = "0, -0, 1.50, -1.50, 12345678.000100, -99999999999999999999.5, 'NaN', 'Infinity', '-Infinity', 0.00001, 10000, 100000000"
+    values = "0, -0, 1.50, -1.50, 12345678.000100, -99999999999999999999.5, 0.00001, 10000, 100000000"
+    values += ", 'NaN', 'Infinity', '-Infinity'"
     run(
         url,
         f"""
@@ -363,7 +369,8 @@ def test_a_row_in_the_way_is_named_and_nothing_changes(databases: Databases, pg_
     run(url, "CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()")
     run(
         url,
-        "ALTER TABLE t DISABLE TRIGGER x; INSERT INTO t SELECT i, 'u' || i, i FROM generate_series(1, 5) i; ALTER TABLE t ENABLE TRIGGER x",
+        "ALTER TABLE t DISABLE TRIGGER x; INSERT INTO t SELECT i, 'u' || i, i FROM generate_series(1, 5) i;"
+        "ALTER TABLE t ENABLE TRIGGER x",
     )
     then = state_of(url)
     t = then.tables["public.t"]
@@ -382,7 +389,8 @@ def test_a_row_in_the_way_is_named_and_nothing_changes(databases: Databases, pg_
             target.insert(t, [then.pick("public.t", [0])])
     run(
         url,
-        "ALTER TABLE t DROP CONSTRAINT small; DELETE FROM t WHERE id = 5; ALTER TABLE t ADD CONSTRAINT small CHECK (c < 5)",
+        "ALTER TABLE t DROP CONSTRAINT small; DELETE FROM t WHERE id = 5;"
+        "ALTER TABLE t ADD CONSTRAINT small CHECK (c < 5)",
     )
     with pytest.raises(Conflict, match=r"public\.t.*small.*\(5, u5, 5\)"):
         with open_target(url, Selection()) as target:
@@ -525,8 +533,8 @@ def test_a_definition_can_be_made_on_an_older_server(databases: Databases, datab
     source, url = databases(vector=True), databases16()
     run(
         source,
-        PARENTS
-        + "CREATE TABLE v (id serial PRIMARY KEY, e vector(2)); CREATE INDEX ON v USING hnsw (e vector_l2_ops); INSERT INTO v (e) VALUES ('[1,2]')",
+        PARENTS + "CREATE TABLE v (id serial PRIMARY KEY, e vector(2)); CREATE INDEX ON v USING hnsw (e vector_l2_ops);"
+        "INSERT INTO v (e) VALUES ('[1,2]')",
     )
     rebuild(source, url)
     one, other = state_of(source), state_of(url)
@@ -548,3 +556,57 @@ def test_a_read_after_finish_sees_the_changes(databases: Databases) -> None:
         for table in target.tables:
             [batch] = target.read(table)
             assert batch.keys.to_list() == then.rows[table.name].keys.to_list()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("ALTER TABLE t ALTER v TYPE real", r"public\.t\.v was integer and is real now"),
+        ("ALTER TABLE t ALTER n TYPE numeric(8, 1)", r"public\.t\.n was numeric\(8,3\) and is numeric\(8,1\) now"),
+        ("ALTER TABLE t DROP n", r"public\.t\.n is in the snapshot and not in the live table"),
+        ("ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (v)", r"public\.t has another primary key"),
+    ],
+)
+def test_cells_are_not_taken_for_something_else(databases: Databases, change: str, words: str) -> None:
+    url = databases()
+    run(
+        url,
+        "CREATE TABLE t (id int PRIMARY KEY, v int, n numeric(8, 3), s text); INSERT INTO t VALUES (1, 5, 1.125, '')",
+    )
+    then = state_of(url)
+    run(url, f"DELETE FROM t; {change}; ALTER TABLE t ALTER s TYPE varchar(9), ADD extra int DEFAULT 3")
+    with pytest.raises(Conflict, match=words), open_target(url, Selection()) as target:
+        target.begin(then.definition, [Work(then.tables["public.t"], exists=True, inserts=1)])
+
+
+def test_privileges_come_back(databases: Databases, pg_dump: PgDump) -> None:
+    source, target = databases(), databases()
+    run(source, 'CREATE ROLE reader; CREATE ROLE "Writer é"')
+    try:
+        run(source, ZOO)
+        run(
+            source,
+            """
+            GRANT SELECT ON memories, happy TO reader; GRANT INSERT, UPDATE ON memories TO "Writer é" WITH GRANT OPTION;
+            GRANT SELECT ON block_history_id_seq TO PUBLIC; GRANT USAGE ON SCHEMA letta TO reader;
+            GRANT CREATE ON SCHEMA public TO reader; GRANT UPDATE (id, parent) ON block TO reader;
+            REVOKE EXECUTE ON FUNCTION shout(text) FROM PUBLIC; GRANT EXECUTE ON PROCEDURE letta.tidy TO reader;
+            REVOKE USAGE ON TYPE mood FROM PUBLIC; REVOKE DELETE ON fired FROM postgres;
+            GRANT SELECT ON "Odd Schema".by_default_id_seq TO reader;
+            """,
+        )
+        rebuild(source, target)
+        # The order of a list of privileges is that of the grants, which is history.
+        assert sorted(pg_dump(target).splitlines()) == sorted(pg_dump(source).splitlines())
+        lacking = databases()
+        run(source, "ALTER ROLE reader RENAME TO gone")
+        then = state_of(source)
+        run(source, "ALTER ROLE gone RENAME TO reader")
+        with pytest.raises(Unsupported, match="lacks: gone"), open_target(lacking, Selection()) as into:
+            into.begin(then.definition, [Work(table, exists=False) for table in then.tables.values()])
+            into.finish()
+        rebuild(source, lacking, Selection(exclude=("grants",)))
+    finally:
+        for url in (source, target):
+            run(url, 'DROP OWNED BY reader, "Writer é"')
+        run(source, 'DROP ROLE reader; DROP ROLE "Writer é"')
