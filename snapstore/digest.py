@@ -14,7 +14,7 @@ from typing import NewType
 
 from blake3 import blake3
 
-__all__ = ["DIGEST_BYTES", "Buffer", "Digest", "Kind", "digest"]
+__all__ = ["DIGEST_BYTES", "Buffer", "Digest", "Hasher", "Kind", "digest"]
 
 DIGEST_BYTES = 32
 
@@ -22,6 +22,9 @@ DIGEST_BYTES = 32
 Digest = NewType("Digest", bytes)
 
 Buffer = bytes | bytearray | memoryview
+
+# BLAKE3 over bytes that come piece by piece: `update` and `digest`.
+Hasher = blake3
 
 
 class Kind(IntEnum):

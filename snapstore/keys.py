@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.errors import Corrupt, Invalid
-from snapstore.ragged import gather, interleave, positions
-from snapstore.rows import Cells, KeyPart, offsets_of
+from snapstore.ragged import gather, offsets_of, positions
+from snapstore.rows import Cells, KeyPart, interleave
 
 __all__ = ["decode", "decode_equal", "encode", "is_ascending", "width"]
 

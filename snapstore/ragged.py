@@ -1,8 +1,7 @@
-"""Pieces of bytes of different lengths, moved in bulk: gathered from a buffer, scattered into one, joined row by row.
+"""Pieces of bytes of different lengths, moved in bulk: gathered from a buffer, scattered into one.
 
     data = gather(buffer, starts, lengths)            # the pieces laid end to end
     scatter(out, places, data, lengths)               # and laid out again elsewhere
-    rows = interleave([Cells.fixed(numbers), texts])  # row i is numbers[i] then texts[i]
 
 Three ways of moving, by what the pieces look like: of one length, a strided block; short, one index a byte; long, one
 copy a piece. Knows nothing of what the bytes mean.
@@ -10,17 +9,20 @@ copy a piece. Knows nothing of what the bytes mean.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.rows import Cells, offsets_of
-
-__all__ = ["gather", "interleave", "positions", "scatter"]
+__all__ = ["gather", "offsets_of", "positions", "scatter"]
 
 # Below this mean length an index for each byte is cheaper than a Python slice for each piece (0.25 µs, measured).
 _SHORT_BYTES = 64
+
+
+def offsets_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each of these lengths begins when laid end to end, and where the last ends: shape (n + 1,)."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
 
 
 def positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -68,25 +70,6 @@ def scatter(
         for place, size in zip(places.tolist(), lengths.tolist(), strict=True):
             target[place : place + size] = whole[begin : begin + size]
             begin += size
-
-
-def interleave(pieces: Sequence[Cells]) -> Cells:
-    """Rows whose bytes are the cells of each piece one after the other; a NULL adds nothing. At least one piece.
-
-    The result has a width where every piece has one.
-    """
-    if len(pieces) == 1:
-        return pieces[0]
-    if all(piece.width for piece in pieces):
-        return Cells.fixed(np.hstack([piece.rows for piece in pieces]))
-    lengths = [piece.lengths for piece in pieces]
-    offsets = offsets_of(np.sum(lengths, axis=0))
-    out = np.empty(int(offsets[-1]), np.uint8)
-    place = offsets[:-1].copy()
-    for piece, size in zip(pieces, lengths, strict=True):
-        scatter(out, place, piece.data, size)
-        place += size
-    return Cells(0, out, offsets)
 
 
 def _windows(data: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:

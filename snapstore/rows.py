@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Batch", "Cells", "Column", "KeyPart", "Table"]
+from snapstore.ragged import gather, offsets_of, scatter
+
+__all__ = ["Batch", "Cells", "Column", "KeyPart", "Table", "interleave"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,28 +232,23 @@ class Batch:
         )
 
 
-def offsets_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each of these lengths begins when laid end to end, and where the last ends: shape (n + 1,)."""
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets
+def interleave(pieces: Sequence[Cells]) -> Cells:
+    """Rows whose bytes are the cells of each piece one after the other; a NULL adds nothing. At least one piece.
 
-
-def gather(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The pieces `data[start : start + length]` laid end to end.
-
-    Pieces of one length are copied as a strided block (measured: ten times faster at 6 KB than slices joined).
+    The result has a width where every piece has one.
     """
-    count = len(starts)
-    if not count:
-        return np.empty(0, np.uint8)
-    length = int(lengths[0])
-    if length and (lengths == length).all():
-        windows = np.lib.stride_tricks.as_strided(data, (len(data) - length + 1, length), (1, 1), writeable=False)
-        return windows[starts].reshape(-1)
-    view = np.ascontiguousarray(data).data
-    pieces = [view[a:b] for a, b in zip(starts.tolist(), (starts + lengths).tolist(), strict=True)]
-    return np.frombuffer(b"".join(pieces), np.uint8)
+    if len(pieces) == 1:
+        return pieces[0]
+    if all(piece.width for piece in pieces):
+        return Cells.fixed(np.hstack([piece.rows for piece in pieces]))
+    lengths = [piece.lengths for piece in pieces]
+    offsets = offsets_of(np.sum(lengths, axis=0))
+    out = np.empty(int(offsets[-1]), np.uint8)
+    place = offsets[:-1].copy()
+    for piece, size in zip(pieces, lengths, strict=True):
+        scatter(out, place, piece.data, size)
+        place += size
+    return Cells(0, out, offsets)
 
 
 def _or(array: NDArray[Any] | None, count: int, default: Any) -> NDArray[Any]:

@@ -23,8 +23,8 @@ HERE = Path(__file__).parent.parent
 LAYERS = {
     "snapstore.errors": 0,
     "snapstore.digest": 1,
-    "snapstore.rows": 1,
-    "snapstore.ragged": 2,
+    "snapstore.rows": 2,
+    "snapstore.ragged": 1,
     "snapstore.keys": 3,
     "snapstore.backends": 4,
     "snapstore.tree": 4,

@@ -16,7 +16,7 @@ from snapstore.rows import Batch, Table
 from snapstore.sources import Selection, View
 from snapstore.tree import Sink
 from snapstore.tree.builder import TreeBuilder
-from snapstore.tree.node import encode_schema, pack_canonical
+from snapstore.tree.node import encode_objects, encode_schema
 
 __all__ = ["Captured", "Progress", "capture", "silent"]
 
@@ -45,7 +45,7 @@ class Captured:
 
 def capture(view: View, sink: Sink, cut_key: bytes, selection: Selection, *, progress: Progress = silent) -> Captured:
     """Put every row the view gives to the sink, table by table, in bounded memory."""
-    objects = pack_canonical(view.definition)
+    objects = encode_objects(view.definition)
     sink.put(Kind.SCHEMA, [digest(objects)], [objects])
     tables, bytes_read = [], 0
     for table in view.tables:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
+from snapstore.digest import Hasher
 from snapstore.operations.diff import changed_rows, column_names, pairs, row_changes, shape_differences
 from snapstore.operations.state import State, StateTable
 from snapstore.rows import Batch, Cells, Table
@@ -102,7 +102,7 @@ class Plan:
 def make_plan(live: State, wanted: State, mode: Mode, *, scope: Scope | None = None, recreate: bool = False) -> Plan:
     """Plan the restore of every table of `wanted`; tables that are only live are left alone."""
     scope = scope or Scope()
-    hasher = blake3(f"plan 1 {mode.value} {recreate}".encode())
+    hasher = Hasher(f"plan 1 {mode.value} {recreate}".encode())
     tables = []
     for old, new in pairs(live, wanted):
         if new is not None:
@@ -228,7 +228,7 @@ class _Hashed:
 
     def __init__(self, mode: Mode) -> None:
         self._mode = mode
-        self._streams: dict[str, blake3] = {}
+        self._streams: dict[str, Hasher] = {}
 
     def add(self, changes: RowChanges) -> None:
         self._rows("insert", changes.added)
@@ -257,10 +257,10 @@ class _Hashed:
 
     def _update(self, what: str, data: bytes | memoryview) -> None:
         if len(data):
-            self._streams.setdefault(what, blake3()).update(data)
+            self._streams.setdefault(what, Hasher()).update(data)
 
     def digest(self) -> bytes:
-        whole = blake3()
+        whole = Hasher()
         for what in sorted(self._streams):
             whole.update(what.encode() + b"\0" + self._streams[what].digest())
         return whole.digest()

@@ -20,18 +20,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import msgpack
-
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import Digest
-from snapstore.errors import Conflict, Corrupt, Invalid
+from snapstore.errors import Conflict, Invalid
 from snapstore.operations.capture import Captured, Progress, capture, silent
 from snapstore.repository import Repository, Snapshot, SnapshotTable
 from snapstore.rows import Table
 from snapstore.sources import Selection, Source
 from snapstore.tree import Fetch, Sink
-from snapstore.tree.node import decode_schema
+from snapstore.tree.node import decode_objects, decode_schema
 from snapstore.tree.reader import TableTree
 
 __all__ = ["LIVE", "State", "StateTable", "captured_state", "live", "of_snapshot", "read_objects", "stable_capture"]
@@ -148,12 +146,4 @@ def stable_capture(
 
 def read_objects(fetch: Fetch, objects: Digest | None) -> dict[str, Any]:
     """What lies beyond the tables of a source, as its `View.definition` gave it."""
-    if objects is None:
-        return {}
-    try:
-        definition = msgpack.unpackb(fetch.get_many([objects])[0], strict_map_key=True)
-    except (ValueError, msgpack.UnpackException) as error:
-        raise Corrupt(f"schema {objects.hex()}: it cannot be read ({error})") from error
-    if not isinstance(definition, dict):
-        raise Corrupt(f"schema {objects.hex()}: it is not a map")
-    return definition
+    return {} if objects is None else decode_objects(fetch.get_many([objects])[0], f"schema {objects.hex()}")

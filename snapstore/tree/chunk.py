@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from snapstore.digest import DIGEST_BYTES, digest
 from snapstore.errors import Corrupt
-from snapstore.rows import Cells, offsets_of
+from snapstore.ragged import offsets_of
+from snapstore.rows import Cells
 from snapstore.tree import reference
 from snapstore.tree.reference import Ref
 
-__all__ = ["VALUE_MARK", "decode", "decode_constant", "encode"]
+__all__ = ["VALUE_MARK", "decode", "decode_constant", "differing", "encode"]
 
 FIXED, VARIABLE = 1, 2
 HAS_NULLS, WIDE = 1, 2
@@ -67,8 +68,7 @@ def _constant(cells: Cells, starts: Sequence[int], stops: Sequence[int]) -> NDAr
     breaks = np.zeros(count + 1, np.int64)
     differs = np.zeros(count, np.bool_)
     if cells.width:
-        rows = cells.rows
-        differs[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+        differs[1:] = differing(cells.rows[1:], cells.rows[:-1])
     else:
         lengths = cells.lengths
         differs[1:] = lengths[1:] != lengths[:-1]
@@ -88,6 +88,16 @@ def _constant(cells: Cells, starts: Sequence[int], stops: Sequence[int]) -> NDAr
         body = cells.data[low:high].tobytes()
         alike[at] = body == body[: len(body) // (stop - start)] * (stop - start)
     return alike
+
+
+def differing(mine: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which rows of two arrays of shape (n, width) differ, shape (n,); compared as numbers where the width allows."""
+    width = mine.shape[1]
+    if width in (1, 2, 4, 8):
+        numbers: NDArray[np.bool_] = (mine.view(f"u{width}") != theirs.view(f"u{width}")).reshape(-1)
+        return numbers
+    differs: NDArray[np.bool_] = (mine != theirs).any(axis=1)
+    return differs
 
 
 def _bitmap(cells: Cells, start: int, stop: int) -> bytes:

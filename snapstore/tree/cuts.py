@@ -9,10 +9,10 @@ Integers only; no neighbour, size or value enters.
 from __future__ import annotations
 
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
 from snapstore.rows import Cells
+from snapstore.tree.keyhash import first_words
 
 __all__ = ["LIMIT", "Stretch", "weigh"]
 
@@ -28,9 +28,7 @@ _BELOW = np.array(sorted(1 << (64 - BITS * level) for level in range(1, 13)), np
 
 def weigh(keys: Cells, cut_key: bytes) -> NDArray[np.int64]:
     """λ of each key: ⌊leading zero bits of its keyed BLAKE3 / 5⌋, shape (n,), capped at 12."""
-    whole, ends = keys.data.tobytes(), keys.offsets.tolist()
-    hashes = [blake3(whole[a:b], key=cut_key).digest(length=8) for a, b in zip(ends, ends[1:], strict=False)]
-    return len(_BELOW) - np.searchsorted(_BELOW, np.frombuffer(b"".join(hashes), ">u8"), side="right")
+    return len(_BELOW) - np.searchsorted(_BELOW, first_words(keys, cut_key), side="right")
 
 
 class Stretch:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.rows import Batch, Cells
+from snapstore.tree.chunk import differing
 from snapstore.tree.reader import Span, TableTree
 
 __all__ = ["Changed", "RowChanges", "common_columns", "diff"]
@@ -239,7 +240,7 @@ def unequal(before: Cells, after: Cells) -> NDArray[np.bool_]:
     """Which of these cells differ, shape (n,). Equal values are equal digests, so spilled cells compare as they are."""
     count = len(after)
     if after.width:
-        differs: NDArray[np.bool_] = (before.rows != after.rows).any(axis=1)
+        differs = differing(before.rows, after.rows)
     else:
         lengths = after.lengths
         differs = before.lengths != lengths

@@ -9,7 +9,7 @@ It knows how children are written down, not what is in them or why a node ends w
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,11 @@ __all__ = [
     "Node",
     "Root",
     "decode_node",
+    "decode_objects",
     "decode_root",
     "decode_schema",
     "encode_node",
+    "encode_objects",
     "encode_root",
     "encode_schema",
     "pack_canonical",
@@ -143,6 +145,22 @@ def decode_schema(data: bytes, what: str) -> Table:
     if any(not 0 <= column.width < 65536 or column.stride not in (1, 2, 4, 8) for column in table.columns):
         raise Corrupt(f"{what}: a column of impossible width or stride")
     return table
+
+
+def encode_objects(definition: Mapping[str, Any]) -> bytes:
+    """What lies beyond a source's tables, as its schema blob (format.md §8)."""
+    return pack_canonical(definition)
+
+
+def decode_objects(data: bytes, what: str) -> dict[str, Any]:
+    """The map of a source's schema blob; raises `Corrupt`."""
+    try:
+        definition = msgpack.unpackb(data, strict_map_key=True)
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise Corrupt(f"{what}: it cannot be read ({error})") from error
+    if not isinstance(definition, dict):
+        raise Corrupt(f"{what}: it is not a map")
+    return definition
 
 
 def pack_canonical(value: Any) -> bytes:

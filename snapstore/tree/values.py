@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from snapstore.digest import DIGEST_BYTES, Buffer, Digest, Kind, digest
 from snapstore.errors import Corrupt
-from snapstore.rows import Cells, offsets_of
+from snapstore.ragged import offsets_of
+from snapstore.rows import Cells
 from snapstore.tree import Fetch, Sink
 
 __all__ = ["SPILL_BYTES", "part_digests", "resolve", "spill"]

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from snapstore import keys
 from snapstore.digest import Buffer
 from snapstore.errors import Corrupt, Invalid
-from snapstore.ragged import gather, interleave
-from snapstore.rows import Batch, Cells, Column, KeyPart, offsets_of
+from snapstore.ragged import gather, offsets_of
+from snapstore.rows import Batch, Cells, Column, KeyPart, interleave
 
 __all__ = ["HEADER", "TRAILER", "Field", "batch_of", "cells_of", "decode", "encode", "fields_of"]
 

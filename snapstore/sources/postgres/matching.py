@@ -3,7 +3,7 @@
     with matching(url, table, "heat > 0.5") as meets:
         meets(batch)            # shape (n,), bool
 
-The rows go to a temporary table of the same columns and types, so the condition means what it means in the table itself.
+The rows go to a temporary table of the same columns and types, so the condition means what it means in the table.
 Nothing else is read or locked, and the transaction is rolled back.
 """
 
@@ -47,9 +47,8 @@ def matching(url: str, table: Table, where: str) -> Iterator[Callable[[Batch], N
             try:
                 answers = connection.execute(query).fetchall()
             except (psycopg.errors.SyntaxErrorOrAccessRuleViolation, psycopg.errors.DataError) as error:
-                raise Invalid(
-                    f"the condition {where!r} on {table.name} cannot be used: {error.diag.message_primary}"
-                ) from error
+                words = error.diag.message_primary
+                raise Invalid(f"the condition {where!r} on {table.name} cannot be used: {words}") from error
         if len(answers) != len(batch):
             raise Invalid(f"the condition {where!r} on {table.name} gives {len(answers)} answers for {len(batch)} rows")
         return np.fromiter((answer for (answer,) in answers), np.bool_, len(answers))
