@@ -33,8 +33,9 @@ __all__ = ["Catalog", "fits", "read_catalog", "table_of"]
 class Catalog:
     """The selected tables, the database-wide definition, and what was left out (a name and the reason, for people).
 
-    `definition` has `objects` (id → what makes it), and `needs` and `uses` (id → ids that come before it, and before it
-    is whole). Ids are `kind schema.name`; tables have ids too, but their definitions are in `Table.definition`.
+    `definition` has `tables` (their names), `objects` (id → what makes it), and `needs` and `uses` (id → ids that come
+    before it, and before it is whole). Ids are `kind schema.name`; tables have them too, but their definitions are in
+    `Table.definition`.
     """
 
     tables: tuple[Table, ...]
@@ -69,6 +70,7 @@ def read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, a
     order = _table_order(tables, found)
     definition = {
         "objects": objects,
+        "tables": sorted(table.name for table in tables.values()),
         "needs": _edges(found.needs, [*objects, *tables]),
         "uses": _edges(found.uses, [*objects, *tables]),
     }
@@ -212,6 +214,7 @@ def _tables(
 def table_of(definition: Definition, left_out: Collection[str] = (), *, vectors: bool = True) -> Table:
     """The table of this definition, without the cells of these columns (and of vectors, if so wished).
 
+    Columns without cells are still in the definition, and named in its `left_out`.
     Raises `Unsupported` for a table without a primary key or with a column that cannot be held, `Invalid` for a key
     left out.
     """
@@ -230,7 +233,11 @@ def table_of(definition: Definition, left_out: Collection[str] = (), *, vectors:
         if column["name"] not in in_key and column["name"] not in left_out and not column["generated"]
         if vectors or not _is_vector(column)
     )
-    return Table(name, key, columns, definition)
+    stored = in_key | {column.name for column in columns}
+    gone = [
+        column["name"] for column in definition["columns"] if column["name"] not in stored and not column["generated"]
+    ]
+    return Table(name, key, columns, {**definition, "left_out": gone} if gone else definition)
 
 
 def _stored(column: Definition) -> Column:

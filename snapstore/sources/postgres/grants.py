@@ -97,7 +97,7 @@ def give_grants(
     if lacking:
         raise Unsupported(
             f"privileges in the snapshot are for roles that this server lacks: {', '.join(lacking)}",
-            hint="create them (CREATE ROLE), or leave all privileges out with --exclude grants",
+            hint="create them first (CREATE ROLE); snapshots taken with --exclude grants have no privileges",
         )
     for one in wanted:
         for statement in _statements(one, named[one["on"]]):

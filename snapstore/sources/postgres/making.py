@@ -27,7 +27,7 @@ from snapstore.sources.postgres.objects import Objects, read_sequence_states
 from snapstore.sources.postgres.order import closure, in_order
 from snapstore.sources.postgres.tables import full_name, rows_of
 
-__all__ = ["Making", "make_object", "make_table", "plan_making", "set_sequence", "set_settings"]
+__all__ = ["Making", "is_whole", "make_object", "make_table", "plan_making", "set_sequence", "set_settings"]
 
 Definition = Mapping[str, Any]
 
@@ -45,14 +45,13 @@ class Making:
 def plan_making(definition: Definition, works: Sequence[Work], live: Objects, selection: Selection) -> Making:
     """What of `definition` and `works` the database lacks. Raises `Conflict` and `Unsupported` as the module says.
 
-    Without patterns of tables everything in the definition is meant; with them only what the tables in `works` lean on,
-    and what else the patterns fit.
+    Where the selection has every table of the definition, everything else in it is meant too; else only what the
+    tables in `works` lean on, and what else the patterns fit.
     """
     objects: Definition = definition.get("objects", {})
     needs: Mapping[str, Collection[str]] = definition.get("needs", {})
-    uses: Mapping[str, Collection[str]] = definition.get("uses", {})
     tables = {f"table {work.table.name}": work for work in works if not work.exists or work.recreate}
-    meant = _meant(objects, needs, uses, works, selection)
+    meant = _meant(definition, works, selection)
     lacking = {key for key in meant if key not in live.objects and objects[key]["kind"] not in ("settings", "grants")}
     lacking -= {key for key in lacking if _comes_with_a_table(objects[key], tables)}
     _check_types(objects, live, closure(tables, needs))
@@ -73,13 +72,9 @@ def plan_making(definition: Definition, works: Sequence[Work], live: Objects, se
     )
 
 
-def _meant(
-    objects: Definition,
-    needs: Mapping[str, Collection[str]],
-    uses: Mapping[str, Collection[str]],
-    works: Sequence[Work],
-    selection: Selection,
-) -> set[str]:
+def _meant(definition: Definition, works: Sequence[Work], selection: Selection) -> set[str]:
+    objects: Definition = definition.get("objects", {})
+
     def is_any(key: str, patterns: Sequence[str]) -> bool:
         name = (
             full_name(objects[key]["schema"], objects[key]["name"])
@@ -89,17 +84,24 @@ def _meant(
         return any(fits(pattern, name) for pattern in patterns)
 
     names = {work.table.name for work in works}
-    if selection.tables:
+    if not is_whole(definition, selection):
         others = {"grants"} & set(objects)
         start = {f"table {name}" for name in names}
         start |= {key for key in objects if key.split(" ")[0] in ("view", "sequence") and is_any(key, selection.tables)}
         start |= {key for key, one in objects.items() if one["kind"] == "sequence" and _owner(one) in names}
-        meant = closure(start, needs, uses) & set(objects) | others
+        meant = closure(start, definition.get("needs", {}), definition.get("uses", {})) & set(objects) | others
     else:
         meant = {
             key for key, one in objects.items() if one["kind"] != "sequence" or not _owner(one) or _owner(one) in names
         }
     return {key for key in meant if not is_any(key, selection.exclude)}
+
+
+def is_whole(definition: Definition, selection: Selection) -> bool:
+    """Whether the selection has every table of the definition."""
+    return not selection.tables or all(
+        any(fits(pattern, name) for pattern in selection.tables) for name in definition.get("tables", ())
+    )
 
 
 def _owner(sequence: Definition) -> str:

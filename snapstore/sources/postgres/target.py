@@ -13,7 +13,7 @@ by table, never by session_replication_role, which would switch foreign keys off
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -28,7 +28,15 @@ from snapstore.sources.postgres import ddl
 from snapstore.sources.postgres.applying import delete_rows, explained, insert_rows, update_rows
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
 from snapstore.sources.postgres.grants import give_grants
-from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making, set_sequence, set_settings
+from snapstore.sources.postgres.making import (
+    Making,
+    is_whole,
+    make_object,
+    make_table,
+    plan_making,
+    set_sequence,
+    set_settings,
+)
 from snapstore.sources.postgres.objects import read_objects
 from snapstore.sources.postgres.obstacles import (
     ForeignKey,
@@ -90,6 +98,7 @@ class PostgresTarget(PostgresView):
             self._live_settings = live.objects.get("settings")
             self._was_empty = not live.relations
             self._making = plan_making(definition, work, live, self._selection)
+            self._check_references(live.relations.keys())
             for key in self._making.early:
                 self._make(key)
             self._clear([one for one in work if one.exists and not one.recreate], work)
@@ -105,10 +114,9 @@ class PostgresTarget(PostgresView):
         always = {column["name"] for column in definition["columns"] if column["identity"] == "always"}
         unique = [one["index_columns"] for one in definition["constraints"] if one["kind"] in ("unique", "exclusion")]
         unique += [index["columns"] for index in definition["indexes"] if index["is_unique"]]
-        in_key = {part.name for part in table.key}
         # A generated column moves with columns that its definition does not list, so any may be one of them.
         moves = any(not setting.isdisjoint(one) or (setting and generated.intersection(one)) for one in unique)
-        return moves or bool(setting & (always | in_key))
+        return moves or bool(setting & always)
 
     def insert(self, table: Table, batches: Iterable[Batch]) -> int:
         """As `Target.insert`."""
@@ -171,6 +179,19 @@ class PostgresTarget(PostgresView):
                     f"{name} has the rule {rules[name]}, which makes changes of rows mean something else",
                     hint=f"ALTER TABLE {name} DISABLE RULE for the time of the restore, or --exclude it",
                 )
+
+    def _check_references(self, there: Collection[str]) -> None:
+        """A foreign key of a table to be made must find the other table."""
+        for work in self._making.tables.values():
+            for constraint in work.table.definition["constraints"]:
+                if other := constraint["references"]:
+                    other_name = full_name(other["schema"], other["name"])
+                    if f"table {other_name}" not in {*there, *self._making.tables}:
+                        raise Conflict(
+                            f"{work.table.name} has the foreign key {constraint['name']} to {other_name}, which is not "
+                            "in the database",
+                            hint=f"restore {other_name} too",
+                        )
 
     def _drop(self, works: Sequence[Work]) -> None:
         """Drop the tables to be made anew, together, so that they may refer to each other; never what leans on them."""
@@ -251,7 +272,7 @@ class PostgresTarget(PostgresView):
             elif one["kind"] == "grants":
                 with explained("privileges cannot be given"):
                     give_grants(self._connection, one["grants"], self._made())
-            elif one["kind"] == "settings" and not self._selection.tables:
+            elif one["kind"] == "settings" and is_whole(self._wanted, self._selection):
                 with explained("the settings of the database cannot be made"):
                     set_settings(self._connection, one, self._live_settings)
 
@@ -310,7 +331,7 @@ def _check_shape(work: Work, live: Table) -> None:
     then = {column["name"]: column for column in work.table.definition["columns"]}
     for column in dict.fromkeys([*(part.name for part in live.key), *(one.name for one in work.table.columns)]):
         if column not in now:
-            raise Conflict(f"{name}.{column} is in the snapshot and not in the live table", hint=hint)
+            continue  # the plan says what becomes of it; naming it in a COPY would fail
         was, is_now = then[column], now[column]
         if was["type"] != is_now["type"] and not {was["base_type"], is_now["base_type"]} <= _TEXT:
             raise Conflict(f"{name}.{column} was {was['type']} and is {is_now['type']} now", hint=hint)

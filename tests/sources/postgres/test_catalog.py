@@ -179,6 +179,7 @@ def test_columns_and_vectors_can_be_left_out(databases: Databases) -> None:
     stored = [column.name for column in table.columns]
     assert not {"big", "embedding", "small", "sparse", "any_size", "dom"} & set(stored)
     assert len(table.definition["columns"]) == 21
+    assert table.definition["left_out"] == ["embedding", "small", "sparse", "any_size", "dom", "big"]
 
 
 UNHELD = """

@@ -106,6 +106,30 @@ def test_one_table_brings_what_it_needs(databases: Databases, pg_dump: PgDump) -
     assert ask(target, made) == ["memories"]
 
 
+def test_naming_every_table_brings_everything(databases: Databases, pg_dump: PgDump) -> None:
+    source, target = databases(), databases()
+    run(source, ZOO)
+    with (
+        open_view(source, Selection(), PostgresView) as view,
+        open_target(target, Selection(tables=tuple(table.name for table in view.tables))) as into,
+    ):
+        into.begin(view.definition, [Work(table, exists=False, inserts=1) for table in view.tables])
+        for table in view.tables:
+            into.insert(table, view.read(table))
+        into.finish()
+    assert pg_dump(target) == pg_dump(source)
+
+
+def test_a_table_without_the_one_it_refers_to_is_refused(databases: Databases) -> None:
+    source, target = databases(), databases()
+    run(
+        source,
+        "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY, a int CONSTRAINT of_a REFERENCES a)",
+    )
+    with pytest.raises(Conflict, match=r"public\.b has the foreign key of_a to public\.a"):
+        rebuild(source, target, Selection(tables=("b",)))
+
+
 def test_settings_of_the_database_come_back(databases: Databases) -> None:
     source, target = databases(), databases()
     for url, statements in (
@@ -563,7 +587,6 @@ def test_a_read_after_finish_sees_the_changes(databases: Databases) -> None:
     [
         ("ALTER TABLE t ALTER v TYPE real", r"public\.t\.v was integer and is real now"),
         ("ALTER TABLE t ALTER n TYPE numeric(8, 1)", r"public\.t\.n was numeric\(8,3\) and is numeric\(8,1\) now"),
-        ("ALTER TABLE t DROP n", r"public\.t\.n is in the snapshot and not in the live table"),
         ("ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (v)", r"public\.t has another primary key"),
     ],
 )
