@@ -6,7 +6,47 @@ from importlib.resources import files
 
 import snapstore
 
-PUBLIC: list[str] = []
+PUBLIC = [
+    "Ask",
+    "Backend",
+    "Conflict",
+    "Corrupt",
+    "DirectoryBackend",
+    "Exists",
+    "Invalid",
+    "MemoryBackend",
+    "Mode",
+    "NotFound",
+    "Plan",
+    "PostgresSource",
+    "Repository",
+    "Request",
+    "Restored",
+    "Scope",
+    "Selection",
+    "Snapshot",
+    "SnapshotSource",
+    "SnapshotTable",
+    "SnapstoreError",
+    "Source",
+    "State",
+    "StateTable",
+    "TableDiff",
+    "TablePlan",
+    "Taken",
+    "Unavailable",
+    "Unsupported",
+    "WrongKey",
+    "diff",
+    "live",
+    "of_snapshot",
+    "plan_restore",
+    "resolve",
+    "restore",
+    "row_changes",
+    "take",
+    "undo_ask",
+]
 
 
 def exported() -> list[str]:

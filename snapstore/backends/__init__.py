@@ -5,7 +5,8 @@
     backend.get_range("packs/ab/abcdef", 16, 64)
 
 Names are relative POSIX paths of lower-case letters, digits, `.`, `_` and `-` (see `check_name`). A backend knows
-nothing of packs or snapshots. A feature that wraps (retry, cache, recording, crash injection) is another Backend around one.
+nothing of packs or snapshots. A feature that wraps (retry, cache, recording, crash injection) is another Backend around
+one.
 """
 
 from __future__ import annotations
