@@ -75,7 +75,7 @@ class Work:
     """What a restore will do to one table, told to the target before it begins.
 
     `table` is its shape in the snapshot. `exists` says that it is live; `recreate` that the live one is to be dropped
-    first. `inserts` and `deletes` count rows; `updates` are the names of the columns that some update sets.
+    first. `inserts`, `deletes` and `updated` count rows; `updates` are the names of the columns that some update sets.
     """
 
     table: Table
@@ -84,6 +84,7 @@ class Work:
     inserts: int = 0
     deletes: int = 0
     updates: frozenset[str] = frozenset()
+    updated: int = 0
 
 
 class Target(View, Protocol):

@@ -28,7 +28,7 @@ from snapstore.sources.postgres.tables import full_name, rows_of
 
 __all__ = ["ForeignKey", "dear_indexes", "read_foreign_keys", "read_rules", "unvalidated", "upset_foreign_keys"]
 
-# Above this share of rows inserted or deleted a vector index is built anew instead of kept. Inserting 4,000 rows into
+# Above this share of rows inserted, deleted or updated a vector index is built anew instead of kept. Inserting 4,000 rows into
 # an HNSW index cost more than building it (DESIGN: diff, plan, restore); the exact share is still to be measured.
 _REBUILD_SHARE = 0.2
 _DEAR_METHODS = ("hnsw", "ivfflat")
@@ -155,6 +155,6 @@ def unvalidated(definition: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def dear_indexes(definition: Mapping[str, Any], work: Work, rows: float) -> list[Mapping[str, Any]]:
     """The indexes of a live table of so many rows that are cheaper to build anew than to keep through this work."""
-    if work.inserts + work.deletes <= _REBUILD_SHARE * rows:
+    if work.inserts + work.deletes + work.updated <= _REBUILD_SHARE * rows:
         return []
     return [index for index in definition["indexes"] if index["method"] in _DEAR_METHODS and not index["is_unique"]]
