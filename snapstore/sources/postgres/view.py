@@ -4,12 +4,8 @@
         for batch in view.read(view.tables[0]):
             ...
 
-The order matters and is the point. Tables are listed; they are locked, as the first statements of a transaction that
-has no snapshot yet; only then comes the snapshot; and the list is read again within it. A snapshot taken before the
-locks would show a table that another session truncates or rewrites meanwhile as empty, in silence.
-
-Any number of things may be selected, none is changed. Restoring builds on the same view with a stronger lock
-(`snapstore.sources.postgres.target`).
+How it comes to be one state is `snapstore.sources.postgres.locking`. Nothing is changed; restoring builds on the same
+view with a stronger lock (`snapstore.sources.postgres.target`).
 """
 
 from __future__ import annotations
@@ -25,34 +21,17 @@ from snapstore import keys
 from snapstore.errors import Conflict, Corrupt, Invalid, Unsupported
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection
-from snapstore.sources.postgres.catalog import Catalog, read_catalog
+from snapstore.sources.postgres.catalog import Catalog
 from snapstore.sources.postgres.connection import connect, translate, translated
 from snapstore.sources.postgres.copying import batch_of, decode, fields_of
+from snapstore.sources.postgres.locking import begin, read_again, relation_of
 from snapstore.sources.postgres.ordering import order_by
 from snapstore.sources.postgres.position import read_position
 from snapstore.sources.postgres.stream import ahead, groups
 
-__all__ = ["PostgresView", "open_view", "relation_of"]
+__all__ = ["PostgresView", "open_view"]
 
 _LONGEST_KEY_BYTES = 65_533  # format.md §4
-_ATTEMPTS = 5
-
-# For the transaction only (poolers hand the session on). SET takes no snapshot; set_config() would.
-_SETTINGS = {
-    "client_encoding": "UTF8",
-    "row_security": "off",  # fail rather than filter
-    "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "work_mem": "64MB",
-    "jit": "off",
-    "standard_conforming_strings": "on",
-    "DateStyle": "ISO, YMD",
-    "IntervalStyle": "postgres",
-    "TimeZone": "UTC",
-    "extra_float_digits": "1",
-    "bytea_output": "hex",
-    "xmloption": "content",
-}
 
 
 class PostgresView:
@@ -105,13 +84,7 @@ class PostgresView:
         """End the reading transaction, then look at the catalogue anew: `Conflict` if a table's shape has moved."""
         with translated("the reading transaction cannot be ended"):
             self._connection.execute("COMMIT")
-        with translated("the catalogue cannot be read again"), _transaction(self._connection, "READ ONLY"):
-            try:
-                fresh = read_catalog(self._connection, self._selection, absent=True)
-            except (Invalid, Unsupported) as error:
-                raise Conflict(
-                    f"the schema changed while it was read: {error.message}", hint="take the snapshot again"
-                ) from error
+        fresh = read_again(self._connection, self._selection)
         now = {table.name: table for table in fresh.tables}
         for table in self._catalog.tables:
             if now.get(table.name) != table:
@@ -177,34 +150,18 @@ def open_view(
     A writable view commits when its context ends without error; anything else rolls back. `absent` allows patterns
     of tables that fit nothing. Raises `Unavailable` for a lock that does not come in time, naming the table.
     """
-    access = "READ WRITE" if kind.is_writable else "READ ONLY"
-    lock_timeout = f"{max(1, round(lock_timeout_seconds * 1000))}ms"
     connection = connect(url)
     try:
-        moved = ""
-        for _ in range(_ATTEMPTS):
-            with translated("the catalogue cannot be read"):
-                with _transaction(connection, "READ ONLY"):
-                    _set(connection, lock_timeout)
-                    listed = read_catalog(connection, selection, absent=absent)
-                connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ {access}")
-                _set(connection, lock_timeout)
-            moved = _lock(connection, listed.tables, kind.lock_mode)
-            if not moved:
-                with translated("the catalogue cannot be read"):
-                    catalog = read_catalog(connection, selection, absent=absent)
-                    # read_catalog empties it; conditions may use functions and operators of extensions.
-                    connection.execute("SET LOCAL search_path TO DEFAULT")
-                    moved = _difference(listed.tables, catalog.tables)
-                    if not moved:
-                        position = read_position(connection)
-                        break
-            with translated("the transaction cannot be ended"):
-                connection.execute("ROLLBACK")
-        else:
-            raise Conflict(
-                f"tables keep changing while they are listed, last {moved}", hint="wait until the migration is over"
-            )
+        catalog = begin(
+            connection,
+            selection,
+            lock_mode=kind.lock_mode,
+            is_writable=kind.is_writable,
+            lock_timeout_seconds=lock_timeout_seconds,
+            absent=absent,
+        )
+        with translated("the position cannot be read"):
+            position = read_position(connection)
         view = kind(connection, selection, catalog, position)
         try:
             yield view
@@ -215,54 +172,6 @@ def open_view(
                 connection.execute("COMMIT")
     finally:
         connection.close()  # rolls back what is open
-
-
-def relation_of(table: Table) -> sql.Identifier:
-    """The table's qualified name for a query."""
-    return sql.Identifier(table.definition["schema"], table.definition["name"])
-
-
-@contextmanager
-def _transaction(connection: psycopg.Connection[Any], access: str) -> Iterator[None]:
-    connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ {access}")
-    try:
-        yield
-    except BaseException:
-        with suppress(psycopg.Error):
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def _set(connection: psycopg.Connection[Any], lock_timeout: str) -> None:
-    settings = {**_SETTINGS, "lock_timeout": lock_timeout}
-    if connection.info.server_version >= 170_000:
-        settings["transaction_timeout"] = "0"
-    assignments = [
-        sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
-        for name, value in settings.items()
-    ]
-    connection.execute(sql.SQL("; ").join(assignments))
-
-
-def _lock(connection: psycopg.Connection[Any], tables: Sequence[Table], mode: str) -> str:
-    """Lock every table; the name of one that is gone by now, or nothing."""
-    for table in tables:
-        statement = sql.SQL("LOCK TABLE ONLY {} IN {} MODE").format(relation_of(table), sql.SQL(mode))
-        try:
-            with translated(f"{table.name} cannot be locked"):
-                connection.execute(statement)
-        except Conflict as error:
-            if isinstance(error.__cause__, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
-                return table.name
-            raise
-    return ""
-
-
-def _difference(before: Sequence[Table], after: Sequence[Table]) -> str:
-    """The name of a table that is not the same in both, or nothing."""
-    old, new = ({table.name: table for table in tables} for tables in (before, after))
-    return next((name for name in [*old, *new] if old.get(name) != new.get(name)), "")
 
 
 def _copy_query(table: Table, names: Sequence[str], condition: str | None, *, encoding: str) -> sql.Composed:

@@ -1,0 +1,190 @@
+"""How a transaction comes to show one state of tables that others change: list, lock, snapshot, list again.
+
+    catalog = begin(connection, selection, lock_mode="ACCESS SHARE", is_writable=False, lock_timeout_seconds=10)
+
+The order is the point. Tables are listed; they are locked, as the first statements of a transaction that has no
+snapshot yet; only then comes the snapshot; and the list is read again within it. A snapshot taken before the locks
+would show a table that another session truncates or rewrites meanwhile as empty, in silence.
+
+It reads no rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from snapstore.errors import Conflict, Invalid, SnapstoreError, Unavailable, Unsupported
+from snapstore.rows import Table
+from snapstore.sources import Selection
+from snapstore.sources.postgres.catalog import Catalog, read_catalog
+from snapstore.sources.postgres.connection import translated
+
+__all__ = ["begin", "read_again", "relation_of"]
+
+_ATTEMPTS = 5
+
+# For the transaction only (poolers hand the session on). SET takes no snapshot; set_config() would.
+_SETTINGS = {
+    "client_encoding": "UTF8",
+    "row_security": "off",  # fail rather than filter
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "work_mem": "64MB",
+    "jit": "off",
+    "standard_conforming_strings": "on",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmloption": "content",
+}
+
+
+def begin(
+    connection: psycopg.Connection[Any],
+    selection: Selection,
+    *,
+    lock_mode: str,
+    is_writable: bool,
+    lock_timeout_seconds: float,
+    absent: bool = False,
+) -> Catalog:
+    """Begin a REPEATABLE READ transaction in which the selected tables are locked; what they are.
+
+    `absent` allows patterns of tables that fit nothing. Raises `Unavailable` naming the table for a lock that does not
+    come in time, `Conflict` where tables keep changing, and what `read_catalog` raises.
+    """
+    access = "READ WRITE" if is_writable else "READ ONLY"
+    lock_timeout = f"{max(1, round(lock_timeout_seconds * 1000))}ms"
+    moved = ""
+    for _ in range(_ATTEMPTS):
+        try:
+            listed = _list(connection, selection, lock_timeout, absent=absent)
+            with translated("a transaction cannot be begun"):
+                connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ {access}")
+                _set(connection, lock_timeout)
+            _lock(connection, listed.tables, lock_mode)
+            catalog = _read_catalog(connection, selection, absent=absent)
+            _check_same(listed.tables, catalog.tables)
+        except _MovedError as error:
+            moved = str(error)
+            with translated("the transaction cannot be ended"):
+                connection.execute("ROLLBACK")
+        else:
+            with translated("the transaction cannot be set up"):
+                # read_catalog empties it; conditions may use functions and operators of extensions.
+                connection.execute("SET LOCAL search_path TO DEFAULT")
+            return catalog
+    raise Conflict(
+        f"tables keep changing while they are listed, last: {moved}", hint="wait until the migration is over"
+    )
+
+
+def read_again(connection: psycopg.Connection[Any], selection: Selection) -> Catalog:
+    """The catalogue as it is now, in a transaction of its own; raises `Conflict` where it cannot be had any more."""
+    try:
+        with _transaction(connection, "READ ONLY"):
+            return _read_catalog(connection, selection, absent=True)
+    except (Invalid, Unsupported, _MovedError) as error:
+        raise Conflict(f"the schema changed while it was read: {error}", hint="take the snapshot again") from error
+
+
+def relation_of(table: Table) -> sql.Identifier:
+    """The table's qualified name for a query."""
+    return sql.Identifier(table.definition["schema"], table.definition["name"])
+
+
+@contextmanager
+def _transaction(connection: psycopg.Connection[Any], access: str) -> Iterator[None]:
+    with translated("a transaction cannot be begun"):
+        connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ {access}")
+    try:
+        yield
+    except BaseException:
+        with suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+        raise
+    with translated("a transaction cannot be ended"):
+        connection.execute("COMMIT")
+
+
+def _set(connection: psycopg.Connection[Any], lock_timeout: str) -> None:
+    settings = {**_SETTINGS, "lock_timeout": lock_timeout}
+    if connection.info.server_version >= 170_000:
+        settings["transaction_timeout"] = "0"
+    assignments = [
+        sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
+        for name, value in settings.items()
+    ]
+    connection.execute(sql.SQL("; ").join(assignments))
+
+
+class _MovedError(Exception):
+    """Someone else changed what was being listed: begin again."""
+
+
+def _list(connection: psycopg.Connection[Any], selection: Selection, lock_timeout: str, *, absent: bool) -> Catalog:
+    """The catalogue in a transaction of its own."""
+    try:
+        with _transaction(connection, "READ ONLY"):
+            with translated("the catalogue cannot be read"):
+                _set(connection, lock_timeout)
+            return _read_catalog(connection, selection, absent=absent)
+    except Unavailable as error:
+        if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+            raise
+        # The server describes indexes and expressions under locks as well, and does not say of which table.
+        with translated("the catalogue cannot be read"):
+            held = ", ".join(name for (name,) in connection.execute(_HELD))
+        raise Unavailable(f"{held or 'a table'} is locked: {error.message}", hint=error.hint) from error
+
+
+_HELD = """
+SELECT DISTINCT n.nspname || '.' || c.relname FROM pg_catalog.pg_locks l
+JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE l.mode = 'AccessExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid() AND c.relkind IN ('r', 'p', 'v', 'm')
+  AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+ORDER BY 1"""
+
+
+def _read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, absent: bool) -> Catalog:
+    """The catalogue; raises `_MovedError` where someone dropped or altered what was being described.
+
+    The server's own functions look at the newest state, not at the snapshot's, and complain of what is missing in it
+    as of an internal error.
+    """
+    try:
+        with translated("the catalogue cannot be read"):
+            return read_catalog(connection, selection, absent=absent)
+    except SnapstoreError as error:
+        cause = error.__cause__
+        if isinstance(cause, psycopg.Error) and (cause.sqlstate == "XX000" or isinstance(error, Conflict)):
+            raise _MovedError(error.message) from error
+        raise
+
+
+def _lock(connection: psycopg.Connection[Any], tables: Sequence[Table], mode: str) -> None:
+    """Lock every table; raises `_MovedError` naming one that is gone by now."""
+    for table in tables:
+        statement = sql.SQL("LOCK TABLE ONLY {} IN {} MODE").format(relation_of(table), sql.SQL(mode))
+        try:
+            with translated(f"{table.name} cannot be locked"):
+                connection.execute(statement)
+        except Conflict as error:
+            if isinstance(error.__cause__, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
+                raise _MovedError(error.message) from error
+            raise
+
+
+def _check_same(before: Sequence[Table], after: Sequence[Table]) -> None:
+    """Raise `_MovedError` naming a table that is not the same in both."""
+    old, new = ({table.name: table for table in tables} for tables in (before, after))
+    for name in [*old, *new]:
+        if old.get(name) != new.get(name):
+            raise _MovedError(f"{name} came, went or changed")
