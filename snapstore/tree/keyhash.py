@@ -73,7 +73,7 @@ def _message(keys: Cells, longest: int) -> list[Words | None]:
     if int(keys.lengths.min()) == longest:
         block[:, :longest] = keys.data.reshape(len(keys), longest)
     else:
-        block[np.arange(longest) < keys.lengths[:, None]] = keys.data
+        block[np.arange(used * 4) < keys.lengths[:, None]] = keys.data
     columns = block.view("<u4")
     return [np.ascontiguousarray(columns[:, at]) if at < used else None for at in range(16)]
 
