@@ -1,0 +1,153 @@
+"""Rows and cells for people and for JSON: keys in words, values old and new, an embedding's change as a distance.
+
+    for row in rows_of(table, batch, fetch): ...
+    change_text(column, before, after)        # ['heat: 0.5 → 0.485']
+
+Vectors are shortened for people and whole in JSON.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snap_cli.render import clean, paint
+from snapstore.keys import decode_equal
+from snapstore.rows import Batch, Cells, Column, Table
+from snapstore.sources.postgres.display import display, shorten
+from snapstore.tree import Fetch
+from snapstore.tree.values import resolve
+
+__all__ = ["change_json", "change_text", "cosine_distance", "key_text", "keys_of", "rows_of"]
+
+_SHORT = 40
+_CONTEXT_WORDS = 4
+_MOST_WORDS = 4000
+_ELEMENTS = {4: "<f4", 2: "<f2"}
+
+
+def keys_of(table: Table, keys: Cells) -> list[dict[str, Any]]:
+    """The columns of each key by name, as values for JSON."""
+    cells = [own.to_list() for own in decode_equal(table.key, keys)]
+    return [
+        {part.name: display(part.type, own[at]) for part, own in zip(table.key, cells, strict=True)}
+        for at in range(len(keys))
+    ]
+
+
+def key_text(key: dict[str, Any]) -> str:
+    """The key as it can be typed after `TABLE:`."""
+    words = [_word(value) for value in key.values()]
+    if len(words) == 1:
+        return words[0]
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(words)
+    return line.getvalue()
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "\\x" + str(value.get("hex", ""))
+    return str(value)
+
+
+def rows_of(table: Table, batch: Batch, fetch: Fetch) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The key and all columns (key first) of each row."""
+    columns = [resolve(cells, fetch).to_list() for cells in batch.columns]
+    for at, key in enumerate(keys_of(table, batch.keys)):
+        row = dict(key)
+        for column, cells in zip(table.columns, columns, strict=True):
+            row[column.name] = display(column.type, cells[at], stride=column.stride)
+        yield key, row
+
+
+def change_json(column: Column, before: bytes | None, after: bytes | None) -> dict[str, Any]:
+    """Both values, and the cosine distance of two vectors of one dimension."""
+    shape: dict[str, Any] = {
+        "before": display(column.type, before, stride=column.stride),
+        "after": display(column.type, after, stride=column.stride),
+    }
+    if column.stride in _ELEMENTS:
+        shape["cosine_distance"] = cosine_distance(column, before, after)
+    return shape
+
+
+def change_text(column: Column, before: bytes | None, after: bytes | None) -> list[str]:
+    """The change of one cell in one line or, for long texts, several."""
+    name = clean(column.name)
+    old, new = (display(column.type, cell, stride=column.stride) for cell in (before, after))
+    if column.stride in _ELEMENTS and before is not None and after is not None:
+        return [f"{name}: {_vector_change(column, before, after)}"]
+    if isinstance(old, str) and isinstance(new, str) and max(len(old), len(new)) > _SHORT:
+        return [f"{name}:", *(f"  {line}" for line in _text_change(old, new))]
+    return [f"{name}: {shorten(old)} → {shorten(new)}"]
+
+
+def cosine_distance(column: Column, before: bytes | None, after: bytes | None) -> float | None:
+    """1 − cosine of the angle between two vectors; None where there is none (NULL, other dimensions, length 0)."""
+    if before is None or after is None or len(before) != len(after):
+        return None
+    old, new = _vector(column, before), _vector(column, after)
+    lengths = float(np.linalg.norm(old) * np.linalg.norm(new))
+    if not lengths or not np.isfinite(lengths):
+        return None
+    return max(0.0, 1.0 - float(old @ new) / lengths)
+
+
+def _vector(column: Column, cell: bytes) -> NDArray[np.float64]:
+    return np.frombuffer(cell, _ELEMENTS[column.stride]).astype(np.float64)
+
+
+def _vector_change(column: Column, before: bytes, after: bytes) -> str:
+    old, new = len(before) // column.stride, len(after) // column.stride
+    if old != new:
+        return f"{old:,} → {new:,} dimensions"
+    distance = cosine_distance(column, before, after)
+    if distance is None:
+        return f"cosine distance undefined (a vector without a direction), {new:,} dimensions"
+    return f"cosine distance {distance:.3g}, {new:,} dimensions"
+
+
+def _text_change(old: str, new: str) -> list[str]:
+    """Lines removed and added; within one line the words, as `[-old-]{+new+}` among their neighbours."""
+    if "\n" in old or "\n" in new:
+        found = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=1)
+        lines = [line for line in found if not line.startswith(("---", "+++", "@@"))]
+        styles = {"-": "red", "+": "green"}
+        return [paint(line, styles[line[0]]) if line[:1] in styles else clean(line) for line in lines] or [
+            "only line ends differ"
+        ]
+    return ["".join(_word_changes(re.findall(r"\S+|\s+", old), re.findall(r"\S+|\s+", new)))]
+
+
+def _word_changes(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+    if max(len(old), len(new)) > _MOST_WORDS:
+        yield f"{len(old):,} → {len(new):,} words, too many to show"
+        return
+    steps = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    for number, (what, a, b, c, d) in enumerate(steps):
+        if what == "equal":
+            yield clean(_around(old[a:b], is_first=not number, is_last=number + 1 == len(steps)))
+            continue
+        if b > a:
+            yield paint("[-" + "".join(old[a:b]) + "-]", "red")
+        if d > c:
+            yield paint("{+" + "".join(new[c:d]) + "+}", "green")
+
+
+def _around(words: Sequence[str], *, is_first: bool, is_last: bool) -> str:
+    keep = 2 * _CONTEXT_WORDS
+    head = [] if is_first else words[:keep]
+    tail = [] if is_last else words[-keep:]
+    if len(head) + len(tail) >= len(words):
+        return "".join(words)
+    return "".join(head) + "…" + "".join(tail)

@@ -1,0 +1,186 @@
+"""What every command shares: its options, the repository it works on, and where its words go.
+
+    @command("list", example="snap list --json")
+    @click.pass_obj
+    def list_command(app: App) -> None:
+        app.out(...)
+
+Data goes to stdout, everything else to stderr. This is the one module that reads the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from snap_cli.errors import NoRepository
+from snap_cli.progress import watched
+from snap_cli.render import jsonable, paint, safe
+from snap_cli.settings import Settings, read_settings
+from snapstore.backends.directory import DirectoryBackend
+from snapstore.errors import NotFound, Unavailable, Unsupported
+from snapstore.operations.capture import Progress
+from snapstore.repository import Repository, Snapshot, resolve
+
+__all__ = ["App", "command", "common_options"]
+
+_DEFAULT_REPOSITORY = ".snapstore"
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass
+class App:
+    """One run of the program. Its fields are the options that every command has."""
+
+    repo: str | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    _settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """What the nearest snap.toml says."""
+        if self._settings is None:
+            self._settings = read_settings(Path.cwd())
+        return self._settings
+
+    @property
+    def place(self) -> str:
+        """Where the repository is or would be: -r, SNAP_REPO, snap.toml, ./.snapstore."""
+        place = self.repo or os.environ.get("SNAP_REPO") or self.settings.repository or _DEFAULT_REPOSITORY
+        if "://" in place:
+            scheme = place.partition("://")[0]
+            raise Unsupported(
+                f"repositories under {scheme}:// are not supported yet",
+                hint="Name a directory. Object stores will come with the extra `cloud`.",
+            )
+        return place
+
+    @property
+    def default_source(self) -> str | None:
+        """SNAP_SOURCE: the URL or name of the live source, if it is set."""
+        return os.environ.get("SNAP_SOURCE") or None
+
+    @property
+    def host(self) -> str:
+        """The name of this machine, for the manifest."""
+        return socket.gethostname()
+
+    @property
+    def is_debugging(self) -> bool:
+        """Whether tracebacks are wanted."""
+        return self.verbose >= 2 or bool(os.environ.get("SNAP_DEBUG"))
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether a person can be asked."""
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+    def repository(self) -> Repository:
+        """The open repository. Raises `NoRepository` where there is none."""
+        place = self.place
+        try:
+            return Repository.open(DirectoryBackend(Path(place).expanduser()))
+        except NotFound as error:
+            hint = "Make one with `snap init`"
+            if self.repo is None and place == _DEFAULT_REPOSITORY:
+                hint += ", or name one with -r or SNAP_REPO"
+            raise NoRepository(
+                f"there is no repository in {Path(place).expanduser().absolute()}", hint=hint + "."
+            ) from error
+        except OSError as error:
+            raise Unavailable(
+                f"{place}: {error.strerror or error}", hint="Check the path and who may read it."
+            ) from error
+
+    def snapshot(self, repository: Repository, name: str) -> Snapshot:
+        """The snapshot of this name."""
+        return resolve(repository.snapshots(), name)
+
+    def out(self, text: str = "") -> None:
+        """A line of data."""
+        click.echo(safe(text), color=_color(sys.stdout))
+
+    def document(self, value: Any) -> None:
+        """The one JSON document."""
+        click.echo(json.dumps(jsonable(value), indent=2))
+
+    def say(self, text: str) -> None:
+        """A remark, unless -q is given."""
+        if not self.quiet:
+            self.err(text)
+
+    def warn(self, text: str) -> None:
+        """What must not be missed."""
+        self.err(f"{paint('warning:', 'yellow')} {text}")
+
+    def err(self, text: str) -> None:
+        """A line for people, beside the data."""
+        click.echo(safe(text), err=True, color=_color(sys.stderr))
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """A bar, if a person watches."""
+        shown = not self.quiet and not self.json and sys.stderr.isatty()
+        with watched(shown, is_plain="NO_COLOR" in os.environ) as progress:
+            yield progress
+
+
+def _color(stream: Any) -> bool:
+    # no-color.org: present and not empty.
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        app = context.ensure_object(App)
+        if value and name == "verbose":
+            app.verbose += value
+            logging.basicConfig(level=logging.DEBUG if app.verbose > 1 else logging.INFO, stream=sys.stderr)
+        elif value:
+            setattr(app, name, value)
+
+    return keep
+
+
+def common_options(function: Function) -> Function:
+    """The options that every command has, and `snap` itself: they may stand before or after the command."""
+    for decorate in reversed(
+        [
+            click.option("-r", "--repo", metavar="PATH", expose_value=False, callback=_set("repo"),
+                         help="The repository [SNAP_REPO, snap.toml, ./.snapstore]."),
+            click.option("--json", is_flag=True, expose_value=False, callback=_set("json"),
+                         help="One JSON document on stdout; errors as JSON on stderr."),
+            click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_set("quiet"),
+                         help="Only data, warnings and errors."),
+            click.option("-v", "--verbose", count=True, expose_value=False, callback=_set("verbose"),
+                         help="Say more; -vv shows tracebacks."),
+        ]
+    ):  # fmt: skip
+        function = decorate(function)
+    return function
+
+
+def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command with the common options, whose help ends with an example (several lines if need be)."""
+
+    def make(function: Callable[..., Any]) -> click.Command:
+        shown = "\n".join(f"  {line}" for line in example.splitlines())
+        decorated = common_options(function)
+        return click.command(
+            name, epilog=f"\b\nExample:\n{shown}", context_settings={"help_option_names": ["-h", "--help"]}
+        )(decorated)
+
+    return make

@@ -1,0 +1,305 @@
+"""`snap diff`: what changed between two snapshots, or one and the live rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+
+from snap_cli.cells import change_json, change_text, key_text, keys_of, rows_of
+from snap_cli.context import App, command
+from snap_cli.manifests import tell_missing, tell_narrowed
+from snap_cli.names import keys_by_table, narrow
+from snap_cli.render import clean, columns, count, paint, plural
+from snap_cli.sources import live_sources, live_state
+from snapstore.errors import Invalid
+from snapstore.operations.diff import TableDiff, diff, pairs, row_changes
+from snapstore.operations.state import LIVE, State, StateTable, of_snapshot
+from snapstore.repository import Repository, Snapshot, resolve
+from snapstore.rows import Column
+from snapstore.sources.postgres.display import shorten
+from snapstore.tree.diff import RowChanges, common_columns
+from snapstore.tree.values import resolve as resolve_cells
+
+__all__ = ["compare", "diff_command", "diff_options"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_DIFFERENT = 1
+
+
+def diff_options(function: Function) -> Function:
+    """The options that diff and status share."""
+    for decorate in reversed(
+        [
+            click.option("--source", metavar="URL|NAME", help="The live source, or one of the snapshot's by name."),
+            click.option("--to", metavar="URL|NAME", help="The live source [SNAP_SOURCE, or as recorded]."),
+            click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables."),
+            click.option("--key", "keys", multiple=True, metavar="TABLE:KEY", help="Only the row with this key."),
+            click.option("--rows", is_flag=True, help="Every row, field by field."),
+            click.option("--stat", is_flag=True, help="Only numbers, one line a table."),
+            click.option("--exit-code", is_flag=True, help="Exit 1 if anything differs."),
+        ]
+    ):
+        function = decorate(function)
+    return function
+
+
+@command("diff", example="snap diff latest~1 latest\nsnap diff latest live --rows --table memories")
+@click.argument("before", metavar="SNAP")
+@click.argument("after", metavar="SNAP")
+@diff_options
+@click.pass_context
+def diff_command(
+    context: click.Context,
+    before: str,
+    after: str,
+    source: str | None,
+    to: str | None,
+    tables: tuple[str, ...],
+    keys: tuple[str, ...],
+    rows: bool,
+    stat: bool,
+    exit_code: bool,
+) -> None:
+    """Show what changed from one snapshot to another. Either may be `live`.
+
+    By table: rows added, removed and changed, and changed cells by column.
+    """
+    app: App = context.obj
+    if before == after == LIVE:
+        raise Invalid("live is compared with itself", hint="Name a snapshot on one side: `snap diff latest live`.")
+    repository = app.repository()
+    snapshots = repository.snapshots()
+    old, new = (None if name == LIVE else resolve(snapshots, name) for name in (before, after))
+    compare(
+        context, repository, old, new, source=source, to=to, tables=tables, keys=keys, rows=rows, stat=stat,
+        exit_code=exit_code,
+    )  # fmt: skip
+
+
+def compare(
+    context: click.Context,
+    repository: Repository,
+    before: Snapshot | None,
+    after: Snapshot | None,
+    *,
+    source: str | None,
+    to: str | None,
+    tables: Sequence[str],
+    keys: Sequence[str],
+    rows: bool,
+    stat: bool,
+    exit_code: bool,
+) -> None:
+    """Print the difference; None stands for the live rows."""
+    app: App = context.obj
+    held = before or after
+    assert held is not None
+    with ExitStack() as stack:
+        old, new = _states(app, repository, before, after, source, to, stack)
+        old, new = narrow([old, new], tables)
+        wanted = keys_by_table(_both(old, new), keys, "either side") if keys else None
+        found = list(_diffs(old, new, wanted))
+        for one in {own.id: own for own in (before, after) if own is not None}.values():
+            _remarks(app, one)
+        if app.json:
+            app.document(_document(old, new, before, after, found, wanted if rows else None, rows=rows))
+        else:
+            _tell(app, old, new, found, wanted, rows=rows, stat=stat)
+    if exit_code and any(not one.is_equal for one in found):
+        context.exit(_DIFFERENT)
+
+
+def _states(
+    app: App,
+    repository: Repository,
+    before: Snapshot | None,
+    after: Snapshot | None,
+    source: str | None,
+    to: str | None,
+    stack: ExitStack,
+) -> list[State]:
+    if before is not None and after is not None:
+        return [of_snapshot(repository, one, source) for one in (before, after)]
+    held = before or after
+    assert held is not None
+    found = live_sources(app, held, source=source, to=to)
+    with app.progress() as progress:
+        now = live_state(repository, held, found, stack, progress)
+    chosen = found[0][0].name if len(found) == 1 else None
+    then = of_snapshot(repository, held, chosen)
+    return [then, now] if after is None else [now, then]
+
+
+def _remarks(app: App, snapshot: Snapshot) -> None:
+    for source in snapshot.sources:
+        for told in tell_missing(source):
+            app.warn(f"{snapshot.id[:8]}: {told}")
+        for told in tell_narrowed(source):
+            app.say(f"{snapshot.id[:8]}: {told}")
+
+
+def _both(old: State, new: State) -> list[StateTable]:
+    """Each table once, by its newest shape."""
+    return list({table.name: table for table in (*old.tables, *new.tables)}.values())
+
+
+def _diffs(old: State, new: State, wanted: Mapping[str, Sequence[bytes]] | None) -> Iterator[TableDiff]:
+    if wanted is None:
+        yield from diff(old, new)
+        return
+    for name, own in wanted.items():
+        yield from diff(*_only(old, new, name), keys=own)
+
+
+def _only(old: State, new: State, name: str) -> tuple[State, State]:
+    first, second = (
+        State(state.label, tuple(table for table in state.tables if table.name == name), state.fetch)
+        for state in (old, new)
+    )
+    return first, second
+
+
+def _tell(
+    app: App,
+    old: State,
+    new: State,
+    found: Sequence[TableDiff],
+    wanted: Mapping[str, Sequence[bytes]] | None,
+    *,
+    rows: bool,
+    stat: bool,
+) -> None:
+    different = [one for one in found if not one.is_equal]
+    if not different:
+        app.out(f"no differences between {old.label} and {new.label} in {plural(len(found), 'table')}")
+        return
+    several = len({one.source for one in found}) > 1
+    if stat:
+        shown = [["table", "added", "removed", "changed", "cells"]]
+        for one in different:
+            cells = sum(one.columns.values())
+            label = f"{one.source}: {one.name}" if several else one.name
+            shown.append([label, count(one.added), count(one.removed), count(one.changed), count(cells)])
+        app.out(columns(shown, right={1, 2, 3, 4}, indent=0))
+        return
+    app.out(f"from {old.label} to {new.label}:")
+    matched = pairs(old, new)
+    for one in different:
+        for line in _lines(one, several):
+            app.out(line)
+        if rows:
+            for before, after in matched:
+                present = after or before
+                assert present is not None
+                if (present.source, present.name) == (one.source, one.name):
+                    keys = None if wanted is None else wanted.get(one.name, ())
+                    for line in _row_lines(before, after, keys):
+                        app.out(line)
+    same = len(found) - len(different)
+    if same:
+        app.out(f"{plural(same, 'table')} without differences")
+
+
+def _lines(one: TableDiff, several: bool) -> Iterator[str]:
+    label = f"{one.source}: {one.name}" if several else one.name
+    numbers = [
+        paint(f"+{count(one.added)}", "green") if one.added else "",
+        paint(f"-{count(one.removed)}", "red") if one.removed else "",
+        paint(f"~{count(one.changed)}", "yellow") if one.changed else "",
+    ]
+    told = " ".join(number for number in numbers if number) or "no rows differ"
+    where = {"before": "  (the table is gone)", "after": "  (a new table)"}.get(one.only, "")
+    yield f"  {paint(label, 'bold')}  {told}{where}"
+    if one.columns:
+        cells = ", ".join(f"{clean(name)} {count(number)}" for name, number in one.columns.items())
+        yield f"      changed cells: {cells}"
+    for words in one.shape:
+        yield f"      shape: {clean(words)}"
+
+
+def _row_lines(old: StateTable | None, new: StateTable | None, keys: Sequence[bytes] | None) -> Iterator[str]:
+    for changes in row_changes(old, new, keys=keys):
+        if old is not None:
+            for key, row in rows_of(old.table, changes.removed, old.fetch) if len(changes.removed) else ():
+                yield f"    {paint('-', 'red')} {clean(key_text(key))}  {_brief(row, key)}"
+        if new is not None:
+            for key, row in rows_of(new.table, changes.added, new.fetch) if len(changes.added) else ():
+                yield f"    {paint('+', 'green')} {clean(key_text(key))}  {_brief(row, key)}"
+        for key, cells in _changed(old, new, changes):
+            yield f"    {paint('~', 'yellow')} {clean(key_text(key))}"
+            for column, before, after in cells:
+                for line in change_text(column, before, after):
+                    yield f"        {line}"
+
+
+def _brief(row: Mapping[str, Any], key: Mapping[str, Any]) -> str:
+    return "  ".join(f"{clean(name)}={shorten(value, width=32)}" for name, value in row.items() if name not in key)
+
+
+def _changed(
+    old: StateTable | None, new: StateTable | None, changes: RowChanges
+) -> Iterator[tuple[dict[str, Any], list[tuple[Column, bytes | None, bytes | None]]]]:
+    """Each changed row: its key, and the column with both cells wherever they differ."""
+    changed = changes.changed
+    if not len(changed) or old is None or new is None or old.tree is None or new.tree is None:
+        return
+    names = [new.table.columns[at] for _, at in common_columns(old.tree, new.tree)]
+    before = {number: resolve_cells(cells, old.fetch).to_list() for number, cells in changed.before.items()}
+    after = {number: resolve_cells(cells, new.fetch).to_list() for number, cells in changed.after.items()}
+    place = np.cumsum(changed.differs, axis=0) - 1
+    for at, key in enumerate(keys_of(new.table, changed.keys)):
+        numbers = np.flatnonzero(changed.differs[at]).tolist()
+        yield key, [(names[n], before[n][place[at, n]], after[n][place[at, n]]) for n in numbers]
+
+
+def _document(
+    old: State,
+    new: State,
+    before: Snapshot | None,
+    after: Snapshot | None,
+    found: Sequence[TableDiff],
+    wanted: Mapping[str, Sequence[bytes]] | None,
+    *,
+    rows: bool,
+) -> dict[str, Any]:
+    tables = []
+    matched = pairs(old, new)
+    for one in found:
+        shape: dict[str, Any] = {
+            "source": one.source,
+            "name": one.name,
+            "added": one.added,
+            "removed": one.removed,
+            "changed": one.changed,
+            "columns": dict(one.columns),
+            "shape": list(one.shape),
+            "only": one.only or None,
+        }
+        if rows:
+            shape["rows"] = [
+                row
+                for first, second in matched
+                if (present := second or first) and (present.source, present.name) == (one.source, one.name)
+                for row in _row_documents(first, second, None if wanted is None else wanted.get(one.name, ()))
+            ]
+        tables.append(shape)
+    labels = {"from": before.id if before else LIVE, "to": after.id if after else LIVE}
+    return {**labels, "tables": tables}
+
+
+def _row_documents(
+    old: StateTable | None, new: StateTable | None, keys: Sequence[bytes] | None
+) -> Iterator[dict[str, Any]]:
+    for changes in row_changes(old, new, keys=keys):
+        for side, what, batch in ((old, "removed", changes.removed), (new, "added", changes.added)):
+            if side is not None and len(batch):
+                for key, row in rows_of(side.table, batch, side.fetch):
+                    yield {"change": what, "key": key, "row": row}
+        for key, cells in _changed(old, new, changes):
+            columns_changed = {column.name: change_json(column, before, after) for column, before, after in cells}
+            yield {"change": "changed", "key": key, "columns": columns_changed}

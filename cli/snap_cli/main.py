@@ -1,0 +1,147 @@
+"""The command line `snap`: one group of commands, and what happens when one of them fails.
+
+    main()
+
+Every command parses, calls one operation and prints. Errors become one sentence, a hint and an exit code here; a
+traceback is shown only to those who ask for it (-vv or SNAP_DEBUG).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from types import FrameType
+from typing import Any
+
+import click
+
+from snap_cli.context import App, common_options
+from snap_cli.diff import diff_command
+from snap_cli.errors import Interrupted, failure_of, secrets_in, without_secrets
+from snap_cli.init import init_command
+from snap_cli.list import list_command
+from snap_cli.render import safe
+from snap_cli.restore import restore_command
+from snap_cli.show import show_command
+from snap_cli.status import status_command
+from snap_cli.take import take_command
+from snapstore.repository.repository import PROGRAM
+
+__all__ = ["cli", "main"]
+
+_ALIASES = {"backup": "take", "snapshots": "list", "prune": "gc", "check": "verify"}
+_BROKEN_PIPE = 128 + signal.SIGPIPE
+
+
+class SnapGroup(click.Group):
+    """The commands, with restic's words for some of them, and errors told in one way."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name or alias."""
+        return super().get_command(ctx, _ALIASES.get(cmd_name, cmd_name))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C becomes an error like any other."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            failure = failure_of(error)
+            raise Interrupted(failure.message, hint=failure.hint) from error
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run and exit with the code of DESIGN §9."""
+        words = list(sys.argv[1:] if args is None else args)
+        app = App()
+        try:
+            code = super().main(words, prog_name, complete_var, standalone_mode=False, obj=app, **extra)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _forget_stdout()
+            code = _BROKEN_PIPE
+        except Exception as error:  # noqa: BLE001  # whatever it is, a person gets one sentence
+            code = _report(error, app, words)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
+    secrets = secrets_in([*words, os.environ.get("SNAP_SOURCE", "")])
+    command = next((_ALIASES.get(word, word) for word in words if _ALIASES.get(word, word) in cli.commands), "")
+    failure = failure_of(error, command=command, secrets=secrets)
+    if app.is_debugging:
+        shown = "".join(traceback.format_exception(error))
+        app.err(without_secrets(shown, secrets).rstrip())
+    # Misuse may be found before the option is read.
+    if app.json or "--json" in words:
+        click.echo(json.dumps(failure.document), err=True)
+    else:
+        app.err(safe(failure.text))
+    return failure.exit_code
+
+
+def _forget_stdout() -> None:
+    """Who read us is gone; what is still buffered must not fail once more at exit."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        return
+
+
+@click.group(cls=SnapGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@common_options
+@click.version_option(PROGRAM.partition(" ")[2], prog_name="snap")
+def cli() -> None:
+    """Snapshots of AI agents' memory: take them, see what changed, put back what is missing.
+
+    \b
+    A first session:
+      snap init
+      snap take postgresql://me@localhost/agents
+      snap status
+      snap restore latest --dry-run
+    """
+
+
+for _command in (
+    init_command,
+    take_command,
+    list_command,
+    show_command,
+    diff_command,
+    status_command,
+    restore_command,
+):
+    cli.add_command(_command)
+
+# `snap demo` needs the extra `embedded`; it is listed wherever its module is.
+if importlib.util.find_spec("snap_cli.demo") is not None:
+    _demo = getattr(import_module("snap_cli.demo"), "demo_command", None)
+    if _demo is not None:
+        cli.add_command(_demo)
+
+
+def main() -> None:
+    """The entry point of the console scripts."""
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    cli(prog_name="snap")
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    # As Ctrl-C: what has begun is rolled back and given up on the way out.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + number)

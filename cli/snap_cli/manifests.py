@@ -1,0 +1,104 @@
+"""Snapshots as the JSON shapes of DESIGN §9, and as lines for people. Fields may be added, never changed.
+
+app.document([snapshot_json(snapshot, tables=False) for snapshot in snapshots])
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snap_cli.render import clean, count, paint, plural
+from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
+from snapstore.repository.snapshot import utc_text
+
+__all__ = [
+    "changes", "rows_in", "snapshot_json", "source_json", "table_json", "tell_missing", "tell_narrowed", "words_of",
+]  # fmt: skip
+
+
+def rows_in(snapshot: Snapshot) -> int:
+    """How many rows the snapshot holds."""
+    return sum(table.rows for source in snapshot.sources for table in source.tables)
+
+
+def snapshot_json(snapshot: Snapshot, *, tables: bool) -> dict[str, Any]:
+    """`show`, or with `tables` False one entry of `list`."""
+    return {
+        "snapshot": snapshot.id,
+        "time": utc_text(snapshot.time),
+        "tags": list(snapshot.tags),
+        "description": snapshot.description,
+        "host": snapshot.host,
+        "pinned": snapshot.pinned,
+        "parent": snapshot.parent,
+        "safety": snapshot.safety,
+        "rows": rows_in(snapshot),
+        "bytes_added": snapshot.statistics.get("bytes_added"),
+        "sources": [source_json(source, tables=tables) for source in snapshot.sources],
+    }
+
+
+def source_json(source: SnapshotSource, *, tables: bool) -> dict[str, Any]:
+    """One source, with or without its tables."""
+    shape: dict[str, Any] = {
+        "name": source.name,
+        "kind": source.kind,
+        "url": source.url,
+        "position": dict(source.position),
+        "missing": list(source.missing),
+    }
+    if tables:
+        shape["tables"] = [table_json(table) for table in source.tables]
+    return shape
+
+
+def table_json(table: SnapshotTable) -> dict[str, Any]:
+    """One table of `show`."""
+    return {
+        "name": table.name,
+        "rows": table.rows,
+        "root": table.root,
+        "schema": table.schema,
+        "where": table.where,
+        "left_out": list(table.left_out),
+        "added": table.added,
+        "changed": table.changed,
+        "removed": table.removed,
+    }
+
+
+def words_of(snapshot: Snapshot) -> str:
+    """Tags, pin, and what sort of snapshot it is, in one cell."""
+    words = [*snapshot.tags]
+    if snapshot.pinned:
+        words.append("(pinned)")
+    if snapshot.safety is not None:
+        words.append("(safety)")
+    return clean(" ".join(words))
+
+
+def tell_missing(source: SnapshotSource) -> list[str]:
+    """What a snapshot was meant to hold of a source and does not, a line each: to be said loudly."""
+    return [f"{source.name}: not held: {clean(one)}" for one in source.missing]
+
+
+def tell_narrowed(source: SnapshotSource) -> list[str]:
+    """What a snapshot leaves out because somebody asked for that, a line each."""
+    told = []
+    for table in source.tables:
+        if table.root is None:
+            told.append(f"{table.name}: only its shape is held, no rows")
+        if table.left_out:
+            told.append(f"{table.name}: without {plural(len(table.left_out), 'column')}: {', '.join(table.left_out)}")
+        if table.where:
+            told.append(f"{table.name}: only the rows where {clean(table.where)}")
+    return told
+
+
+def changes(table: SnapshotTable) -> list[str]:
+    """Added, changed and removed rows as cells."""
+    return [
+        paint(f"+{count(table.added)}", "green") if table.added else count(table.added),
+        paint(f"~{count(table.changed)}", "yellow") if table.changed else count(table.changed),
+        paint(f"-{count(table.removed)}", "red") if table.removed else count(table.removed),
+    ]

@@ -1,0 +1,78 @@
+"""`SNAP:TABLE:KEY` and `TABLE:KEY` as a person writes them, taken apart.
+
+    split("latest:memories:17")                   # ('latest', 'memories:17')
+    table, key = table_and_key(state, "memories:17")
+
+A table may be written without its schema, if that leaves no doubt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from snap_cli.render import clean
+from snapstore.errors import Invalid
+from snapstore.operations.state import State, StateTable, matches
+from snapstore.sources.postgres.keytext import parse_key
+
+__all__ = ["keys_by_table", "narrow", "one_table", "split", "table_and_key"]
+
+# A time of day has colons of its own.
+_MOMENT = re.compile(r"@\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?(?:~\d+)?")
+
+
+def split(text: str) -> tuple[str, str]:
+    """The name of the snapshot, and what follows its colon (empty if nothing does)."""
+    moment = _MOMENT.match(text)
+    end = moment.end() if moment else 0
+    head, _, rest = text[end:].partition(":")
+    return text[:end] + head, rest
+
+
+def one_table(tables: Sequence[StateTable], name: str, label: str) -> StateTable:
+    """The one table of this name among these. Raises `Invalid` for none or several."""
+    found = [table for table in tables if table.name == name] or [
+        table for table in tables if table.name.partition(".")[2] == name
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(f"{table.source}: {table.name}" for table in found)
+        raise Invalid(f"{name!r} could be several tables of {label}", hint=f"It has {names}; pick one with --source.")
+    known = ", ".join(table.name for table in tables[:8]) or "none"
+    raise Invalid(f"no table {name!r} in {label}", hint=f"It has: {known}.")
+
+
+def table_and_key(tables: Sequence[StateTable], text: str, label: str) -> tuple[StateTable, str | None]:
+    """The table, and the key in words if there is one; a colon may be part of the table's name."""
+    ends = [at for at, one in enumerate(text) if one == ":"]
+    for end in ends:
+        if any(text[:end] in (table.name, table.name.partition(".")[2]) for table in tables):
+            return one_table(tables, text[:end], label), text[end + 1 :]
+    return one_table(tables, text, label), None
+
+
+def keys_by_table(tables: Sequence[StateTable], texts: Sequence[str], label: str) -> dict[str, list[bytes]]:
+    """`TABLE:KEY` words as keys by full table name, ascending."""
+    keys: dict[str, set[bytes]] = {}
+    for text in texts:
+        table, key = table_and_key(tables, text, label)
+        if key is None:
+            raise Invalid(f"--key {clean(text)!r} is not TABLE:KEY", hint="For example --key memories:17.")
+        keys.setdefault(table.name, set()).add(parse_key(table.table, key))
+    return {name: sorted(own) for name, own in keys.items()}
+
+
+def narrow(states: Sequence[State], patterns: Sequence[str]) -> list[State]:
+    """Each state with only the tables that these patterns mean; a pattern must mean one in some state."""
+    if not patterns:
+        return list(states)
+    for pattern in patterns:
+        if not any(matches(table.name, pattern) for state in states for table in state.tables):
+            known = ", ".join(dict.fromkeys(table.name for state in states for table in state.tables)) or "none"
+            raise Invalid(f"no table {pattern!r} here", hint=f"There are: {known}.")
+    return [
+        State(state.label, tuple(t for t in state.tables if any(matches(t.name, p) for p in patterns)), state.fetch)
+        for state in states
+    ]

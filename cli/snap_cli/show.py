@@ -1,0 +1,163 @@
+"""`snap show`: what a snapshot holds, down to one row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from snap_cli.cells import key_text, rows_of
+from snap_cli.context import App, command
+from snap_cli.manifests import snapshot_json, table_json, tell_missing, tell_narrowed
+from snap_cli.names import split, table_and_key
+from snap_cli.render import amount, clean, columns, count, moment, paint, plural
+from snap_cli.sources import live_sources, live_state
+from snapstore.errors import NotFound
+from snapstore.operations.state import LIVE, StateTable, of_snapshot
+from snapstore.repository import Repository, Snapshot, resolve
+from snapstore.rows import Batch
+from snapstore.sources.postgres.display import shorten
+from snapstore.sources.postgres.keytext import parse_key
+
+__all__ = ["show_command"]
+
+_FIRST_ROWS = 5
+
+
+@command("show", example="snap show latest\nsnap show latest:memories\nsnap show latest:public.memories:17 --json")
+@click.argument("name", metavar="SNAP[:TABLE[:KEY]]")
+@click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
+@click.option("--to", metavar="URL|NAME", help="With `live`: the live source [SNAP_SOURCE, or as recorded].")
+@click.pass_obj
+def show_command(app: App, name: str, source: str | None, to: str | None) -> None:
+    """Show a snapshot, a table of it, or one row. `live:TABLE:KEY` shows a live row.
+
+    A key of several columns is written `a,b`, in the order of the primary key; with "…" around what has a comma.
+    """
+    repository = app.repository()
+    label, rest = split(name)
+    snapshots = repository.snapshots()
+    snapshot = resolve(snapshots, "latest" if label == LIVE else label)
+    if label != LIVE and not rest:
+        _snapshot(app, snapshot)
+        return
+    with ExitStack() as stack:
+        if label == LIVE:
+            found = live_sources(app, snapshot, source=source, to=to)
+            with app.progress() as progress:
+                tables = live_state(repository, snapshot, found, stack, progress).tables
+        else:
+            tables = of_snapshot(repository, snapshot, source).tables
+            label = snapshot.id[:8]
+        if not rest:
+            _live(app, tables)
+            return
+        table, key = table_and_key(tables, rest, label)
+        if key is None:
+            _table(app, snapshot if label != LIVE else None, table)
+        else:
+            _row(app, repository, snapshot if label != LIVE else None, table, key)
+
+
+def _snapshot(app: App, snapshot: Snapshot) -> None:
+    for source in snapshot.sources:
+        for told in tell_missing(source):
+            app.warn(told)
+    if app.json:
+        app.document(snapshot_json(snapshot, tables=True))
+        return
+    app.out(f"snapshot {paint(snapshot.id, 'bold')}")
+    facts = [("taken", f"{moment(snapshot.time)} UTC on {snapshot.host or 'an unnamed host'} by {snapshot.program}")]
+    facts += [("tags", " ".join(snapshot.tags))] if snapshot.tags else []
+    facts += [("about", snapshot.description)] if snapshot.description else []
+    facts += [("pinned", "gc keeps it")] if snapshot.pinned else []
+    facts += [("parent", snapshot.parent[:8])] if snapshot.parent else []
+    facts += [("safety", f"the state before the restore of {snapshot.safety[:8]}")] if snapshot.safety else []
+    numbers = snapshot.statistics
+    if isinstance(numbers.get("bytes_added"), int):
+        facts.append(("cost", f"{amount(numbers['bytes_added'])} stored, {amount(numbers.get('bytes_read', 0))} read"))
+    for word, told in facts:
+        app.out(f"  {word:<7} {clean(told)}")
+    for source in snapshot.sources:
+        app.out(f"{paint(source.name, 'bold')}  {clean(source.kind)}  {clean(source.url)}")
+        shown = [["table", "rows", "added", "changed", "removed", "root"]]
+        for table in source.tables:
+            numbers_of = [count(one) for one in (table.rows, table.added, table.changed, table.removed)]
+            shown.append([table.name, *numbers_of, table.root.hex()[:12] if table.root else "-"])
+        app.out(columns(shown, right={1, 2, 3, 4}))
+        for told in tell_narrowed(source):
+            app.out(f"  {told}")
+
+
+def _live(app: App, tables: Sequence[StateTable]) -> None:
+    if app.json:
+        by_source: dict[str, list[StateTable]] = {}
+        for table in tables:
+            by_source.setdefault(table.source, []).append(table)
+        sources = [
+            {"name": name, "kind": own[0].kind, "position": {}, "tables": [table_json(one.entry) for one in own]}
+            for name, own in by_source.items()
+        ]
+        app.document({"snapshot": LIVE, "time": None, "tags": [], "description": "", "sources": sources})
+        return
+    rows = [[table.source, table.name, count(table.entry.rows)] for table in tables]
+    app.out(columns([["source", "table", "rows"], *rows], right={2}, indent=0))
+
+
+def _table(app: App, snapshot: Snapshot | None, table: StateTable) -> None:
+    shape = table.table
+    first: Batch | None = None
+    if table.tree is not None:
+        first = next((batch.slice(0, min(len(batch), _FIRST_ROWS)) for batch in table.tree.rows()), None)
+    samples = [] if first is None else list(rows_of(shape, first, table.fetch))
+    if app.json:
+        app.document(
+            {
+                "snapshot": snapshot.id if snapshot else LIVE,
+                "source": table.source,
+                "table": {
+                    **table_json(table.entry),
+                    "key": [{"name": part.name, "type": part.type} for part in shape.key],
+                    "columns": [{"name": column.name, "type": column.type} for column in shape.columns],
+                },
+                "first_rows": [row for _, row in samples],
+            }
+        )
+        return
+    app.out(f"{paint(table.name, 'bold')} of {clean(table.source)}: {plural(table.entry.rows, 'row')}")
+    key = {part.name for part in shape.key}
+    listed = [[part.name, part.type, "key"] for part in shape.key]
+    listed += [[column.name, column.type, ""] for column in shape.columns if column.name not in key]
+    listed += [[name, "", "not held"] for name in table.entry.left_out]
+    app.out(columns([["column", "type", ""], *listed]))
+    if samples:
+        app.out(f"the first {plural(len(samples), 'row')}:")
+    for own, row in samples:
+        told = "  ".join(f"{clean(name)}={shorten(value, width=32)}" for name, value in row.items() if name not in own)
+        app.out(f"  {paint(key_text(own), 'bold')}  {told}")
+
+
+def _row(app: App, repository: Repository, snapshot: Snapshot | None, table: StateTable, text: str) -> None:
+    label = snapshot.id[:8] if snapshot else LIVE
+    if table.tree is None:
+        raise NotFound(f"{label} holds no rows of {table.name}, only its shape")
+    found = list(rows_of(table.table, table.tree.lookup([parse_key(table.table, text)]), table.fetch))
+    if not found:
+        raise NotFound(
+            f"there is no row {text!r} in {table.name} of {label}", hint=f"`snap show {label}:{table.name}` shows some."
+        )
+    key, row = found[0]
+    if app.json:
+        shape: dict[str, Any] = {"snapshot": snapshot.id if snapshot else LIVE, "source": table.source}
+        app.document({**shape, "table": table.name, "key": key, "row": row})
+        return
+    app.out(f"{paint(table.name, 'bold')} {clean(key_text(key))} in {label}")
+    widest = max(len(name) for name in row)
+    for name, value in row.items():
+        if isinstance(value, str):
+            lines = clean(value, lines=True).split("\n")
+            app.out(f"  {clean(name):<{widest}}  " + f"\n  {'':<{widest}}  ".join(lines))
+        else:
+            app.out(f"  {clean(name):<{widest}}  {shorten(value, width=76)}")

@@ -1,0 +1,132 @@
+"""Live sources from what a person writes: a URL, a `key=value` string, or a name in snap.toml.
+
+    named = named_source(app, "postgresql://me@db/agents")
+    named.name, open_source(named.url)
+
+A URL is shown only as its source shows it: without a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from snap_cli.context import App
+from snap_cli.settings import NamedSource
+from snapstore.errors import Invalid, NotFound, Unsupported
+from snapstore.operations.capture import Progress
+from snapstore.operations.state import State, live
+from snapstore.operations.take import selection_of
+from snapstore.repository import Repository, Snapshot, SnapshotSource
+from snapstore.sources import Selection, Source
+from snapstore.sources.postgres.source import PostgresSource
+
+__all__ = ["live_source", "live_sources", "live_state", "named_source", "open_source", "qualified"]
+
+_LATER = ("sqlite", "qdrant", "file")
+_POSTGRES = ("postgresql", "postgres")
+
+
+def open_source(url: str) -> Source:
+    """The source under a URL. Raises `Invalid`, or `Unsupported` for an engine that is yet to come."""
+    scheme, mark, _ = url.partition("://")
+    if mark and scheme in _LATER:
+        raise Unsupported(f"sources under {scheme}:// are not supported yet", hint="PostgreSQL is: postgresql://…")
+    if mark and scheme not in _POSTGRES:
+        raise Invalid(f"there are no sources under {scheme}://", hint="Write postgresql://user@host/database.")
+    return PostgresSource(url)
+
+
+def named_source(app: App, text: str) -> NamedSource:
+    """The source that this text means; a URL is named for its database."""
+    if "://" in text or "=" in text:
+        return NamedSource(_name_of(open_source(text).url), text)
+    known = app.settings.sources
+    if text not in known:
+        names = ", ".join(known) or "none"
+        raise Invalid(
+            f"{text!r} is neither a URL nor a source in snap.toml",
+            hint=f"Write postgresql://user@host/database, or name one of its sources: {names}.",
+        )
+    return known[text]
+
+
+def _name_of(url: str) -> str:
+    """The name of the database that a URL without a password leads to; else whatever tells it from others."""
+    parts = urlsplit(url)
+    service = parse_qs(parts.query).get("service", [""])[0]
+    return unquote(parts.path.lstrip("/")) or service or parts.username or parts.hostname or "postgresql"
+
+
+def qualified(table: str) -> str:
+    """A table's name with its schema, `public` if none is written."""
+    return table if "." in table else f"public.{table}"
+
+
+def live_source(app: App, held: SnapshotSource, text: str | None) -> Source:
+    """The live source that belongs to a snapshot's: the one named, SNAP_SOURCE, the one of its name in snap.toml, or
+    the one it was taken from. Which one it is, is said.
+    """
+    text = text or app.default_source
+    if text:
+        source, why = open_source(named_source(app, text).url), ""
+    elif held.name in app.settings.sources:
+        source, why = open_source(app.settings.sources[held.name].url), f" (snap.toml: {held.name})"
+    else:
+        source, why = open_source(held.url), f" (as recorded in the snapshot of {held.name})"
+    app.say(f"live: {source.url}{why}")
+    return source
+
+
+def live_sources(
+    app: App, snapshot: Snapshot, *, source: str | None = None, to: str | None = None
+) -> list[tuple[SnapshotSource, Source]]:
+    """The snapshot's sources, each with the live one to compare or to restore.
+
+    `source` picks one of the snapshot's by name, else it means what `to` does: the live one. Raises `Invalid` where one
+    live source is named for several in the snapshot.
+    """
+    picked = [own for own in snapshot.sources if own.name == source] if source else []
+    if source and not picked:
+        if to:
+            names = ", ".join(own.name for own in snapshot.sources)
+            raise NotFound(f"the snapshot {snapshot.id[:8]} has no source {source!r}", hint=f"It has: {names}.")
+        to = source
+    chosen = picked or list(snapshot.sources)
+    wanted = to or app.default_source
+    if wanted and len(chosen) > 1:
+        named = next((own for own in chosen if own.name == wanted), None)
+        if named is None:
+            names = ", ".join(own.name for own in chosen)
+            raise Invalid(
+                f"the snapshot {snapshot.id[:8]} has several sources", hint=f"Pick one with --source: {names}."
+            )
+        chosen = [named]
+    return [(held, live_source(app, held, to)) for held in chosen]
+
+
+def live_selection(snapshot: Snapshot, held: SnapshotSource) -> Selection:
+    """The live rows that a snapshot's source speaks of."""
+    if snapshot.safety is not None:
+        where = {table.name: table.where for table in held.tables if table.where}
+        names = tuple(table.name for table in held.tables)
+        return Selection(tables=names, where=where, partial=True, optional=True)
+    return replace(selection_of(held.selection), optional=True)
+
+
+def live_state(
+    repository: Repository,
+    snapshot: Snapshot,
+    pairs: Sequence[tuple[SnapshotSource, Source]],
+    stack: ExitStack,
+    progress: Progress,
+) -> State:
+    """The live rows of these sources as one state, for as long as the stack is open."""
+    states = [
+        stack.enter_context(live(repository, held.name, source, live_selection(snapshot, held), progress=progress))
+        for held, source in pairs
+    ]
+    tables = tuple(table for state in states for table in state.tables)
+    return State(states[0].label, tables, states[0].fetch)

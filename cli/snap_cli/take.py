@@ -1,0 +1,180 @@
+"""`snap take`: take a snapshot of one or more sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from snap_cli.context import App, command
+from snap_cli.errors import INCOMPLETE
+from snap_cli.manifests import changes, rows_in, tell_missing, tell_narrowed
+from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
+from snap_cli.settings import NamedSource
+from snap_cli.sources import named_source, open_source, qualified
+from snapstore.errors import Invalid
+from snapstore.operations.take import Request, Taken, take
+from snapstore.sources import Selection
+
+__all__ = ["take_command"]
+
+
+@command(
+    "take",
+    example="snap take postgresql://me@localhost/agents --tag before-migration\n"
+    "snap take postgresql://me@localhost/agents --table 'public.mem*' --exclude-column memories.embedding\n"
+    "snap take agents        # [sources.agents] in snap.toml",
+)
+@click.argument("sources", nargs=-1, metavar="[URL|NAME]...")
+@click.option("--name", help="What the source is called in snapshots [the database's name].")
+@click.option("--tag", "tags", multiple=True, help="A name for the snapshot; may be given several times.")
+@click.option("--description", default="", help="Words about it.")
+@click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables (* and ? fit anything).")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these tables.")
+@click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
+@click.option("--where", multiple=True, metavar="TABLE=SQL", help="Only the rows of a table that meet a condition.")
+@click.option("--no-vectors", is_flag=True, help="Without vector columns.")
+@click.option("--schema-only", is_flag=True, help="Only the shapes of tables, no rows.")
+@click.option("--no-verify", is_flag=True, help="Do not decode and hash again what was written.")
+@click.option("--allow-partial", is_flag=True, help="Save what can be held and reached; say what could not (exit 3).")
+@click.pass_context
+def take_command(
+    context: click.Context,
+    /,
+    sources: tuple[str, ...],
+    name: str | None,
+    tags: tuple[str, ...],
+    description: str,
+    no_verify: bool,
+    allow_partial: bool,
+    **selected: Any,
+) -> None:
+    """Take a snapshot of databases: one consistent state of each, stored without what is there already.
+
+    Without a URL: SNAP_SOURCE, else every source in snap.toml.
+    """
+    app: App = context.obj
+    repository = app.repository()
+    named = _named(app, sources, name)
+    requests = [
+        Request(own.name, open_source(own.url), _selection(own.selection, allow_partial=allow_partial, **selected))
+        for own in named
+    ]
+    with app.progress() as progress:
+        taken = take(
+            repository,
+            requests,
+            tags=tags,
+            description=description,
+            host=app.host,
+            verify=not no_verify,
+            progress=progress,
+        )
+    for told in [*taken.unavailable, *(line for one in taken.snapshot.sources for line in tell_missing(one))]:
+        app.warn(told)
+    for told in (line for one in taken.snapshot.sources for line in tell_narrowed(one)):
+        app.say(told)
+    if app.json:
+        app.document(_json(taken))
+    else:
+        _tell(app, taken)
+    is_partial = any(request.selection.partial for request in requests)
+    if is_partial and not taken.is_complete:
+        app.warn(f"the snapshot {taken.snapshot.id[:8]} was saved and is incomplete")
+        context.exit(INCOMPLETE)
+
+
+def _named(app: App, sources: Sequence[str], name: str | None) -> list[NamedSource]:
+    texts = list(sources) or ([app.default_source] if app.default_source else [])
+    found = [named_source(app, text) for text in texts] or list(app.settings.sources.values())
+    if not found:
+        raise Invalid("there is no source to take", hint="Name one: `snap take postgresql://user@host/database`.")
+    if name is not None and len(found) > 1:
+        raise Invalid("--name is for one source, and several are taken", hint="Give them names in snap.toml.")
+    return [NamedSource(name or one.name, one.url, one.selection) for one in found]
+
+
+def _selection(
+    base: Selection,
+    *,
+    tables: tuple[str, ...],
+    exclude: tuple[str, ...],
+    exclude_columns: tuple[str, ...],
+    where: tuple[str, ...],
+    no_vectors: bool,
+    schema_only: bool,
+    allow_partial: bool,
+) -> Selection:
+    """What snap.toml says of the source, with the options added."""
+    conditions = {qualified(table): condition for table, condition in base.where.items()}
+    for one in where:
+        table, mark, condition = one.partition("=")
+        if not mark or not table.strip() or not condition.strip():
+            raise Invalid(f"--where {one!r} is not TABLE=SQL", hint="For example --where 'memories=heat > 0.5'.")
+        conditions[qualified(table.strip())] = condition.strip()
+    columns_out = [one if one.count(".") != 1 else f"public.{one}" for one in (*base.exclude_columns, *exclude_columns)]
+    return Selection(
+        tables=tables or base.tables,
+        exclude=(*base.exclude, *exclude),
+        exclude_columns=tuple(columns_out),
+        where=conditions,
+        vectors=base.vectors and not no_vectors,
+        rows=base.rows and not schema_only,
+        partial=base.partial or allow_partial,
+    )
+
+
+def _json(taken: Taken) -> dict[str, Any]:
+    return {
+        "snapshot": taken.snapshot.id,
+        "tags": list(taken.snapshot.tags),
+        "sources": [
+            {
+                "name": source.name,
+                "kind": source.kind,
+                "missing": list(source.missing),
+                "tables": [
+                    {
+                        "name": table.name,
+                        "rows": table.rows,
+                        "root": table.root,
+                        "added": table.added,
+                        "changed": table.changed,
+                        "removed": table.removed,
+                    }
+                    for table in source.tables
+                ],
+            }
+            for source in taken.snapshot.sources
+        ],
+        "bytes_read": taken.bytes_read,
+        "bytes_new": taken.bytes_new,
+        "bytes_added": taken.bytes_added,
+        "seconds": taken.seconds,
+        "unavailable": list(taken.unavailable),
+    }
+
+
+def _tell(app: App, taken: Taken) -> None:
+    tables = [(source, table) for source in taken.snapshot.sources for table in source.tables]
+    names = " ".join(source.name for source in taken.snapshot.sources)
+    tags = f" [{' '.join(taken.snapshot.tags)}]" if taken.snapshot.tags else ""
+    app.out(
+        f"snapshot {paint(taken.snapshot.id[:8], 'bold')} of {clean(names)}{tags}: "
+        f"{plural(rows_in(taken.snapshot), 'row')} in {plural(len(tables), 'table')}"
+    )
+    several = len(taken.snapshot.sources) > 1
+    shown = [["table", "rows", "added", "changed", "removed"]]
+    for source, table in tables:
+        label = f"{source.name}: {table.name}" if several else table.name
+        shown.append([label, count(table.rows), *changes(table)])
+    if tables:
+        app.out(columns(shown, right={1, 2, 3, 4}))
+    app.out(
+        f"read {amount(taken.bytes_read)}, of it new {amount(taken.bytes_new)}, "
+        f"stored {amount(taken.bytes_added)}, in {seconds(taken.seconds)}"
+    )
+    if app.verbose:
+        for _, table in tables:
+            app.say(f"{table.name}: {table.reading}")
