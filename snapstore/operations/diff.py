@@ -75,7 +75,13 @@ def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[b
     added = removed = changed = 0
     columns: dict[str, int] = {}
     names = column_names(old, new)
-    for changes in row_changes(old, new, keys=keys):
+    if keys is None and not _match(_tree(old), _tree(new)):
+        # Every row is on one side only, and the roots say how many there are.
+        found: Iterator[RowChanges] = iter(())
+        added, removed = _count(new), _count(old)
+    else:
+        found = row_changes(old, new, keys=keys)
+    for changes in found:
         added += len(changes.added)
         removed += len(changes.removed)
         changed += len(changes.changed)
@@ -90,7 +96,7 @@ def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[b
 def column_names(old: StateTable | None, new: StateTable | None) -> list[str]:
     """The common columns that `row_changes` of these two speaks of."""
     before, after = _tree(old), _tree(new)
-    if before is None or after is None or before.table.key != after.table.key:
+    if before is None or after is None or not _match(before, after):
         return []
     return [after.table.columns[at].name for _, at in common_columns(before, after)]
 
@@ -103,7 +109,7 @@ def row_changes(
     Where the key itself differs rows cannot be matched: all of `old` are removed, and all of `new` added.
     """
     before, after = _tree(old), _tree(new)
-    if before is not None and after is not None and before.table.key == after.table.key:
+    if before is not None and after is not None and _match(before, after):
         found = diff_trees(before, after)
     else:
         found = _all_rows(before, after)
@@ -114,6 +120,16 @@ def row_changes(
 
 def _tree(table: StateTable | None) -> TableTree | None:
     return None if table is None else table.tree
+
+
+def _match(before: TableTree | None, after: TableTree | None) -> bool:
+    """Whether rows of both can be matched by key."""
+    return before is not None and after is not None and before.table.key == after.table.key
+
+
+def _count(table: StateTable | None) -> int:
+    tree = _tree(table)
+    return 0 if tree is None else tree.count
 
 
 def _all_rows(before: TableTree | None, after: TableTree | None) -> Iterator[RowChanges]:
