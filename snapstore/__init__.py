@@ -25,10 +25,12 @@ from snapstore.errors import (
     WrongKey,
 )
 from snapstore.operations.diff import TableDiff, diff, row_changes
-from snapstore.operations.plan import Mode, Plan, Scope, TablePlan
-from snapstore.operations.restore import Ask, Restored, plan_restore, restore, undo_ask
+from snapstore.operations.plan import Mode, Plan, TablePlan
+from snapstore.operations.restore import Ask, Restored, plan_restore, restore
+from snapstore.operations.scope import Scope
 from snapstore.operations.state import State, StateTable, live, of_snapshot
 from snapstore.operations.take import Request, Taken, take
+from snapstore.operations.undo import undo_ask
 from snapstore.repository import Repository, Snapshot, SnapshotSource, SnapshotTable, resolve
 from snapstore.sources import Selection, Source
 from snapstore.sources.postgres.source import PostgresSource

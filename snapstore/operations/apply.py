@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from snapstore.errors import Conflict
 from snapstore.operations.capture import Progress
 from snapstore.operations.diff import column_names
-from snapstore.operations.plan import Mode, Plan, Scope, TablePlan, scoped_changes
+from snapstore.operations.plan import Mode, Plan, TablePlan
+from snapstore.operations.scope import Scope, scoped_changes
 from snapstore.operations.state import State, StateTable
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Target, Work
@@ -44,11 +45,27 @@ class _Job:
     groups: tuple[frozenset[str], ...]
     replaced: frozenset[frozenset[str]]
 
+    @property
+    def table(self) -> Table:
+        """The snapshot's table with the columns that the live one will have."""
+        return _insertable(self)[0]
+
     def changes(self, scope: Scope) -> Iterator[RowChanges]:
         return scoped_changes(None if self.plan.recreate else self.live, self.wanted, scope)
 
     @property
+    def deletes(self) -> int:
+        """Rows to delete one by one: those of a table that is dropped go with it."""
+        return self.replacements + (0 if self.plan.recreate else self.plan.delete)
+
+    @property
+    def inserts(self) -> int:
+        """Rows to insert."""
+        return self.replacements + self.plan.insert
+
+    @property
     def replacements(self) -> int:
+        """Rows to delete and insert again."""
         return sum(count for names, count in self.plan.column_sets.items() if frozenset(names) in self.replaced)
 
 
@@ -68,8 +85,6 @@ def _job(planned: TablePlan, live: StateTable | None, wanted: StateTable, target
     replaced = frozenset(
         frozenset(names) for names in planned.column_sets if base and target.replaces(wanted.table, names)
     )
-    if replaced and live is not None and live.table.definition.get("left_out"):
-        raise Conflict(f"{planned.name}: rows must be replaced whole, and not all of their columns are known")
     sets = sorted(planned.column_sets.items(), key=lambda item: -item[1])
     direct = [frozenset(names) for names, _ in sets if frozenset(names) not in replaced]
     groups = direct[: _SETS - 1]
@@ -82,12 +97,13 @@ def works(plan: Plan, live: State, wanted: State, target: Target) -> list[Work]:
     """What the target must be ready for, table by table."""
     return [
         Work(
-            job.wanted.table,
+            job.table,
             exists=job.live is not None,
             recreate=job.plan.recreate,
-            inserts=job.plan.insert + job.replacements,
-            deletes=job.plan.delete + job.replacements,
+            inserts=job.inserts,
+            deletes=job.deletes,
             updates=frozenset().union(*job.groups) if job.groups else frozenset(),
+            updated=job.plan.update - job.replacements,
         )
         for job in _jobs(plan, live, wanted, target)
     ]
@@ -97,23 +113,21 @@ def apply(plan: Plan, live: State, wanted: State, target: Target, scope: Scope, 
     """Change the target's rows. Raises `Conflict` where it did not change as many as were planned."""
     jobs = _jobs(plan, live, wanted, target)
     for job in reversed(jobs):
-        expected = job.plan.delete + job.replacements
-        if expected:
-            done = target.delete(job.wanted.table, _deletes(job, plan.mode, scope))
-            _expect(job, "deleted", done, expected)
+        if job.deletes:
+            done = target.delete(job.table, _deletes(job, plan.mode, scope))
+            _expect(job, "deleted", done, job.deletes)
     for job in jobs:
         for group in job.groups:
             names = [name for name in job.columns if name in group]
             expected = sum(n for own, n in job.plan.column_sets.items() if _group_of(job, frozenset(own)) == group)
-            done = target.update(job.wanted.table, names, _updates(job, group, names, scope))
+            done = target.update(job.table, names, _updates(job, group, names, scope))
             _expect(job, "updated", done, expected)
     for job in jobs:
-        expected = job.plan.insert + job.replacements
-        if expected:
+        if job.inserts:
             done = 0
-            for table, batches in _inserts(job, scope, progress, expected):
+            for table, batches in _inserts(job, scope, progress, job.inserts):
                 done += target.insert(table, batches)
-            _expect(job, "inserted", done, expected)
+            _expect(job, "inserted", done, job.inserts)
 
 
 def _expect(job: _Job, what: str, done: int, expected: int) -> None:

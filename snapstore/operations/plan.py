@@ -9,24 +9,21 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.digest import Hasher
-from snapstore.operations.diff import changed_rows, column_names, pairs, row_changes, shape_differences
+from snapstore.digest import Digest, Hasher
+from snapstore.operations.diff import column_names, pairs, shape_differences
+from snapstore.operations.scope import Scope, scoped_changes
 from snapstore.operations.state import State, StateTable
 from snapstore.rows import Batch, Cells, Table
 from snapstore.tree.diff import RowChanges
-from snapstore.tree.values import resolve
 
-__all__ = ["Mode", "Plan", "Scope", "TablePlan", "make_plan", "scoped_changes"]
-
-Matching = Callable[[Table, str], AbstractContextManager[Callable[[Batch], NDArray[np.bool_]]]]
+__all__ = ["Mode", "Plan", "TablePlan", "make_plan"]
 
 
 class Mode(StrEnum):
@@ -38,25 +35,12 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """Which rows a restore is about: all, those with some `keys` (by table name), or those that meet a condition.
-
-    `where` maps a table name to a condition; `matching` asks the source which rows meet it. A row is meant by its
-    snapshot version; a row that is only live by its live one.
-    """
-
-    keys: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
-    where: Mapping[str, str] = field(default_factory=dict)
-    matching: Matching | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class TablePlan:
     """What will happen to one table, in rows; `updates` counts cells by column, `column_sets` rows by the columns set.
 
     `skip` counts rows that differ and are left alone, `keep` rows that are only live and stay. `create` says that the
-    table is missing and will be made, `recreate` that it will be dropped first. `shape` is how its columns differ in
-    words, `errors` why it cannot be restored.
+    table is missing and will be made, `recreate` that it will be dropped first, with the `delete` rows it has. `shape`
+    is how its columns differ in words, `errors` why it cannot be restored.
     """
 
     source: str
@@ -116,16 +100,18 @@ def _plan_table(
     old: StateTable | None, new: StateTable, mode: Mode, scope: Scope, recreate: bool
 ) -> tuple[TablePlan, bytes]:
     shape = () if old is None else shape_differences(old.table, new.table, before="live", after="in the snapshot")
-    rebuild = recreate and bool(shape) and old is not None
-    errors = [] if old is None or rebuild else _errors(old.table, new.table)
-    if errors:
-        return TablePlan(new.source, new.name, shape=shape, errors=tuple(errors)), b""
+    rebuild = recreate and bool(shape) and old is not None and scope.means(new.name)
+    if old is not None and scope.means(new.name):
+        errors = _recreate_errors(new, scope) if rebuild else _errors(old.table, new.table)
+        if errors:
+            return TablePlan(new.source, new.name, shape=shape, errors=tuple(errors)), b""
     live = None if rebuild else old
     names = column_names(live, new)
-    insert = update = delete = skip = keep = 0
+    insert = update = skip = keep = 0
+    delete = old.tree.count if rebuild and old is not None and old.tree is not None else 0
     updates: dict[str, int] = {}
     sets: dict[tuple[str, ...], int] = {}
-    hashed = _Hashed(mode)
+    hashed = _Hashed(mode, names)
     for changes in scoped_changes(live, new, scope):
         hashed.add(changes)
         insert += len(changes.added)
@@ -143,6 +129,8 @@ def _plan_table(
         for mask, count in _masks(changes.changed.differs):
             columns = tuple(names[number] for number in mask)
             sets[columns] = sets.get(columns, 0) + count
+    if rebuild and old is not None:
+        hashed.root(old.entry.root)
     planned = TablePlan(
         new.source,
         new.name,
@@ -153,11 +141,25 @@ def _plan_table(
         keep,
         updates,
         sets,
-        create=old is None,
+        create=old is None and scope.means(new.name),
         recreate=rebuild,
         shape=shape,
     )
     return planned, hashed.digest()
+
+
+def _recreate_errors(wanted: StateTable, scope: Scope) -> list[str]:
+    """Why a live table cannot be dropped for the snapshot's: it would take more with it than the snapshot gives."""
+    if wanted.entry.where is not None:
+        return [f"{wanted.name}: the snapshot holds only some of its rows, so it cannot be made anew"]
+    if wanted.entry.root is None:
+        return [f"{wanted.name}: the snapshot holds none of its rows, so it cannot be made anew"]
+    if wanted.entry.left_out:
+        left_out = ", ".join(wanted.entry.left_out)
+        return [f"{wanted.name}: the snapshot does not hold {left_out}, so it cannot be made anew"]
+    if not scope.is_all and wanted.name not in scope.whole:
+        return [f"{wanted.name}: it cannot be made anew for some of its rows only"]
+    return []
 
 
 def _errors(live: Table, wanted: Table) -> list[str]:
@@ -182,53 +184,17 @@ def _masks(differs: NDArray[np.bool_]) -> Iterator[tuple[list[int], int]]:
             yield np.flatnonzero(mask).tolist(), count
 
 
-def scoped_changes(old: StateTable | None, new: StateTable, scope: Scope) -> Iterator[RowChanges]:
-    """`row_changes`, only of the rows that the scope means."""
-    keys = scope.keys.get(new.name)
-    if scope.keys and keys is None:
-        return
-    condition = scope.where.get(new.name)
-    if scope.where and condition is None:
-        return
-    if condition is None or scope.matching is None:
-        yield from row_changes(old, new, keys=keys)
-        return
-    with ExitStack() as stack:
-        of_new = stack.enter_context(scope.matching(new.table, condition))
-        of_old = None if old is None else stack.enter_context(scope.matching(old.table, condition))
-        for changes in row_changes(old, new, keys=keys):
-            yield _meeting(changes, old, new, of_old, of_new)
-
-
-def _meeting(
-    changes: RowChanges,
-    old: StateTable | None,
-    new: StateTable,
-    of_old: Callable[[Batch], NDArray[np.bool_]] | None,
-    of_new: Callable[[Batch], NDArray[np.bool_]],
-) -> RowChanges:
-    added, removed, changed = changes.added, changes.removed, changes.changed
-    if len(added):
-        added = added.take(np.flatnonzero(of_new(_whole(added, new))))
-    if len(removed) and old is not None and of_old is not None:
-        removed = removed.take(np.flatnonzero(of_old(_whole(removed, old))))
-    if len(changed) and new.tree is not None:
-        rows = new.tree.lookup([key or b"" for key in changed.keys.to_list()])
-        changed = changed_rows(changed, np.flatnonzero(of_new(_whole(rows, new))))
-    return RowChanges(added, removed, changed)
-
-
-def _whole(batch: Batch, table: StateTable) -> Batch:
-    """The same rows with their large cells fetched."""
-    return Batch(batch.keys, tuple(resolve(cells, table.fetch) for cells in batch.columns))
-
-
 class _Hashed:
     """A digest over changes that does not depend on how they were batched: each part is a stream of its own."""
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, names: Sequence[str]) -> None:
         self._mode = mode
         self._streams: dict[str, Hasher] = {}
+        self._update("columns", "\0".join(names).encode())
+
+    def root(self, root: Digest | None) -> None:
+        """All rows of a table that will be dropped."""
+        self._update("dropped", root or b"")
 
     def add(self, changes: RowChanges) -> None:
         self._rows("insert", changes.added)

@@ -9,8 +9,8 @@ repository first; afterwards the live rows are read once more, and nothing is co
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,13 +18,15 @@ from datetime import UTC, datetime
 from snapstore.errors import Conflict, Invalid, NotFound, Unavailable
 from snapstore.operations.apply import apply, works
 from snapstore.operations.capture import Progress, capture, silent
-from snapstore.operations.plan import Mode, Plan, Scope, make_plan, scoped_changes
+from snapstore.operations.diff import TableDiff, diff
+from snapstore.operations.plan import Mode, Plan, make_plan
+from snapstore.operations.scope import Scope
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource
 from snapstore.repository.repository import PROGRAM
 from snapstore.sources import Selection, Source, Target
 
-__all__ = ["Ask", "Restored", "plan_restore", "restore", "undo_ask"]
+__all__ = ["Ask", "Restored", "plan_restore", "restore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,10 @@ def plan_restore(
     repository: Repository, snapshot: Snapshot, source: Source, ask: Ask, *, progress: Progress = silent
 ) -> Plan:
     """What `restore` would do now. Changes nothing, anywhere."""
-    held, wanted = _wanted(repository, snapshot, source, ask)
+    ask, held, wanted = _wanted(repository, snapshot, source, ask)
     pending = repository.begin(roots=snapshot.digests())
     try:
-        with live(repository, held.name, source, _selection(held, wanted), progress=progress) as state:
+        with live(repository, held.name, source, _selection(wanted), progress=progress) as state:
             return make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
     finally:
         repository.abandon(pending)
@@ -81,8 +83,10 @@ def restore(
     what was planned; the database is then as it was.
     """
     began = time.monotonic()
-    held, wanted = _wanted(repository, snapshot, source, ask)
-    selection = _selection(held, wanted)
+    ask, held, wanted = _wanted(repository, snapshot, source, ask)
+    selection = _selection(wanted)
+    safety: Snapshot | None = None
+    is_decided = False
     pending = repository.begin(roots=snapshot.digests())
     try:
         with source.target(selection) as target:
@@ -99,16 +103,18 @@ def restore(
             apply(plan, state, wanted, target, ask.scope, progress)
             target.finish()
             if verify:
-                _verify(repository, target, selection, held, wanted, plan, ask, progress)
+                _verify(repository, target, selection, state, wanted, plan, ask, progress)
+            is_decided = True
     except BaseException:
-        _give_up(repository, pending)
+        # Once the database has been asked to commit, nobody knows whether it did: then the safety snapshot stays.
+        _give_up(repository, pending, None if is_decided else safety)
         raise
     if safety is None:
         repository.abandon(pending)
     return Restored(plan, safety, time.monotonic() - began)
 
 
-def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask) -> tuple[SnapshotSource, State]:
+def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask) -> tuple[Ask, SnapshotSource, State]:
     held = snapshot.source(ask.source)
     names = ", ".join(own.name for own in snapshot.sources)
     if held is None and ask.source is None:
@@ -121,13 +127,13 @@ def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask
     for name in (*ask.scope.keys, *ask.scope.where):
         if all(table.name != name for table in state.tables):
             raise Invalid(f"no table {name!r} among those to restore")
-    return held, state
+    asking = dataclasses.replace(ask, scope=dataclasses.replace(ask.scope, matching=source.matching))
+    return asking, held, state
 
 
-def _selection(held: SnapshotSource, wanted: State) -> Selection:
-    """The live rows that the snapshot's tables mean, with every column there is now."""
-    where = {table.name: table.entry.where for table in wanted.tables if table.entry.where}
-    return Selection(tables=tuple(table.name for table in wanted.tables), where=where, partial=True, optional=True)
+def _selection(wanted: State) -> Selection:
+    """The live tables in full, with every column there is now: a row the snapshot holds may be another's by now."""
+    return Selection(tables=tuple(table.name for table in wanted.tables), partial=True, optional=True)
 
 
 def _before(
@@ -191,6 +197,8 @@ def _commit_safety(
             "mode": ask.mode.value,
             "keys": {name: list(keys) for name, keys in ask.scope.keys.items()},
             "where": dict(ask.scope.where),
+            "whole": sorted(ask.scope.whole),
+            "recreated": [table.name for table in plan.tables if table.recreate],
         },
         missing=before.missing,
     )
@@ -210,59 +218,52 @@ def _verify(
     repository: Repository,
     target: Target,
     selection: Selection,
-    held: SnapshotSource,
+    before: State,
     wanted: State,
     plan: Plan,
     ask: Ask,
     progress: Progress,
 ) -> None:
-    """Read the changed rows back: the same plan made again must have nothing left to do, and nothing else gone."""
+    """Read the tables back: the same plan made again has nothing left to do, and what changed is what was planned."""
+    own = wanted.tables[0]
     with scratch(repository) as store:
         with store.writer(bytes(16), verify=False) as writer:
             captured = capture(target, writer, repository.cut_key, selection, progress=progress)
             writer.close()
-        state = captured_state(held.name, held.kind, captured.tables, store)
-        again = make_plan(state, wanted, ask.mode, scope=ask.scope)
-    for before, after in zip(plan.tables, again.tables, strict=True):
-        gone = 0 if before.recreate else before.keep - after.keep
-        if not after.is_empty or after.errors or gone or before.skip != after.skip:
+        after = captured_state(own.source, own.kind, captured.tables, store)
+        again = make_plan(after, wanted, ask.mode, scope=ask.scope)
+        changed = {table.name: table for table in diff(before, after)}
+    for planned, left in zip(plan.tables, again.tables, strict=True):
+        done = changed.get(planned.name, TableDiff(planned.source, planned.name))
+        if not left.is_empty or left.errors:
             raise Conflict(
-                f"{after.name}: after the restore the live rows are not what was planned "
-                f"({after.insert} missing, {after.update} different, {after.delete} too many, {gone} gone)",
-                hint="Nothing was changed. A trigger, rule or generated value in the database may be the cause.",
+                f"{planned.name}: after the restore the live rows are not what was planned "
+                f"({left.insert} missing, {left.update} different, {left.delete} too many)",
+                hint=_CAUSE,
+            )
+        if planned.recreate:
+            continue
+        if (done.added, done.changed, done.removed, done.columns) != (
+            planned.insert,
+            planned.update,
+            planned.delete,
+            planned.updates,
+        ):
+            raise Conflict(
+                f"{planned.name}: the restore changed other rows than were planned ({done.added} inserted of "
+                f"{planned.insert}, {done.changed} updated of {planned.update}, {done.removed} deleted of "
+                f"{planned.delete})",
+                hint=_CAUSE,
             )
 
 
-def undo_ask(repository: Repository, safety: Snapshot) -> Ask:
-    """How to take back the restore that this safety snapshot preceded: exactly the rows it touched, and no others.
-
-    Rows changed again since are set back too; rows the restore left alone stay as they are now.
-    """
-    if safety.safety is None:
-        raise Invalid(f"{safety.id[:8]} is not a safety snapshot", hint="`snap list --all` shows those there are.")
-    source = safety.sources[0]
-    known = {snapshot.id: snapshot for snapshot in repository.snapshots()}
-    if safety.safety not in known:
-        return Ask(mode=Mode.EXACT, source=source.name)
-    mode = Mode(source.selection.get("mode", Mode.EXACT.value))
-    before = of_snapshot(repository, safety)
-    wanted = of_snapshot(repository, known[safety.safety], source.name)
-    names = {table.name: table for table in wanted.tables}
-    scope = Scope(keys={name: list(keys) for name, keys in dict(source.selection.get("keys", {})).items()})
-    keys: dict[str, Sequence[bytes]] = {}
-    for table in before.tables:
-        touched: list[bytes] = []
-        for changes in scoped_changes(table, names[table.name], scope):
-            touched += [key or b"" for key in changes.added.keys.to_list()]
-            if mode is not Mode.SKIP:
-                touched += [key or b"" for key in changes.changed.keys.to_list()]
-            if mode is Mode.EXACT:
-                touched += [key or b"" for key in changes.removed.keys.to_list()]
-        keys[table.name] = touched
-    return Ask(mode=Mode.EXACT, source=source.name, scope=Scope(keys=keys))
+_CAUSE = "Nothing was changed. A trigger, rule, constraint or generated value in the database may be the cause."
 
 
-def _give_up(repository: Repository, pending: Pending) -> None:
+def _give_up(repository: Repository, pending: Pending, safety: Snapshot | None) -> None:
     # The first error is the one to report; a store that failed may well fail again here, and gc evicts what stays.
-    with suppress(Unavailable):
-        repository.abandon(pending)
+    with suppress(Unavailable, NotFound):
+        if safety is None:
+            repository.abandon(pending)
+        else:
+            repository.remove(safety.id)

@@ -1,0 +1,116 @@
+"""A small repository without a database: tables of generated rows, taken with the real trees, writer and commit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from snapstore.backends import Backend
+from snapstore.digest import Digest, digest
+from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
+from snapstore.rows import Batch, Cells, Column, KeyPart, Table
+from snapstore.tree.builder import TreeBuilder
+from snapstore.tree.node import encode_schema
+from snapstore.tree.reader import TableTree
+from snapstore.tree.values import resolve
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+MEMORIES = Table(
+    "public.memories",
+    (KeyPart("id", "integer", "int4"),),
+    (
+        Column("content", "text"),
+        Column("heat", "real", 4),
+        Column("embedding", "vector", 0, 4),
+        Column("gone", "text"),
+    ),
+)
+
+Rows = dict[int, tuple[bytes | None, ...]]
+
+
+def rows(ids: Sequence[int], *, seed: int = 0, elements: int = 150) -> Rows:
+    """Memories by id: a text, a heat, an embedding (a value for most, shared by some, NULL for one in seven), a NULL."""
+    made: Rows = {}
+    for id_ in ids:
+        random = np.random.default_rng([seed, id_])
+        vector = np.random.default_rng(id_ // 3).standard_normal(elements).astype("<f4").tobytes()
+        made[id_] = (
+            f"memory {id_} {seed} ".encode() * int(random.integers(1, 6)),
+            random.standard_normal(1).astype(">f4").tobytes(),
+            None if id_ % 7 == 0 else vector,
+            None,
+        )
+    return made
+
+
+def batch(table: Table, held: Rows) -> Batch:
+    """The rows as a source gives them."""
+    ids = sorted(held)
+    keys = Cells.of([key(id_) for id_ in ids], width=table.key_width)
+    columns = (
+        Cells.of([held[id_][at] for id_ in ids], width=column.width) for at, column in enumerate(table.columns)
+    )
+    return Batch(keys, tuple(columns))
+
+
+def key(id_: int) -> bytes:
+    return (id_ + (1 << 31)).to_bytes(4, "big")
+
+
+class Take:
+    """A take in steps, so that a test can put something between any two of them."""
+
+    def __init__(self, repository: Repository, *, parent: Snapshot | None = None) -> None:
+        self.repository = repository
+        self.pending: Pending = repository.begin(roots=parent.digests() if parent else ())
+        self.tables: list[SnapshotTable] = []
+
+    def write(self, held: Rows, *, table: Table = MEMORIES) -> None:
+        with self.repository.blobs.writer(bytes.fromhex(self.pending.id)) as writer:
+            builder = TreeBuilder(table, self.repository.cut_key, writer)
+            builder.add(batch(table, held))
+            root = builder.finish()
+        self.tables.append(SnapshotTable(table.name, len(held), root, digest(encode_schema(table))))
+
+    def commit(self, *, at: int = 0, name: str = "agents", **fields: object) -> Snapshot:
+        source = SnapshotSource(name, "postgresql", "postgresql://localhost/agents", tuple(self.tables))
+        snapshot = Snapshot(self.pending.id, START + timedelta(hours=at), sources=(source,))
+        return self.repository.commit(self.pending, dataclasses.replace(snapshot, **fields))  # type: ignore[arg-type]  # as given
+
+
+def take(repository: Repository, held: Rows, *, at: int = 0, parent: Snapshot | None = None, **fields: object) -> Snapshot:
+    """A whole take of one table."""
+    running = Take(repository, parent=parent)
+    running.write(held)
+    return running.commit(at=at, **fields)
+
+
+def read(repository: Repository, snapshot: Snapshot) -> dict[str, Rows]:
+    """Every table of a snapshot, to the bit."""
+    return {
+        table.name: read_table(repository, table.root)
+        for source in snapshot.sources
+        for table in source.tables
+        if table.root is not None
+    }
+
+
+def read_table(repository: Repository, root: Digest) -> Rows:
+    tree = TableTree.open(root, repository.blobs)
+    held: Rows = {}
+    for part in tree.rows():
+        columns = [resolve(cells, repository.blobs).to_list() for cells in part.columns]
+        for at, name in enumerate(part.keys.to_list()):
+            assert name is not None
+            held[int.from_bytes(name, "big") - (1 << 31)] = tuple(cells[at] for cells in columns)
+    return held
+
+
+def objects(backend: Backend, prefix: str = "") -> Mapping[str, int]:
+    """What the store holds, and how large it is."""
+    return {entry.name: entry.size_bytes for entry in backend.list(prefix)}

@@ -1,0 +1,715 @@
+"""A restore does what its plan says, to the row, and nothing else; whatever goes wrong, nothing has happened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snapstore.backends.memory import MemoryBackend
+from snapstore.backends.recording import RecordingBackend
+from snapstore.errors import Conflict, Invalid, NotFound, SnapstoreError, Unavailable
+from snapstore.operations.plan import Mode
+from snapstore.operations.restore import Ask, restore
+from snapstore.operations.scope import Scope
+from snapstore.operations.take import Request, take
+from snapstore.repository import Repository
+from snapstore.sources import Selection, Target
+from snapstore.sources.postgres.source import PostgresSource
+from tests.operations.world import DATABASE_LAW, World, counts, int4, only, roots, run
+
+Databases = Callable[..., str]
+PgDump = Callable[..., str]
+
+NOTES = "CREATE TABLE notes (id int PRIMARY KEY, body text, heat real, tag text)"
+
+# A state of NOTES: its rows by id. Few ids and values, so that states meet; long bodies, so that some are spilled.
+BODIES = st.sampled_from([None, "", "a", "b", "long " * 150, "other " * 150])
+STATES = st.dictionaries(
+    st.integers(-3, 40), st.tuples(BODIES, st.sampled_from([None, 0.0, 0.5]), st.sampled_from([None, "x", "y"]))
+)
+Rows = dict[int, tuple[str | None, float | None, str | None]]
+
+
+def put(world: World, state: Rows) -> None:
+    """Make the rows of NOTES these, touching only those that differ."""
+    live = notes(world)
+    with psycopg.connect(world.url) as connection, connection.cursor() as cursor:
+        cursor.executemany("DELETE FROM notes WHERE id = %s", [(key,) for key in live if key not in state])
+        cursor.executemany(
+            "INSERT INTO notes VALUES (%s, %s, %s, %s) ON CONFLICT (id) DO UPDATE SET "
+            "body = excluded.body, heat = excluded.heat, tag = excluded.tag",
+            [(key, *row) for key, row in state.items() if live.get(key) != row],
+        )
+
+
+def notes(world: World) -> Rows:
+    return {key: (body, heat, tag) for key, body, heat, tag in world.rows("SELECT * FROM notes")}
+
+
+def expected(mode: Mode, held: Rows, live: Rows) -> Rows:
+    """The table of modes in words: what each row is afterwards."""
+    after = {**held, **live} if mode is Mode.SKIP else {**live, **held}
+    return held if mode is Mode.EXACT else after
+
+
+@DATABASE_LAW
+@given(held=STATES, live=STATES, mode=st.sampled_from(Mode))
+def test_rows_are_as_the_mode_says_and_a_second_plan_is_empty(
+    small_world: World, held: Rows, live: Rows, mode: Mode
+) -> None:
+    world = small_world
+    world.run("DROP TABLE IF EXISTS notes;" + NOTES)
+    put(world, held)
+    snapshot = world.take()
+    put(world, live)
+    plan = world.plan(snapshot, mode)
+    missing, gone = held.keys() - live.keys(), live.keys() - held.keys()
+    differ = {key for key in held.keys() & live.keys() if held[key] != live[key]}
+    assert counts(plan)["public.notes"] == (
+        len(missing),
+        0 if mode is Mode.SKIP else len(differ),
+        len(gone) if mode is Mode.EXACT else 0,
+        len(differ) if mode is Mode.SKIP else 0,
+        0 if mode is Mode.EXACT else len(gone),
+    )
+    cells = {
+        name: sum(held[key][at] != live[key][at] for key in differ) for at, name in enumerate(("body", "heat", "tag"))
+    }
+    assert plan.tables[0].updates == ({} if mode is Mode.SKIP else {name: n for name, n in cells.items() if n})
+    assert notes(world) == live
+    done = world.restore(snapshot, mode, plan_id=plan.id)
+    assert done.plan == plan
+    assert notes(world) == expected(mode, held, live)
+    assert world.plan(snapshot, mode).is_empty
+    if done.safety is not None:
+        world.undo(done.safety)
+        assert notes(world) == live
+    world.repository.remove(snapshot.id)
+
+
+def test_a_dry_run_changes_nothing_anywhere(databases: Databases, pg_dump: PgDump) -> None:
+    backend = RecordingBackend(MemoryBackend())
+    world = World(Repository.init(backend), databases())
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', 0.5 FROM generate_series(1, 500) i")
+    snapshot = world.take()
+    world.run(
+        "DELETE FROM notes WHERE id < 50; UPDATE notes SET heat = 0.1 WHERE id < 100; INSERT INTO notes VALUES (0)"
+    )
+    dump, objects = pg_dump(world.url), {entry.name for entry in backend.list()}
+    backend.reset()
+    plan = world.plan(snapshot)
+    assert counts(plan) == {"public.notes": (49, 50, 1, 0, 0)}
+    written = [call for call in backend.calls if call.verb in ("put", "replace", "delete")]
+    # Its own announcement, so that a gc beside it waits, and the end of that.
+    assert [call.verb for call in written] == ["put", "delete"]
+    assert len({call.name for call in written}) == 1
+    assert {entry.name for entry in backend.list()} == objects
+    assert pg_dump(world.url) == dump
+
+
+def test_a_plan_has_the_same_id_for_the_same_changes_only(small_world: World) -> None:
+    world = small_world
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', 0.5 FROM generate_series(1, 3000) i")
+    snapshot = world.take()
+    world.run("UPDATE notes SET heat = 0.1 WHERE id % 7 = 0; DELETE FROM notes WHERE id % 11 = 0")
+    plan = world.plan(snapshot)
+    assert world.plan(snapshot).id == plan.id
+    world.run("UPDATE notes SET body = body")
+    world.run("VACUUM FULL notes")
+    assert world.plan(snapshot).id == plan.id
+    others = {plan.id, world.plan(snapshot, Mode.UPDATE).id, world.plan(snapshot, Mode.SKIP).id}
+    for change in (
+        "UPDATE notes SET heat = 0.2 WHERE id = 7",
+        "UPDATE notes SET tag = 't' WHERE id = 7",
+        "UPDATE notes SET tag = NULL, body = NULL WHERE id = 7",
+        "DELETE FROM notes WHERE id = 7",
+        "INSERT INTO notes VALUES (3001, 'note', 0.5)",
+        "UPDATE notes SET body = '' WHERE id = 3001",
+        "ALTER TABLE notes RENAME heat TO warmth",
+    ):
+        world.run(change)
+        others.add(world.plan(snapshot).id)
+    assert len(others) == 10
+
+
+def test_a_drifted_plan_is_refused_and_nothing_is_touched(world: World, pg_dump: PgDump) -> None:
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', 0.5 FROM generate_series(1, 300) i")
+    snapshot = world.take()
+    world.run("DELETE FROM notes WHERE id < 100")
+    plan = world.plan(snapshot)
+    world.run("UPDATE notes SET body = 'mine' WHERE id = 200")
+    dump = pg_dump(world.url)
+    with pytest.raises(Conflict, match="changed since the plan"):
+        world.restore(snapshot, plan_id=plan.id)
+    assert pg_dump(world.url) == dump
+    assert [snap.id for snap in world.repository.snapshots()] == [snapshot.id]
+    world.check()
+
+
+class Watched(PostgresSource):
+    """A source that does something before its target commits, or fails there."""
+
+    def __init__(self, url: str, before_commit: Callable[[], None]) -> None:
+        super().__init__(url)
+        self._before_commit = before_commit
+
+    def target(self, selection: Selection) -> AbstractContextManager[Target]:
+        return self._target(selection)
+
+    @contextmanager
+    def _target(self, selection: Selection) -> Iterator[Target]:
+        with super().target(selection) as target:
+            yield target
+            self._before_commit()
+
+
+def test_the_safety_snapshot_is_committed_before_the_database(world: World) -> None:
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', 0.5 FROM generate_series(1, 300) i")
+    snapshot = world.take()
+    world.run("DELETE FROM notes WHERE id < 100; INSERT INTO notes VALUES (-1, 'new')")
+    before = world.take()
+    seen: list[tuple[int, str | None]] = []
+
+    def look() -> None:
+        # On a connection of its own: what the others see.
+        newest = Repository.open(world.repository.backend).snapshots()[-1]
+        seen.append((world.value("SELECT count(*) FROM notes"), newest.safety))
+        assert roots(newest) == roots(before)
+
+    done = restore(world.repository, snapshot, Watched(world.url, look), Ask(mode=Mode.EXACT))
+    assert seen == [(202, snapshot.id)]
+    assert done.safety is not None
+    assert world.value("SELECT count(*) FROM notes") == 300
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Unavailable("the disk is full")])
+def test_a_restore_that_ends_before_the_commit_keeps_its_safety_snapshot_and_the_database(
+    world: World, pg_dump: PgDump, error: BaseException
+) -> None:
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', 0.5 FROM generate_series(1, 300) i")
+    snapshot = world.take()
+    world.run("DELETE FROM notes WHERE id < 100")
+    dump = pg_dump(world.url)
+
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        restore(world.repository, snapshot, Watched(world.url, fail), Ask(mode=Mode.EXACT))
+    assert pg_dump(world.url) == dump
+    # Whether the database committed is not known from here, so the state before it stays at hand.
+    assert world.repository.snapshots()[-1].safety == snapshot.id
+    world.check()
+    assert world.restore(snapshot).plan.tables[0].insert == 99
+
+
+def test_a_restore_that_fails_in_the_database_leaves_no_safety_snapshot(world: World, pg_dump: PgDump) -> None:
+    world.run(
+        """CREATE TABLE people (id int PRIMARY KEY); CREATE TABLE notes (id int PRIMARY KEY, person int);
+        INSERT INTO people VALUES (1), (2); INSERT INTO notes VALUES (1, 1), (2, 2)"""
+    )
+    snapshot = world.take()
+    world.run(
+        """DELETE FROM people WHERE id = 2; DELETE FROM notes WHERE id = 2;
+        ALTER TABLE notes ADD CONSTRAINT of_person FOREIGN KEY (person) REFERENCES people"""
+    )
+    dump = pg_dump(world.url)
+    with pytest.raises(Conflict, match="of_person"):
+        world.restore(snapshot, tables=("notes",))
+    assert pg_dump(world.url) == dump
+    assert [snap.id for snap in world.repository.snapshots()] == [snapshot.id]
+    world.check()
+    assert world.restore(snapshot).safety is not None
+
+
+def test_untouched_rows_and_cells_stay_where_they_are(world: World) -> None:
+    world.run(
+        """CREATE TABLE notes (id int PRIMARY KEY, heat real, embedding vector(1500));
+        ALTER TABLE notes ALTER embedding SET STORAGE EXTERNAL;
+        INSERT INTO notes SELECT i, 0.5, (SELECT array_agg(random()) FROM generate_series(1, 1500))::vector
+        FROM generate_series(1, 40) i"""
+    )
+    snapshot = world.take()
+    world.run("UPDATE notes SET heat = heat * 0.9 WHERE id <= 20")
+    toast = "SELECT id, pg_column_toast_chunk_id(embedding) FROM notes ORDER BY id"
+    rows = "SELECT id, xmin::text, ctid::text FROM notes WHERE id > 20 ORDER BY id"
+    before = world.rows(toast), world.rows(rows)
+    assert all(chunk for _, chunk in before[0])
+    done = world.restore(snapshot)
+    assert done.plan.tables[0].updates == {"heat": 20}
+    assert (world.rows(toast), world.rows(rows)) == before
+    assert roots(world.take()) == roots(snapshot)
+
+
+def test_a_parent_comes_back_past_cascades_of_tables_outside(world: World) -> None:
+    world.run(
+        """CREATE TABLE people (id int PRIMARY KEY, name text UNIQUE);
+        CREATE TABLE notes (id int PRIMARY KEY, person int REFERENCES people ON DELETE CASCADE ON UPDATE CASCADE);
+        INSERT INTO people VALUES (1, 'ann'), (2, 'bob'); INSERT INTO notes SELECT i, 1 + i % 2 FROM generate_series(1, 9) i"""
+    )
+    snapshot = world.take()
+    world.run("UPDATE people SET name = 'x' WHERE id = 1; UPDATE people SET name = 'ann' WHERE id = 2")
+    world.run("UPDATE people SET name = 'bob' WHERE id = 1")
+    notes_before = world.rows("SELECT *, xmin::text FROM notes ORDER BY id")
+    # The names were swapped, so both rows are deleted and inserted again: their notes must not go with them.
+    world.restore(snapshot, tables=("people",))
+    assert world.rows("SELECT * FROM people ORDER BY id") == [(1, "ann"), (2, "bob")]
+    assert world.rows("SELECT *, xmin::text FROM notes ORDER BY id") == notes_before
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        world.run("INSERT INTO notes VALUES (10, 3)")
+
+
+def test_identity_and_generated_columns_come_back_and_sequences_move_on(world: World, pg_dump: PgDump) -> None:
+    world.run(
+        """CREATE TABLE notes (id int PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY, body text,
+          size int GENERATED ALWAYS AS (length(body)) STORED, doubled int GENERATED ALWAYS AS (n * 2) VIRTUAL);
+        CREATE TABLE logs (id bigserial PRIMARY KEY, body text);
+        INSERT INTO notes (id, body) SELECT i, repeat('x', i) FROM generate_series(1, 20) i;
+        INSERT INTO logs (body) SELECT 'line' FROM generate_series(1, 20)"""
+    )
+    snapshot, dump = world.take(), pg_dump(world.url)
+    world.run(
+        """DELETE FROM notes WHERE id <= 5; DELETE FROM logs WHERE id > 10; UPDATE notes SET body = 'y' WHERE id > 15;
+        UPDATE notes SET n = DEFAULT WHERE id = 10; ALTER SEQUENCE logs_id_seq RESTART WITH 3"""
+    )
+    world.restore(snapshot)
+    query = "SELECT id, n, body, size, doubled FROM notes ORDER BY id"
+    assert world.rows(query) == [(i, i, "x" * i, i, 2 * i) for i in range(1, 21)]
+    world.run("INSERT INTO logs (body) VALUES ('next'); INSERT INTO notes (id, body) VALUES (99, 'next')")
+    assert world.value("SELECT max(id) FROM logs") == 21
+    assert world.value("SELECT n FROM notes WHERE id = 99") == 22  # 21 was drawn: sequences only move forward
+    assert "size integer GENERATED ALWAYS AS (length(body)) STORED" in dump
+
+
+def test_triggers_do_not_fire_and_are_as_they_were(world: World, pg_dump: PgDump) -> None:
+    world.run(
+        NOTES
+        + """; CREATE TABLE audit (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, what text);
+        CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS
+          $$BEGIN INSERT INTO audit (what) VALUES (TG_OP); NEW.body := 'sabotaged'; RETURN NEW; END$$;
+        INSERT INTO notes SELECT i, 'note', 0.5 FROM generate_series(1, 20) i;
+        CREATE TRIGGER one BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION noted();
+        CREATE TRIGGER two BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION noted();
+        CREATE TRIGGER three BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION noted();
+        ALTER TABLE notes ENABLE ALWAYS TRIGGER two, DISABLE TRIGGER three"""
+    )
+    snapshot, dump = world.take(), pg_dump(world.url)
+    world.run("ALTER TABLE notes DISABLE TRIGGER USER; DELETE FROM notes WHERE id < 5; UPDATE notes SET heat = 1")
+    world.run("INSERT INTO notes VALUES (0); ALTER TABLE notes ENABLE TRIGGER one, ENABLE ALWAYS TRIGGER two")
+    world.restore(snapshot)
+    assert pg_dump(world.url) == dump
+
+
+SPY = """
+    CREATE FUNCTION spy(int) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN {} RETURN true; END$$;
+    ALTER TABLE notes ADD CONSTRAINT spying CHECK (spy(id)) NOT VALID
+"""
+
+
+@pytest.mark.parametrize(
+    ("deed", "mode"),
+    [
+        ("DELETE FROM notes WHERE id = 7;", Mode.SKIP),
+        ("UPDATE notes SET tag = 'spied' WHERE id = 7;", Mode.EXACT),
+        ("UPDATE notes SET tag = 'spied' WHERE id = 999;", Mode.SKIP),
+        ("INSERT INTO notes VALUES (1000) ON CONFLICT DO NOTHING;", Mode.UPDATE),
+        ("UPDATE notes SET extra = 'spied' WHERE id = 7;", Mode.EXACT),
+    ],
+)
+def test_what_the_database_does_behind_a_restore_is_found_and_taken_back(
+    world: World, pg_dump: PgDump, deed: str, mode: Mode
+) -> None:
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', 0.5 FROM generate_series(1, 20) i")
+    snapshot = world.take()
+    world.run("ALTER TABLE notes ADD extra text; DELETE FROM notes WHERE id < 5; INSERT INTO notes VALUES (999)")
+    guarded = f"IF $1 < 5 AND pg_trigger_depth() = 0 THEN {deed} END IF;"
+    world.run(SPY.format(guarded).replace(" NOT VALID", ""))
+    dump = pg_dump(world.url)
+    with pytest.raises(Conflict):
+        world.restore(snapshot, mode)
+    assert pg_dump(world.url) == dump
+    assert [snap.id for snap in world.repository.snapshots()] == [snapshot.id]
+
+
+def test_columns_that_only_one_side_has_are_left_as_they_are(world: World) -> None:
+    world.run(
+        """CREATE TABLE notes (id int PRIMARY KEY, body text, code int UNIQUE, gone text);
+        INSERT INTO notes SELECT i, 'note ' || i, i, 'gone' FROM generate_series(1, 20) i"""
+    )
+    snapshot = world.take()
+    world.run("ALTER TABLE notes DROP gone, ADD extra text DEFAULT 'more'")
+    world.run(
+        "UPDATE notes SET extra = 'own ' || id, code = 100 + code WHERE id <= 10; DELETE FROM notes WHERE id > 15"
+    )
+    plan = world.plan(snapshot)
+    assert plan.tables[0].shape == (
+        "column extra (pg_catalog.text) only live",
+        "column gone (pg_catalog.text) only in the snapshot",
+    )
+    assert counts(plan) == {"public.notes": (5, 10, 0, 0, 0)}
+    world.restore(snapshot, plan_id=plan.id)
+    assert world.rows("SELECT * FROM notes ORDER BY id") == [
+        (i, f"note {i}", i, f"own {i}" if i <= 10 else "more") for i in range(1, 21)
+    ]
+    assert world.plan(snapshot).is_empty
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("ALTER TABLE notes ALTER heat TYPE float8", "column heat is"),
+        ("ALTER TABLE notes DROP CONSTRAINT notes_pkey, ADD PRIMARY KEY (id, body)", "another primary key"),
+        ("ALTER TABLE notes RENAME id TO number", "another primary key"),
+    ],
+)
+def test_a_table_of_another_shape_is_refused_or_made_anew(
+    world: World, pg_dump: PgDump, change: str, words: str
+) -> None:
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', 0.5, 'x' FROM generate_series(1, 20) i")
+    snapshot, dump = world.take(), pg_dump(world.url)
+    world.run(change + "; INSERT INTO notes VALUES (100, 'new')")
+    changed = pg_dump(world.url)
+    plan = world.plan(snapshot)
+    assert words in plan.errors[0]
+    with pytest.raises(Conflict, match=words):
+        world.restore(snapshot)
+    assert pg_dump(world.url) == changed
+    anew = world.plan(snapshot, recreate=True)
+    assert anew.tables[0].recreate
+    assert counts(anew) == {"public.notes": (20, 0, 21, 0, 0)}
+    done = world.restore(snapshot, recreate=True, plan_id=anew.id)
+    assert pg_dump(world.url) == dump
+    world.undo(done.safety)
+    assert pg_dump(world.url) == changed
+
+
+def test_making_anew_never_takes_more_than_the_snapshot_gives(world: World, pg_dump: PgDump) -> None:
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', i / 10.0, 'x' FROM generate_series(1, 20) i")
+    whole = world.take()
+    some = world.take(where={"public.notes": "heat > 1"})
+    narrow = world.take(exclude_columns=("public.notes.tag",))
+    shape = world.take(rows=False)
+    world.run("ALTER TABLE notes ALTER body TYPE varchar")
+    dump = pg_dump(world.url)
+    for snapshot, ask, words in (
+        (whole, {"scope": only(keys={"public.notes": [int4(1)]})}, "some of its rows"),
+        (whole, {"scope": only(where={"public.notes": "id = 1"})}, "some of its rows"),
+        (some, {}, "some of its rows"),
+        (narrow, {}, "does not hold tag"),
+        (shape, {}, "none of its rows"),
+    ):
+        with pytest.raises(Conflict, match=words):
+            world.restore(snapshot, recreate=True, **ask)
+    assert pg_dump(world.url) == dump
+
+
+def test_an_empty_database_gets_everything(world: World, databases: Databases, pg_dump: PgDump) -> None:
+    world.run(
+        """CREATE SCHEMA letta; CREATE TYPE mood AS ENUM ('sad', 'ok');
+        CREATE TABLE people (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text UNIQUE, feels mood DEFAULT 'ok');
+        CREATE TABLE letta.notes (id bigserial PRIMARY KEY, person uuid REFERENCES people ON DELETE CASCADE,
+          body text NOT NULL CHECK (body <> ''), embedding vector(8), size int GENERATED ALWAYS AS (length(body)) STORED);
+        CREATE INDEX by_vector ON letta.notes USING hnsw (embedding vector_cosine_ops) WITH (m = 8);
+        CREATE VIEW happy AS SELECT * FROM people WHERE feels = 'ok';
+        CREATE FUNCTION shout(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper($1)';
+        CREATE SEQUENCE tickets START 7; SELECT nextval('tickets');
+        INSERT INTO people (name) SELECT 'p' || i FROM generate_series(1, 50) i;
+        INSERT INTO letta.notes (person, body, embedding)
+          SELECT id, name || ' says', ARRAY[1, 2, 3, 4, 5, 6, 7, random()]::vector FROM people;
+        COMMENT ON TABLE people IS 'those who say'"""
+    )
+    snapshot, dump = world.take(), pg_dump(world.url)
+    empty = World(world.repository, databases())
+    plan = empty.plan(snapshot, Mode.SKIP)
+    assert [(table.name, table.create, table.insert) for table in plan.tables] == [
+        ("public.people", True, 50),
+        ("letta.notes", True, 50),
+    ]
+    done = empty.restore(snapshot, Mode.SKIP, plan_id=plan.id)
+    assert done.safety is None
+    assert pg_dump(empty.url) == dump
+    assert roots(empty.take()) == roots(snapshot)
+    assert [snap.safety for snap in world.repository.snapshots()] == [None, None]
+    world.check()
+
+
+def test_a_dropped_table_comes_back_among_the_others(world: World, pg_dump: PgDump) -> None:
+    world.run(
+        """CREATE TABLE people (id int PRIMARY KEY, name text);
+        CREATE TABLE notes (id int PRIMARY KEY, person int REFERENCES people);
+        CREATE VIEW named AS SELECT name, person FROM people JOIN notes ON person = people.id;
+        INSERT INTO people SELECT i, 'p' FROM generate_series(1, 50) i; INSERT INTO notes SELECT i, i FROM generate_series(1, 50) i"""
+    )
+    snapshot, dump = world.take(), pg_dump(world.url)
+    world.run("DROP TABLE people CASCADE")
+    world.restore(snapshot, Mode.SKIP)
+    live = pg_dump(world.url)
+    # The foreign key of the live table went with the CASCADE: a restore puts back rows, and what is missing as a whole.
+    assert "CREATE VIEW public.named" in live
+    assert set(dump.splitlines()) - set(live.splitlines()) <= {
+        "-- Name: notes notes_person_fkey; Type: FK CONSTRAINT; Schema: public; Owner: postgres",
+        "ALTER TABLE ONLY public.notes",
+        "    ADD CONSTRAINT notes_person_fkey FOREIGN KEY (person) REFERENCES public.people(id);",
+    }
+
+
+def test_a_condition_means_the_snapshots_rows_and_live_ones_that_are_new(world: World) -> None:
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', i / 10.0, 'x' FROM generate_series(1, 20) i")
+    snapshot = world.take()
+    world.run(
+        """UPDATE notes SET heat = 0, tag = 'y' WHERE id IN (5, 15); DELETE FROM notes WHERE id IN (6, 16);
+        INSERT INTO notes VALUES (100, 'new', 0.9), (101, 'new', 2)"""
+    )
+    scope = only(where={"public.notes": "heat > 1"})
+    plan = world.plan(snapshot, scope=scope)
+    assert counts(plan) == {"public.notes": (1, 1, 1, 0, 0)}
+    done = world.restore(snapshot, scope=scope, plan_id=plan.id)
+    assert [row[0] for row in world.rows("SELECT id FROM notes WHERE id > 14 ORDER BY id")] == [*range(15, 21), 100]
+    assert world.rows("SELECT heat, tag FROM notes WHERE id = 5") == [(0.0, "y")]
+    world.run("INSERT INTO notes VALUES (102, 'later', 3); UPDATE notes SET tag = 'z' WHERE id = 5")
+    world.undo(done.safety)
+    assert world.rows("SELECT id, tag FROM notes WHERE id IN (5, 15, 16) OR id > 100 ORDER BY id") == [
+        (5, "z"),
+        (15, "y"),
+        (101, None),
+        (102, None),
+    ]
+    with pytest.raises(Invalid, match="warmth"):
+        world.plan(snapshot, scope=only(where={"public.notes": "warmth > 1"}))
+
+
+def test_keys_mean_these_rows_and_no_others(world: World) -> None:
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', 0.5, 'x' FROM generate_series(1, 20) i")
+    world.run("CREATE TABLE others (id int PRIMARY KEY, n int); INSERT INTO others VALUES (1, 1), (2, 2)")
+    snapshot = world.take()
+    world.run(
+        "UPDATE notes SET tag = 'y'; DELETE FROM notes WHERE id < 5; DELETE FROM others; INSERT INTO notes VALUES (50), (51)"
+    )
+    scope = only(keys={"public.notes": [int4(3), int4(7), int4(50), int4(999)]})
+    plan = world.plan(snapshot, scope=scope)
+    assert counts(plan) == {"public.others": (0, 0, 0, 0, 0), "public.notes": (1, 1, 1, 0, 0)}
+    done = world.restore(snapshot, scope=scope)
+    assert world.rows("SELECT id FROM notes WHERE tag = 'x' ORDER BY id") == [(3,), (7,)]
+    assert world.rows("SELECT id FROM notes WHERE id > 20") == [(51,)]
+    assert world.value("SELECT count(*) FROM others") == 0
+    world.run("UPDATE notes SET tag = 'z' WHERE id = 8")
+    world.undo(done.safety)
+    assert world.rows("SELECT id, tag FROM notes WHERE id IN (3, 7, 8, 50, 51) ORDER BY id") == [
+        (7, "y"),
+        (8, "z"),
+        (50, None),
+        (51, None),
+    ]
+    with pytest.raises(Invalid, match="nowhere"):
+        world.plan(snapshot, scope=only(keys={"public.nowhere": []}))
+
+
+def test_a_missing_table_outside_the_scope_stays_missing(world: World) -> None:
+    world.run(NOTES + "; CREATE TABLE others (id int PRIMARY KEY); INSERT INTO notes VALUES (1)")
+    snapshot = world.take()
+    world.run("DROP TABLE others; DELETE FROM notes")
+    world.restore(snapshot, scope=only(keys={"public.notes": [int4(1)]}))
+    assert world.rows("SELECT to_regclass('others')") == [(None,)]
+    assert world.value("SELECT count(*) FROM notes") == 1
+
+
+def test_a_snapshot_of_some_rows_knows_nothing_of_the_others(world: World) -> None:
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', i / 10.0, 'x' FROM generate_series(1, 20) i")
+    snapshot = world.take(where={"public.notes": "heat > 1"})
+    assert snapshot.sources[0].tables[0].rows == 10
+    world.run(
+        """UPDATE notes SET heat = 0 WHERE id = 15; UPDATE notes SET heat = 5 WHERE id = 5; DELETE FROM notes WHERE id = 16;
+        INSERT INTO notes VALUES (30, 'cold', 0), (31, 'hot', 3)"""
+    )
+    plan = world.plan(snapshot)
+    # 15 is cold now but was held; 5 and 31 meet the condition now and were not; the cold ones are nobody's business.
+    assert counts(plan) == {"public.notes": (1, 1, 2, 0, 0)}
+    done = world.restore(snapshot, plan_id=plan.id)
+    kept = [*(i for i in range(1, 21) if i != 5), 30]
+    assert [row[0] for row in world.rows("SELECT id FROM notes ORDER BY id")] == kept
+    assert world.value("SELECT heat FROM notes WHERE id = 15") == 1.5
+    world.undo(done.safety)
+    assert world.rows("SELECT id, heat FROM notes WHERE id IN (5, 15, 31) ORDER BY id") == [(5, 5), (15, 0), (31, 3)]
+
+
+def test_a_snapshot_without_rows_deletes_none(world: World, pg_dump: PgDump) -> None:
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', 0.5, 'x' FROM generate_series(1, 20) i")
+    snapshot, dump = world.take(rows=False), pg_dump(world.url)
+    assert world.plan(snapshot).is_empty
+    world.restore(snapshot)
+    assert pg_dump(world.url) == dump
+    world.run("DROP TABLE notes")
+    world.restore(snapshot)
+    assert world.value("SELECT count(*) FROM notes") == 0
+
+
+def test_columns_left_out_of_a_snapshot_keep_their_live_cells(world: World) -> None:
+    world.run(
+        """CREATE TABLE notes (id int PRIMARY KEY, code int UNIQUE, body text, secret text, embedding vector(3));
+        INSERT INTO notes SELECT i, i, 'note', 'secret ' || i, '[1,2,3]' FROM generate_series(1, 20) i"""
+    )
+    snapshot = world.take(exclude_columns=("public.notes.secret",), vectors=False)
+    assert set(snapshot.sources[0].tables[0].left_out) == {"secret", "embedding"}
+    world.run("UPDATE notes SET code = code + 100, body = 'x' WHERE id < 5; DELETE FROM notes WHERE id = 20")
+    world.restore(snapshot)
+    assert world.rows(
+        "SELECT id, code, body, secret, embedding::text FROM notes WHERE id < 5 OR id = 20 ORDER BY id"
+    ) == [
+        *((i, i, "note", f"secret {i}", "[1,2,3]") for i in range(1, 5)),
+        (20, 20, "note", None, None),
+    ]
+
+
+def test_another_session_that_holds_a_table_is_named(world: World) -> None:
+    world.run(NOTES + "; INSERT INTO notes VALUES (1)")
+    snapshot = world.take()
+    world.run("DELETE FROM notes")
+    source = PostgresSource(world.url, lock_timeout_seconds=0.2)
+    with psycopg.connect(world.url) as other:
+        other.execute("LOCK TABLE notes IN ROW EXCLUSIVE MODE")
+        with pytest.raises(Unavailable, match=r"public\.notes cannot be locked") as caught:
+            restore(world.repository, snapshot, source, Ask(mode=Mode.EXACT))
+        assert "another session" in caught.value.hint
+        other.rollback()
+    assert world.repository.pendings() == []
+    assert world.restore(snapshot).plan.tables[0].insert == 1
+
+
+def test_a_writer_that_waits_for_a_restore_sees_what_it_put_back(world: World) -> None:
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', 0.5 FROM generate_series(1, 10) i")
+    snapshot = world.take()
+    world.run("DELETE FROM notes WHERE id < 5")
+    touched: list[int] = []
+
+    def write() -> None:
+        with psycopg.connect(world.url, autocommit=True) as connection:
+            touched.append(connection.execute("UPDATE notes SET heat = 1 WHERE id < 5").rowcount)
+
+    writer = threading.Thread(target=write)
+
+    def start_writer() -> None:
+        writer.start()
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        while world.value(waiting) == 0:
+            assert writer.is_alive()
+
+    restore(world.repository, snapshot, Watched(world.url, start_writer), Ask(mode=Mode.EXACT))
+    writer.join()
+    assert touched == [4]
+    assert world.value("SELECT count(*) FROM notes WHERE heat = 1") == 4
+
+
+def test_more_sets_of_columns_than_statements_are_all_restored(small_world: World) -> None:
+    world = small_world
+    names = [f"c{at}" for at in range(8)]
+    world.run(f"CREATE TABLE wide (id int PRIMARY KEY, {', '.join(f'{name} text' for name in names)})")
+    world.run(f"INSERT INTO wide SELECT i, {', '.join(['repeat(i::text, 200)'] * 8)} FROM generate_series(0, 399) i")
+    snapshot = world.take()
+    for at, name in enumerate(names):
+        world.run(f"UPDATE wide SET {name} = 'changed' WHERE (id / {2**at}) % 2 = 1")
+    plan = world.plan(snapshot)
+    assert len(plan.tables[0].column_sets) == 255
+    assert plan.tables[0].update == sum(1 for i in range(400) if i % 256)
+    assert plan.tables[0].updates == {n: sum(i >> at & 1 for i in range(400)) for at, n in enumerate(names)}
+    world.restore(snapshot, plan_id=plan.id)
+    assert roots(world.take()) == roots(snapshot)
+
+
+def test_swapped_unique_values_among_many_changes(small_world: World) -> None:
+    world = small_world
+    world.run("CREATE TABLE notes (id int PRIMARY KEY, code int UNIQUE, body text, heat real)")
+    world.run("INSERT INTO notes SELECT i, i, repeat('b', i), 0.5 FROM generate_series(1, 200) i")
+    snapshot = world.take()
+    world.run("UPDATE notes SET code = -code; UPDATE notes SET code = 201 + code WHERE id % 3 > 0")
+    world.run(
+        "UPDATE notes SET heat = 0 WHERE id % 2 = 0; DELETE FROM notes WHERE id % 17 = 0; UPDATE notes SET body = 'x' WHERE id % 5 = 0"
+    )
+    world.restore(snapshot, Mode.UPDATE)
+    assert roots(world.take()) == roots(snapshot)
+
+
+def test_cells_of_megabytes_go_out_and_come_back(world: World, databases: Databases) -> None:
+    world.run(
+        """CREATE TABLE files (name text PRIMARY KEY, body bytea, note text);
+        INSERT INTO files SELECT 'file' || i, decode(repeat(md5(i::text), i * 40000), 'hex'), NULL FROM generate_series(1, 6) i;
+        INSERT INTO files SELECT 'rand', string_agg(sha512(i::text::bytea), ''), 'n' FROM generate_series(1, 50000) i"""
+    )
+    snapshot = world.take()
+    query = "SELECT name, length(body), md5(body), note FROM files ORDER BY name"
+    rows = world.rows(query)
+    assert max(size for _, size, _, _ in rows) > 3_000_000
+    world.run(
+        "UPDATE files SET body = substr(body, 1, 2000000) || '\\x00' || substr(body, 2000001) WHERE name = 'rand'"
+    )
+    after = world.taken()
+    assert after.bytes_new < 1_500_000  # the parts around the edit
+    world.run("DELETE FROM files WHERE name = 'file3'; UPDATE files SET note = 'x' WHERE name = 'file5'")
+    world.restore(snapshot)
+    assert world.rows(query) == rows
+    empty = World(world.repository, databases())
+    empty.restore(snapshot)
+    assert empty.rows(query) == rows
+
+
+def test_a_restore_needs_to_know_which_source_is_meant(world: World, databases: Databases) -> None:
+    other = databases()
+    for url in (world.url, other):
+        run(url, NOTES + "; INSERT INTO notes VALUES (1)")
+    requests = [Request("one", world.source), Request("two", PostgresSource(other))]
+    snapshot = take(world.repository, requests).snapshot
+    world.run("DELETE FROM notes")
+    with pytest.raises(Invalid, match="several sources"):
+        world.restore(snapshot)
+    with pytest.raises(NotFound, match="three"):
+        world.restore(snapshot, source="three")
+    with pytest.raises(Invalid, match="nothing"):
+        world.restore(snapshot, source="one", tables=("nothing",))
+    assert world.restore(snapshot, source="one").plan.tables[0].insert == 1
+
+
+def test_a_row_in_the_way_is_named(world: World, pg_dump: PgDump) -> None:
+    world.run("CREATE TABLE notes (id int PRIMARY KEY, code text UNIQUE); INSERT INTO notes VALUES (1, 'a'), (2, 'b')")
+    snapshot = world.take()
+    world.run("DELETE FROM notes WHERE id = 1; INSERT INTO notes VALUES (3, 'a')")
+    dump = pg_dump(world.url)
+    with pytest.raises(Conflict, match=r"public\.notes.*\(code\)=\(a\)"):
+        world.restore(snapshot, Mode.SKIP)
+    assert pg_dump(world.url) == dump
+    world.restore(snapshot, Mode.EXACT)
+    assert world.rows("SELECT * FROM notes ORDER BY id") == [(1, "a"), (2, "b")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE notes DROP CONSTRAINT notes_pkey",
+        "DROP TABLE notes; CREATE VIEW notes AS SELECT 1 AS id",
+        "DROP TABLE notes; CREATE TABLE notes (id int PRIMARY KEY) PARTITION BY HASH (id)",
+    ],
+)
+def test_something_else_in_a_tables_place_is_refused_and_kept(world: World, pg_dump: PgDump, change: str) -> None:
+    world.run(NOTES + "; INSERT INTO notes VALUES (1), (2)")
+    snapshot = world.take()
+    world.run(change)
+    dump = pg_dump(world.url)
+    for recreate in (False, True):
+        with pytest.raises(SnapstoreError, match=r"public\.notes"):
+            world.restore(snapshot, recreate=recreate)
+    assert pg_dump(world.url) == dump
+
+
+def test_a_condition_without_a_source_is_not_passed_over(world: World) -> None:
+    world.run(NOTES + "; INSERT INTO notes VALUES (1, 'a', 0.5), (2, 'b', 0.6)")
+    snapshot = world.take()
+    world.run("DELETE FROM notes")
+    # `restore` asks its own source, whatever the scope came with.
+    world.restore(snapshot, scope=Scope(where={"public.notes": "body = 'b'"}))
+    assert world.rows("SELECT id FROM notes") == [(2,)]
