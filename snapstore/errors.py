@@ -10,7 +10,7 @@ translated where they enter and kept as `__cause__`.
         print(error.message, error.hint)
 
 This module knows nothing of rows, files or servers. Messages never carry a password: whoever builds one from a URL
-redacts it first (`snapstore.sources.redact`).
+redacts it first (a source redacts its own URLs).
 """
 
 from __future__ import annotations
