@@ -27,7 +27,7 @@ from snapstore.repository.repository import PROGRAM
 from snapstore.sources import Selection, Source
 from snapstore.tree.diff import diff
 
-__all__ = ["Request", "Taken", "parent_of", "selection_fields", "selection_of", "take"]
+__all__ = ["Request", "Taken", "check_tags", "parent_of", "selection_fields", "selection_of", "take"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,11 @@ def check(requests: Sequence[Request], tags: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise Invalid(f"two sources have the name {name!r}", hint="Give one of them another with --name.")
+    check_tags(tags)
+
+
+def check_tags(tags: Sequence[str]) -> None:
+    """Raises `Invalid` for a tag that could not be told from another name of a snapshot."""
     for tag in tags:
         if not tag or tag in ("latest", "live") or any(char in tag for char in ":~@/ ") or not tag.isprintable():
             raise Invalid(f"{tag!r} cannot be a tag", hint="A tag is a word without blanks or any of `: ~ @ /`.")
