@@ -119,11 +119,16 @@ def check(requests: Sequence[Request], tags: Sequence[str], description: str = "
             raise Invalid(f"{name!r} cannot be the name of a source", hint="Give it another with --name, without `:`.")
         if names.count(name) > 1:
             raise Invalid(f"two sources have the name {name!r}", hint="Give one of them another with --name.")
+    check_tags(tags)
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in description):
+        raise Invalid("the description is not text: it has bytes that are no UTF-8")
+
+
+def check_tags(tags: Sequence[str]) -> None:
+    """Raises `Invalid` for a tag that could not be told from another name of a snapshot."""
     for tag in tags:
         if not tag or tag in ("latest", "live") or any(char in tag for char in ":~@/ ") or not tag.isprintable():
             raise Invalid(f"{tag!r} cannot be a tag", hint="A tag is a word without blanks or any of `: ~ @ /`.")
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in description):
-        raise Invalid("the description is not text: it has bytes that are no UTF-8")
 
 
 def parent_of(snapshots: Sequence[Snapshot], name: str, kind: str) -> tuple[Snapshot, SnapshotSource] | None:
