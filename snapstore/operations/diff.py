@@ -75,7 +75,8 @@ def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[b
     added = removed = changed = 0
     columns: dict[str, int] = {}
     names = column_names(old, new)
-    if keys is None and not _match(_tree(old), _tree(new)):
+    unknown = () if old is None or new is None else _unknown(old, new)
+    if keys is None and not unknown and not _match(_tree(old), _tree(new)):
         # Every row is on one side only, and the roots say how many there are.
         found: Iterator[RowChanges] = iter(())
         added, removed = _count(new), _count(old)
@@ -88,7 +89,7 @@ def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[b
         for number, count in enumerate(changes.changed.differs.sum(axis=0).tolist()):
             if count:
                 columns[names[number]] = columns.get(names[number], 0) + count
-    shape = () if old is None or new is None else shape_differences(old.table, new.table) + _unknown(old, new)
+    shape = () if old is None or new is None else shape_differences(old.table, new.table) + unknown
     only = "after" if old is None else "before" if new is None else ""
     return TableDiff(present.source, present.name, added, removed, changed, columns, shape, only)
 
