@@ -35,6 +35,7 @@ from snapstore.repository import Repository, Snapshot, resolve
 __all__ = ["App", "command", "common_options"]
 
 _DEFAULT_REPOSITORY = ".snapstore"
+_COMMON = ("repo", "json", "quiet", "verbose")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -179,8 +180,11 @@ def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.
     def make(function: Callable[..., Any]) -> click.Command:
         shown = "\n".join(f"  {line}" for line in example.splitlines())
         decorated = common_options(function)
-        return click.command(
+        made = click.command(
             name, epilog=f"\b\nExample:\n{shown}", context_settings={"help_option_names": ["-h", "--help"]}
         )(decorated)
+        # In its help a command's own options come first.
+        made.params.sort(key=lambda parameter: parameter.name in _COMMON)
+        return made
 
     return make

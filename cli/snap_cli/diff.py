@@ -224,21 +224,18 @@ def _lines(one: TableDiff, several: bool) -> Iterator[str]:
 
 def _row_lines(old: StateTable | None, new: StateTable | None, keys: Sequence[bytes] | None) -> Iterator[str]:
     for changes in row_changes(old, new, keys=keys):
-        if old is not None:
-            for key, row in rows_of(old.table, changes.removed, old.fetch) if len(changes.removed) else ():
-                yield f"    {paint('-', 'red')} {clean(key_text(key))}  {_brief(row, key)}"
-        if new is not None:
-            for key, row in rows_of(new.table, changes.added, new.fetch) if len(changes.added) else ():
-                yield f"    {paint('+', 'green')} {clean(key_text(key))}  {_brief(row, key)}"
+        for side, mark, batch in ((old, paint("-", "red"), changes.removed), (new, paint("+", "green"), changes.added)):
+            if side is not None and len(batch):
+                for key, row in rows_of(side.table, batch, side.fetch):
+                    yield f"    {mark} {clean(key_text(key))}"
+                    for name, value in row.items():
+                        if name not in key:
+                            yield f"        {clean(name)}: {shorten(value, width=76)}"
         for key, cells in _changed(old, new, changes):
             yield f"    {paint('~', 'yellow')} {clean(key_text(key))}"
             for column, before, after in cells:
                 for line in change_text(column, before, after):
                     yield f"        {line}"
-
-
-def _brief(row: Mapping[str, Any], key: Mapping[str, Any]) -> str:
-    return "  ".join(f"{clean(name)}={shorten(value, width=32)}" for name, value in row.items() if name not in key)
 
 
 def _changed(

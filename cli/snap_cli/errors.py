@@ -1,4 +1,4 @@
-"""From an error to one sentence, a hint and an exit code (DESIGN §9): the one place that knows what went wrong ends how.
+"""From an error to one sentence, a hint and an exit code (DESIGN §9): the one place that decides how a failure ends.
 
     failure = failure_of(error, command="restore")
     failure.exit_code, failure.text, failure.document
@@ -75,6 +75,9 @@ def failure_of(error: BaseException, *, command: str = "", secrets: Sequence[str
 def _failure(error: BaseException, command: str) -> Failure:
     if isinstance(error, SnapstoreError):
         return Failure(_exit_code(error, command), error.code, error.message, error.hint)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        known = "snap" if error.ctx is None else error.ctx.command_path
+        return Failure(MISUSE, "usage", f"{known} needs a command", f"`{known} --help` lists them.")
     if isinstance(error, click.UsageError):
         known = "snap" if error.ctx is None else error.ctx.command_path
         return Failure(MISUSE, "usage", error.format_message(), f"`{known} --help` says how it is used.")

@@ -24,13 +24,18 @@ import click
 from snap_cli.context import App, common_options
 from snap_cli.diff import diff_command
 from snap_cli.errors import Interrupted, failure_of, secrets_in, without_secrets
+from snap_cli.gc import gc_command
 from snap_cli.init import init_command
 from snap_cli.list import list_command
+from snap_cli.pin import pin_command, unpin_command
 from snap_cli.render import safe
 from snap_cli.restore import restore_command
+from snap_cli.rm import rm_command
 from snap_cli.show import show_command
 from snap_cli.status import status_command
+from snap_cli.tag import tag_command
 from snap_cli.take import take_command
+from snap_cli.undo import undo_command
 from snapstore.repository.repository import PROGRAM
 
 __all__ = ["cli", "main"]
@@ -86,6 +91,8 @@ def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
     # Misuse may be found before the option is read.
     if app.json or "--json" in words:
         click.echo(json.dumps(failure.document), err=True)
+    elif isinstance(error, click.exceptions.NoArgsIsHelpError):
+        app.err(error.format_message())
     else:
         app.err(safe(failure.text))
     return failure.exit_code
@@ -99,19 +106,19 @@ def _forget_stdout() -> None:
         return
 
 
-@click.group(cls=SnapGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=SnapGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nA first session:\n"
+    "  snap init\n"
+    "  snap take postgresql://me@localhost/agents\n"
+    "  snap status\n"
+    "  snap restore latest --dry-run",
+)
 @common_options
 @click.version_option(PROGRAM.partition(" ")[2], prog_name="snap")
 def cli() -> None:
-    """Snapshots of AI agents' memory: take them, see what changed, put back what is missing.
-
-    \b
-    A first session:
-      snap init
-      snap take postgresql://me@localhost/agents
-      snap status
-      snap restore latest --dry-run
-    """
+    """Snapshots of AI agents' memory: take them, see what changed, put back what is missing."""
 
 
 for _command in (
@@ -122,6 +129,12 @@ for _command in (
     diff_command,
     status_command,
     restore_command,
+    undo_command,
+    gc_command,
+    rm_command,
+    pin_command,
+    unpin_command,
+    tag_command,
 ):
     cli.add_command(_command)
 

@@ -221,14 +221,12 @@ def _plan_lines(plan: Plan) -> list[str]:
         shown.append([table.name, *numbers, _red(table.delete), count(table.skip), count(table.keep)])
         notes += _notes(table)
     lines = [columns(shown, right={1, 2, 3, 4, 5})] if plan.tables else ["no tables"]
-    if any(table.skip for table in plan.tables):
-        notes.append(
-            f"  {plural(sum(t.skip for t in plan.tables), 'row')} differ and stay as they are (--conflict update sets them)"
-        )
-    if any(table.keep for table in plan.tables):
-        notes.append(
-            f"  {plural(sum(t.keep for t in plan.tables), 'row')} are only live and stay (--exact deletes them)"
-        )
+    skipped, kept = (sum(getattr(table, what) for table in plan.tables) for what in ("skip", "keep"))
+    if skipped:
+        differ = "differs and stays as it is" if skipped == 1 else "differ and stay as they are"
+        notes.append(f"  {plural(skipped, 'row')} {differ} (--conflict update sets the columns that differ)")
+    if kept:
+        notes.append(f"  {plural(kept, 'row')} only live, kept (--exact deletes such rows)")
     return lines + notes
 
 

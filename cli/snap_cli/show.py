@@ -24,6 +24,7 @@ from snapstore.sources.postgres.keytext import parse_key
 __all__ = ["show_command"]
 
 _FIRST_ROWS = 5
+_WIDTH = 96
 
 
 @command("show", example="snap show latest\nsnap show latest:memories\nsnap show latest:public.memories:17 --json")
@@ -128,15 +129,17 @@ def _table(app: App, snapshot: Snapshot | None, table: StateTable) -> None:
         return
     app.out(f"{paint(table.name, 'bold')} of {clean(table.source)}: {plural(table.entry.rows, 'row')}")
     key = {part.name for part in shape.key}
-    listed = [[part.name, part.type, "key"] for part in shape.key]
-    listed += [[column.name, column.type, ""] for column in shape.columns if column.name not in key]
+    declared = {one["name"]: one["type"] for one in shape.definition.get("columns", ())}
+    listed = [[part.name, declared.get(part.name, part.type), "key"] for part in shape.key]
+    listed += [[own.name, declared.get(own.name, own.type), ""] for own in shape.columns if own.name not in key]
     listed += [[name, "", "not held"] for name in table.entry.left_out]
     app.out(columns([["column", "type", ""], *listed]))
     if samples:
         app.out(f"the first {plural(len(samples), 'row')}:")
     for own, row in samples:
-        told = "  ".join(f"{clean(name)}={shorten(value, width=32)}" for name, value in row.items() if name not in own)
-        app.out(f"  {paint(key_text(own), 'bold')}  {told}")
+        told = "  ".join(f"{name}={shorten(value, width=32)}" for name, value in row.items() if name not in own)
+        key_words = shorten(key_text(own))
+        app.out(f"  {paint(key_words, 'bold')}  {shorten(told, width=max(16, _WIDTH - len(key_words)))}")
 
 
 def _row(app: App, repository: Repository, snapshot: Snapshot | None, table: StateTable, text: str) -> None:

@@ -75,7 +75,8 @@ def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[b
     added = removed = changed = 0
     columns: dict[str, int] = {}
     names = column_names(old, new)
-    if keys is None and not _match(_tree(old), _tree(new)):
+    unknown = () if old is None or new is None else _unknown(old, new)
+    if keys is None and not unknown and not _match(_tree(old), _tree(new)):
         # Every row is on one side only, and the roots say how many there are.
         found: Iterator[RowChanges] = iter(())
         added, removed = _count(new), _count(old)
@@ -88,9 +89,16 @@ def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[b
         for number, count in enumerate(changes.changed.differs.sum(axis=0).tolist()):
             if count:
                 columns[names[number]] = columns.get(names[number], 0) + count
-    shape = () if old is None or new is None else shape_differences(old.table, new.table)
+    shape = () if old is None or new is None else shape_differences(old.table, new.table) + unknown
     only = "after" if old is None else "before" if new is None else ""
     return TableDiff(present.source, present.name, added, removed, changed, columns, shape, only)
+
+
+def _unknown(old: StateTable, new: StateTable) -> tuple[str, ...]:
+    """In words, that the rows of one side were not taken."""
+    if (old.tree is None) == (new.tree is None):
+        return ()
+    return ("rows not taken before" if old.tree is None else "rows not taken after",)
 
 
 def column_names(old: StateTable | None, new: StateTable | None) -> list[str]:
@@ -106,8 +114,11 @@ def row_changes(
 ) -> Iterator[RowChanges]:
     """The rows that differ between two states of a table, in order of key; a missing table has no rows.
 
-    Where the key itself differs rows cannot be matched: all of `old` are removed, and all of `new` added.
+    Where the key itself differs rows cannot be matched: all of `old` are removed, and all of `new` added. A table of
+    which only the shape was taken has unknown rows, so nothing is said of them.
     """
+    if any(table is not None and table.tree is None for table in (old, new)):
+        return
     before, after = _tree(old), _tree(new)
     if before is not None and after is not None and _match(before, after):
         found = diff_trees(before, after)

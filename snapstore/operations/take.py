@@ -27,7 +27,7 @@ from snapstore.repository.repository import PROGRAM
 from snapstore.sources import Selection, Source
 from snapstore.tree.diff import diff
 
-__all__ = ["Request", "Taken", "parent_of", "selection_fields", "selection_of", "take"]
+__all__ = ["Request", "Taken", "check_tags", "parent_of", "selection_fields", "selection_of", "take"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def take(
     Raises `Unavailable` when a source cannot be reached, unless its selection is `partial` and another one can;
     `Unsupported` naming what cannot be held; `Conflict` when tables kept changing shape.
     """
-    check(requests, tags)
+    check(requests, tags, description)
     began, moment = time.monotonic(), datetime.now(UTC)
     snapshots = repository.snapshots()
     parents = {request.name: parent_of(snapshots, request.name, request.source.kind) for request in requests}
@@ -109,14 +109,23 @@ def take(
     return Taken(committed, bytes_read, written.plain_bytes, added, time.monotonic() - began, tuple(unavailable))
 
 
-def check(requests: Sequence[Request], tags: Sequence[str]) -> None:
-    """Raises `Invalid` for names that could not be told from others later."""
+def check(requests: Sequence[Request], tags: Sequence[str], description: str = "") -> None:
+    """Raises `Invalid` for names that could not be told from others later, and text that cannot be stored."""
     names = [request.name for request in requests]
     if not names:
         raise Invalid("no source to take", hint="Name one: `snap take postgresql://…`.")
     for name in names:
+        if not name.strip() or ":" in name or not name.isprintable():
+            raise Invalid(f"{name!r} cannot be the name of a source", hint="Give it another with --name, without `:`.")
         if names.count(name) > 1:
             raise Invalid(f"two sources have the name {name!r}", hint="Give one of them another with --name.")
+    check_tags(tags)
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in description):
+        raise Invalid("the description is not text: it has bytes that are no UTF-8")
+
+
+def check_tags(tags: Sequence[str]) -> None:
+    """Raises `Invalid` for a tag that could not be told from another name of a snapshot."""
     for tag in tags:
         if not tag or tag in ("latest", "live") or any(char in tag for char in ":~@/ ") or not tag.isprintable():
             raise Invalid(f"{tag!r} cannot be a tag", hint="A tag is a word without blanks or any of `: ~ @ /`.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ Rows = dict[int, tuple[bytes | None, ...]]
 
 
 def rows(ids: Sequence[int], *, seed: int = 0, elements: int = 150) -> Rows:
-    """Memories by id: a text, a heat, an embedding (a value for most, shared by some, NULL for one in seven), a NULL."""
+    """Memories by id: a text, a heat, an embedding (a value for most, shared by some, NULL for one in seven)."""
     made: Rows = {}
     for id_ in ids:
         random = np.random.default_rng([seed, id_])
@@ -52,9 +53,7 @@ def batch(table: Table, held: Rows) -> Batch:
     """The rows as a source gives them."""
     ids = sorted(held)
     keys = Cells.of([key(id_) for id_ in ids], width=table.key_width)
-    columns = (
-        Cells.of([held[id_][at] for id_ in ids], width=column.width) for at, column in enumerate(table.columns)
-    )
+    columns = (Cells.of([held[id_][at] for id_ in ids], width=column.width) for at, column in enumerate(table.columns))
     return Batch(keys, tuple(columns))
 
 
@@ -77,13 +76,13 @@ class Take:
             root = builder.finish()
         self.tables.append(SnapshotTable(table.name, len(held), root, digest(encode_schema(table))))
 
-    def commit(self, *, at: int = 0, name: str = "agents", **fields: object) -> Snapshot:
+    def commit(self, *, at: int = 0, name: str = "agents", **fields: Any) -> Snapshot:
         source = SnapshotSource(name, "postgresql", "postgresql://localhost/agents", tuple(self.tables))
         snapshot = Snapshot(self.pending.id, START + timedelta(hours=at), sources=(source,))
-        return self.repository.commit(self.pending, dataclasses.replace(snapshot, **fields))  # type: ignore[arg-type]  # as given
+        return self.repository.commit(self.pending, dataclasses.replace(snapshot, **fields))
 
 
-def take(repository: Repository, held: Rows, *, at: int = 0, parent: Snapshot | None = None, **fields: object) -> Snapshot:
+def take(repository: Repository, held: Rows, *, at: int = 0, parent: Snapshot | None = None, **fields: Any) -> Snapshot:
     """A whole take of one table."""
     running = Take(repository, parent=parent)
     running.write(held)

@@ -4,7 +4,7 @@ r"""Keys written by people, as the bytes of the table's key.
     parse_key(visits, 'alice,"Paris, France"')   # several: a line of CSV, in the order of the primary key
 
 What PostgreSQL would read as a value of the type, in its plain forms: no `now()`, no local formats; a `timestamptz`
-without a zone is in UTC. Types without a plain form here are given as the hexadecimal digits of their binary form, as in
+without a zone is in UTC. Types without a plain form here are given as the hexadecimal digits of their binary form:
 `\x00000011`. Pure: no server is asked.
 """
 
