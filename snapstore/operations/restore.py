@@ -19,6 +19,7 @@ from snapstore.errors import Conflict, Invalid, NotFound, Unavailable
 from snapstore.operations.apply import apply, works
 from snapstore.operations.capture import Progress, capture, silent
 from snapstore.operations.diff import TableDiff, diff
+from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
 from snapstore.operations.scope import Scope
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
@@ -87,10 +88,13 @@ def restore(
     selection = _selection(wanted)
     safety: Snapshot | None = None
     is_decided = False
-    pending = repository.begin(roots=snapshot.digests())
+    parent = parent_of(repository.snapshots(), held.name, source.kind)
+    pending = repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])])
+    if parent is not None and not repository.has(parent.snapshot.id):
+        parent = None
     try:
         with source.target(selection) as target:
-            state, before = _before(repository, pending, target, selection, held, progress)
+            state, before = _before(repository, pending, target, selection, held, parent, progress)
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
             _check(plan, plan_id)
             if plan.is_empty:
@@ -103,7 +107,7 @@ def restore(
             apply(plan, state, wanted, target, ask.scope, progress)
             target.finish()
             if verify:
-                _verify(repository, target, selection, state, wanted, plan, ask, progress)
+                _verify(repository, target, selection, parent, state, wanted, plan, ask, progress)
             is_decided = True
     except BaseException:
         # Once the database has been asked to commit, nobody knows whether it did: then the safety snapshot stays.
@@ -142,11 +146,14 @@ def _before(
     target: Target,
     selection: Selection,
     held: SnapshotSource,
+    parent: Parent | None,
     progress: Progress,
 ) -> tuple[State, SnapshotSource]:
     """The state under the lock, stored in the repository; nothing names it yet."""
     with repository.blobs.writer(bytes.fromhex(pending.id)) as writer:
-        captured = capture(target, writer, repository.cut_key, selection, progress=progress)
+        captured = capture(
+            target, writer, repository.cut_key, selection, parent=parent, fetch=repository.blobs, progress=progress
+        )
         writer.close()
     before = SnapshotSource(
         name=held.name,
@@ -218,6 +225,7 @@ def _verify(
     repository: Repository,
     target: Target,
     selection: Selection,
+    parent: Parent | None,
     before: State,
     wanted: State,
     plan: Plan,
@@ -228,7 +236,9 @@ def _verify(
     own = wanted.tables[0]
     with scratch(repository) as store:
         with store.writer(bytes(16), verify=False) as writer:
-            captured = capture(target, writer, repository.cut_key, selection, progress=progress)
+            captured = capture(
+                target, writer, repository.cut_key, selection, parent=parent, fetch=repository.blobs, progress=progress
+            )
             writer.close()
         after = captured_state(own.source, own.kind, captured.tables, store)
         again = make_plan(after, wanted, ask.mode, scope=ask.scope)

@@ -25,6 +25,7 @@ from snapstore.blobs.store import BlobStore
 from snapstore.digest import Digest
 from snapstore.errors import Conflict, Invalid
 from snapstore.operations.capture import Captured, Progress, capture, silent
+from snapstore.operations.parent import Parent, parent_of
 from snapstore.repository import Repository, Snapshot, SnapshotTable
 from snapstore.rows import Table
 from snapstore.sources import Selection, Source
@@ -117,23 +118,48 @@ def scratch(repository: Repository) -> Iterator[BlobStore]:
 
 @contextmanager
 def live(
-    repository: Repository, name: str, source: Source, selection: Selection, *, progress: Progress = silent
+    repository: Repository,
+    name: str,
+    source: Source,
+    selection: Selection,
+    *,
+    full: bool = False,
+    progress: Progress = silent,
 ) -> Iterator[State]:
-    """The live rows of a source as a state. The source's transaction has ended when it is given."""
+    """The live rows of a source as a state. The source's transaction has ended when it is given.
+
+    Goes by the newest snapshot of the source, as a take does, unless `full`.
+    """
+    parent = None if full else parent_of(repository.snapshots(), name, source.kind)
     with scratch(repository) as store:
         with store.writer(os.urandom(16), verify=False) as writer:
-            captured = stable_capture(source, selection, writer, repository.cut_key, progress=progress)
+            captured = stable_capture(
+                source,
+                selection,
+                writer,
+                repository.cut_key,
+                parent=parent,
+                fetch=repository.blobs,
+                progress=progress,
+            )
             writer.close()
         yield captured_state(name, source.kind, captured.tables, store)
 
 
 def stable_capture(
-    source: Source, selection: Selection, sink: Sink, cut_key: bytes, *, progress: Progress = silent
+    source: Source,
+    selection: Selection,
+    sink: Sink,
+    cut_key: bytes,
+    *,
+    parent: Parent | None = None,
+    fetch: Fetch | None = None,
+    progress: Progress = silent,
 ) -> Captured:
     """Capture a view of the source; again if its tables changed shape beneath it, and `Conflict` if they go on so."""
     for attempt in range(_ATTEMPTS):
         with source.view(selection) as view:
-            captured = capture(view, sink, cut_key, selection, progress=progress)
+            captured = capture(view, sink, cut_key, selection, parent=parent, fetch=fetch, progress=progress)
             try:
                 view.confirm()
             except Conflict:

@@ -98,6 +98,13 @@ class Repository:
             key=lambda snapshot: (snapshot.time, snapshot.id),
         )
 
+    def has(self, snapshot_id: str) -> bool:
+        """Whether this snapshot is there, and committed, now."""
+        try:
+            return self._read(f"snapshots/{snapshot_id}")[0].state == COMMITTED
+        except NotFound:
+            return False
+
     def _read_all(self) -> list[Snapshot]:
         found = []
         for entry in self.backend.list("snapshots/"):

@@ -66,6 +66,11 @@ class TableTree:
         return self._parsed.rows
 
     @property
+    def height(self) -> int:
+        """The level of the roots: 0 where the whole table is one chunk."""
+        return self._parsed.height
+
+    @property
     def schema(self) -> Digest:
         """The digest of the schema blob."""
         return self._parsed.schema
