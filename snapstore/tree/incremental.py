@@ -253,8 +253,9 @@ class _MovedRows:
         while sum(map(len, pieces)) < len(keys) and (batch := next(self._batches, None)) is not None:
             pieces.append(Batch(batch.keys, spill_columns(self._parent.table, batch, self._sink)))
         rows = Batch.concat(pieces)
-        taken, self._waiting = rows.slice(0, len(keys)), rows.slice(min(len(keys), len(rows)), len(rows))
-        if len(rows) < len(keys) or taken.keys.to_list() != keys.to_list():
+        count = min(len(keys), len(rows))
+        taken, self._waiting = rows.slice(0, count), rows.slice(count, len(rows))
+        if taken.keys.to_list() != keys.to_list():
             raise Corrupt(f"{self._parent.table.name}: the source gave other rows than those it had named")
         return taken
 
