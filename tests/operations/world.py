@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 from snapstore.blobs.check import check
 from snapstore.operations.diff import TableDiff, diff
@@ -124,3 +125,35 @@ def only(keys: Mapping[str, Sequence[bytes]] | None = None, where: Mapping[str, 
 def int4(number: int) -> bytes:
     """The key of one integer."""
     return (number + 2**31).to_bytes(4, "big")
+
+
+NOTES = "CREATE TABLE notes (id int PRIMARY KEY, body text, heat real, tag text)"
+
+# A state of NOTES: its rows by id. Few ids and values, so that states meet; long bodies, so that some are spilled.
+BODIES = st.sampled_from([None, "", "a", "b", "long " * 150, "other " * 150])
+STATES = st.dictionaries(
+    st.integers(-3, 40), st.tuples(BODIES, st.sampled_from([None, 0.0, 0.5]), st.sampled_from([None, "x", "y"]))
+)
+Rows = dict[int, tuple[str | None, float | None, str | None]]
+
+
+def put(world: World, state: Rows) -> None:
+    """Make the rows of NOTES these, touching only those that differ."""
+    live = notes(world)
+    with psycopg.connect(world.url) as connection, connection.cursor() as cursor:
+        cursor.executemany("DELETE FROM notes WHERE id = %s", [(key,) for key in live if key not in state])
+        cursor.executemany(
+            "INSERT INTO notes VALUES (%s, %s, %s, %s) ON CONFLICT (id) DO UPDATE SET "
+            "body = excluded.body, heat = excluded.heat, tag = excluded.tag",
+            [(key, *row) for key, row in state.items() if live.get(key) != row],
+        )
+
+
+def notes(world: World) -> Rows:
+    return {key: (body, heat, tag) for key, body, heat, tag in world.rows("SELECT * FROM notes")}
+
+
+def expected(mode: Mode, held: Rows, live: Rows) -> Rows:
+    """The table of modes in words: what each row is afterwards."""
+    after = {**held, **live} if mode is Mode.SKIP else {**live, **held}
+    return held if mode is Mode.EXACT else after
