@@ -23,6 +23,7 @@ from tests.operations.world import (
     DATABASE_LAW,
     NOTES,
     STATES,
+    Crashing,
     Rows,
     World,
     counts,
@@ -141,6 +142,33 @@ def test_a_restore_that_ends_before_the_commit_keeps_its_safety_snapshot_and_the
     assert world.repository.snapshots()[-1].safety == snapshot.id
     world.check()
     assert world.restore(snapshot).plan.tables[0].insert == 99
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_restore_that_ends_at_any_storage_call_has_changed_nothing(small_world: World, is_done: bool) -> None:
+    world = small_world
+    world.run(NOTES + "; INSERT INTO notes SELECT i, repeat('note', 200), 0.5 FROM generate_series(1, 60) i")
+    snapshot = world.take()
+    world.run("DELETE FROM notes WHERE id < 10; UPDATE notes SET tag = 'x' WHERE id > 50")
+    damaged, backend = notes(world), world.repository.backend
+    for at in range(200):
+        crashing = Repository(Crashing(backend, at, is_done=is_done), world.repository.settings)
+        try:
+            restore(crashing, snapshot, world.source, Ask(mode=Mode.EXACT))
+        except Unavailable:
+            assert notes(world) == damaged
+            for one in (*world.repository.pendings(), *world.repository.snapshots()):
+                if one.id != snapshot.id:
+                    assert one.safety == (snapshot.id if one.sources else None)
+                    world.repository.remove(one.id)
+            continue
+        break
+    else:
+        pytest.fail("the restore never came to its end")
+    assert at > 8
+    assert len(notes(world)) == 60
+    assert world.repository.snapshots()[-1].safety == snapshot.id
+    world.check()
 
 
 def test_a_restore_that_fails_in_the_database_leaves_no_safety_snapshot(world: World, pg_dump: PgDump) -> None:
