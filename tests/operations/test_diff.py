@@ -17,11 +17,10 @@ from snapstore.operations.state import of_snapshot
 from snapstore.operations.take import Request, take
 from snapstore.repository import Repository
 from snapstore.sources.postgres.source import PostgresSource
-from tests.operations.world import DATABASE_LAW, World, int4, run
+from tests.operations.world import DATABASE_LAW, NOTES, World, int4, run
 
 Databases = Callable[..., str]
 
-NOTES = "CREATE TABLE notes (id int PRIMARY KEY, body text, heat real, tag text)"
 COLUMNS = ("body", "heat", "tag")
 
 # An edit of one row: its id, then nothing (the row goes) or the column that is set and to what; an id that is not
@@ -51,7 +50,8 @@ def edit(url: str, model: Rows, edits: list[tuple[int, tuple[str, object] | None
                 continue
             name, value = change
             connection.execute(
-                f"INSERT INTO notes (id, {name}) VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET {name} = excluded.{name}",
+                f"INSERT INTO notes (id, {name}) VALUES (%s, %s) "
+                f"ON CONFLICT (id) DO UPDATE SET {name} = excluded.{name}",
                 (key, value),
             )
             model[key] = {**model.get(key, dict.fromkeys(COLUMNS)), name: value}
@@ -189,9 +189,8 @@ def test_a_snapshot_of_shapes_alone_says_nothing_of_rows(small_world: World) -> 
 
 
 def test_live_means_what_the_snapshot_took(world: World) -> None:
-    world.run(
-        "CREATE TABLE notes (id int PRIMARY KEY, body text, heat real, v vector(3)); CREATE TABLE logs (id int PRIMARY KEY)"
-    )
+    world.run("CREATE EXTENSION vector; CREATE TABLE logs (id int PRIMARY KEY)")
+    world.run("CREATE TABLE notes (id int PRIMARY KEY, body text, heat real, v vector(3))")
     world.run("INSERT INTO notes SELECT i, 'b', i, '[1,2,3]' FROM generate_series(1, 20) i")
     snapshot = world.take(
         "notes", where={"public.notes": "heat > 10"}, exclude_columns=("public.notes.body",), vectors=False

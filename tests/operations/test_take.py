@@ -11,11 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from snapstore.backends import Backend, Entry, Stored
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
-from snapstore.digest import Buffer
 from snapstore.errors import Conflict, Invalid, Unavailable, Unsupported
 from snapstore.operations.plan import Mode
 from snapstore.operations.take import Request, take
@@ -23,12 +21,11 @@ from snapstore.repository import Repository
 from snapstore.rows import Batch, Table
 from snapstore.sources import Selection, View
 from snapstore.sources.postgres.source import PostgresSource
-from tests.operations.world import World, roots, rows, run
+from tests.operations.world import NOTES, Crashing, World, roots, rows, run
 
 Databases = Callable[..., str]
 PgDump = Callable[..., str]
 
-NOTES = "CREATE TABLE notes (id int PRIMARY KEY, body text, heat real, tag text)"
 FILL = "INSERT INTO notes SELECT i, repeat('note ' || i, 1 + i % 90), i / 7.0, NULL FROM generate_series(1, {}) i"
 
 
@@ -160,7 +157,8 @@ def test_what_cannot_be_held_is_refused_by_name_or_named_as_missing(small_world:
 
 def test_a_selection_takes_just_what_it_says(world: World) -> None:
     world.run(
-        """CREATE TABLE notes (id int PRIMARY KEY, body text, secret text, embedding vector(3), heat real);
+        """CREATE EXTENSION vector;
+        CREATE TABLE notes (id int PRIMARY KEY, body text, secret text, embedding vector(3), heat real);
         CREATE TABLE logs (id int PRIMARY KEY); CREATE SCHEMA letta; CREATE TABLE letta.notes (id int PRIMARY KEY);
         INSERT INTO notes SELECT i, 'b', 's', '[1,2,3]', i FROM generate_series(1, 9) i; INSERT INTO logs VALUES (1)"""
     )
@@ -310,7 +308,7 @@ def test_tables_that_keep_changing_shape_are_a_conflict(small_world: World) -> N
     class Restless(dict[str, Callable[[], None]]):
         count = 0
 
-        def pop(self, when: str, default: Any = None) -> Any:  # type: ignore[override]  # every view is disturbed
+        def pop(self, when: str, default: Any = None) -> Any:  # every view is disturbed
             return self.alter if when == "end" else default
 
         def alter(self) -> None:
@@ -324,50 +322,8 @@ def test_tables_that_keep_changing_shape_are_a_conflict(small_world: World) -> N
     assert world.repository.pendings() == world.repository.snapshots() == []
 
 
-class Crashing:
-    """A backend that fails at one call, and at every later one, as a store that went away or a process killed."""
-
-    def __init__(self, inner: Backend, at: int, error: BaseException) -> None:
-        self.inner = inner
-        self.calls = 0
-        self.at = at
-        self.error = error
-
-    @property
-    def location(self) -> str:
-        return self.inner.location
-
-    def _count(self) -> None:
-        self.calls += 1
-        if self.calls > self.at:
-            raise self.error
-
-    def get(self, name: str) -> Stored:
-        self._count()
-        return self.inner.get(name)
-
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        self._count()
-        return self.inner.get_range(name, offset, length)
-
-    def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
-        self._count()
-        return self.inner.put(name, parts, unique=unique)
-
-    def replace(self, name: str, data: Buffer, *, tag: str) -> str:
-        self._count()
-        return self.inner.replace(name, data, tag=tag)
-
-    def list(self, prefix: str = "") -> Iterator[Entry]:
-        self._count()
-        return self.inner.list(prefix)
-
-    def delete(self, name: str) -> None:
-        self._count()
-        self.inner.delete(name)
-
-
-def test_a_take_that_ends_at_any_storage_call_leaves_only_garbage(small_world: World) -> None:
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_take_that_ends_at_any_storage_call_leaves_only_garbage(small_world: World, is_done: bool) -> None:
     world = small_world
     world.run(NOTES)
     world.run(FILL.format(300))
@@ -375,24 +331,29 @@ def test_a_take_that_ends_at_any_storage_call_leaves_only_garbage(small_world: W
     world.run("UPDATE notes SET heat = heat * 0.9; INSERT INTO notes VALUES (0)")
     backend = world.repository.backend
     for at in range(200):
-        crashing = Crashing(backend, at, Unavailable("the store went away"))
-        world_then = World(Repository(crashing, world.repository.settings), world.url)
+        crashing = Crashing(backend, at, is_done=is_done)
         try:
-            world_then.take()
+            World(Repository(crashing, world.repository.settings), world.url).take()
         except Unavailable:
             reopened = Repository.open(backend)
-            assert [snap.id for snap in reopened.snapshots()] == [first.id]
+            kept = [snap.id for snap in reopened.snapshots()]
+            assert kept[0] == first.id
+            # A reply that was lost on the last call: the snapshot is there, though nobody was told.
+            assert len(kept) == 1 or is_done
             for pending in reopened.pendings():  # what a gc does with those that nobody works on any more
                 reopened.remove(pending.id)
+            if len(kept) == 2:
+                break
             continue
+        assert not is_done
         break
     else:
         pytest.fail("the take never came to its end")
     assert at > 8
-    reopened = World(Repository.open(backend), world.url)
-    assert len(reopened.repository.snapshots()) == 2
-    assert roots(reopened.take()) == roots(reopened.repository.snapshots()[1])
-    reopened.check()
+    after = World(Repository.open(backend), world.url)
+    assert len(after.repository.snapshots()) == 2
+    assert roots(after.take()) == roots(after.repository.snapshots()[1])
+    after.check()
 
 
 def test_an_interrupt_abandons_the_take(small_world: World) -> None:
@@ -496,19 +457,21 @@ TYPES: dict[str, list[str]] = {
 def test_every_built_in_type_comes_back_to_the_bit(world: World, databases: Databases, pg_dump: PgDump) -> None:
     names = {f"c{at}": kind for at, kind in enumerate(TYPES)}
     columns = ", ".join(f"{name} {kind}" for name, kind in names.items())
+    world.run("CREATE EXTENSION vector")
     world.run(f"CREATE TABLE everything (id int PRIMARY KEY, {columns}); INSERT INTO everything VALUES (-1), (0)")
     for at, values in enumerate(TYPES.values()):
         for number, value in enumerate(values):
             world.run(
-                f"INSERT INTO everything (id, c{at}) VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET c{at} = excluded.c{at}",
+                f"INSERT INTO everything (id, c{at}) VALUES (%s, %s) "
+                f"ON CONFLICT (id) DO UPDATE SET c{at} = excluded.c{at}",
                 number,
                 value,
             )
 
     def binary(url: str) -> bytes:
-        with psycopg.connect(url) as connection, connection.cursor() as cursor:
-            with cursor.copy("COPY (SELECT * FROM everything ORDER BY id) TO STDOUT (FORMAT BINARY)") as copy:
-                return b"".join(bytes(part) for part in copy)
+        query = "COPY (SELECT * FROM everything ORDER BY id) TO STDOUT (FORMAT BINARY)"
+        with psycopg.connect(url) as connection, connection.cursor() as cursor, cursor.copy(query) as copy:
+            return b"".join(bytes(part) for part in copy)
 
     snapshot, bits, dump = world.take(), binary(world.url), pg_dump(world.url)
     empty = World(world.repository, databases())
@@ -517,34 +480,56 @@ def test_every_built_in_type_comes_back_to_the_bit(world: World, databases: Data
     assert pg_dump(empty.url) == dump
     # And into the live table: each column damaged, half of the rows gone.
     world.run(
-        f"UPDATE everything SET {', '.join(f'{name} = NULL' for name in names)} WHERE id <> 1; DELETE FROM everything WHERE id = 1"
+        f"UPDATE everything SET {', '.join(f'{name} = NULL' for name in names)} WHERE id <> 1;"
+        "DELETE FROM everything WHERE id = 1"
     )
     world.restore(snapshot)
     assert binary(world.url) == bits
 
 
-# Keys of every kind: the columns of the table, then rows of key values.
+# Keys of every kind: the columns of the table and of the key, then rows of values.
 KEYS: dict[str, tuple[str, str, list[str]]] = {
-    "composite": ("a text, b int, c uuid", "b, a, c", ["'x', 1, gen_random_uuid()", "'', -1, gen_random_uuid()", "'x', -1, gen_random_uuid()"]),
+    "composite": (
+        "a text, b int, c uuid",
+        "b, a, c",
+        ["'x', 1, gen_random_uuid()", "'', -1, gen_random_uuid()", "'x', -1, gen_random_uuid()"],
+    ),
     "text": ("a text", "a", ["'a'", "'B'", "''", "'ä'", "'a b'", "'Z'", "'z'", "repeat('k', 600)"]),
-    "collated": ('a text COLLATE pg_unicode_fast', "a", ["'a'", "'B'", "'-a'", "'Ä'", "'z'", "' b'"]),
+    "collated": ("a text COLLATE pg_unicode_fast", "a", ["'a'", "'B'", "'-a'", "'Ä'", "'z'", "' b'"]),
     "char": ("a char(5), b int", "a, b", ["'a', 1", "'a', 2", "E'a\\t', 1", "'', 1"]),
     "numeric": ("a numeric", "a", ["1.500", "-1.5", "0.00", "'NaN'", "1e30", "'-Infinity'", "123456789.123456789"]),
     "float": ("a float8, b real", "b, a", ["'-0', 1", "'NaN', 1", "0.1, 'NaN'", "'Infinity', '-0'", "-5e-324, 2"]),
     "enum": ("a mood, b mood", "a, b", ["'sad', 'ok'", "'ok', 'ok'", "'ok', 'sad'"]),
     "inet": ("a inet", "a", ["'10.0.0.1'", "'10.0.0.1/8'", "'::1'", "'9.255.0.1'"]),
-    "bytea": ("a bytea, b bytea", "a, b", ["'', '\\x00'", "'\\x00', ''", "'\\x0000', '\\xff'", "'\\x00ff', '\\x00'", "'\\xff', ''"]),
+    "bytea": (
+        "a bytea, b bytea",
+        "a, b",
+        ["'', '\\x00'", "'\\x00', ''", "'\\x0000', '\\xff'", "'\\x00ff', '\\x00'", "'\\xff', ''"],
+    ),
     "domain": ("a score, b short", "b, a", ["1, 'x'", "2, 'x'", "1, 'a'"]),
-    "times": ("a timestamptz, b date, c time", "a, b, c", ["'infinity', '2020-01-01', '12:00'", "'-infinity', 'infinity', '24:00'", "'2020-01-01', '4713-01-01 BC', '00:00'"]),
+    "times": (
+        "a timestamptz, b date, c time",
+        "a, b, c",
+        [
+            "'infinity', '2020-01-01', '12:00'",
+            "'-infinity', 'infinity', '24:00'",
+            "'2020-01-01', '4713-01-01 BC', '00:00'",
+        ],
+    ),
     "bool": ("a boolean, b bigint", "a, b", ["true, 1", "false, 1", "false, -9223372036854775808"]),
-    "others": ("a jsonb, b int4range, c interval, d bit(3)", "a, b, c, d", ["'{}', '[1,2)', '1 day', '101'", "'[1]', 'empty', '-1 day', '000'"]),
-}  # fmt: skip
+    "others": (
+        "a jsonb, b int4range, c interval, d bit(3)",
+        "a, b, c, d",
+        ["'{}', '[1,2)', '1 day', '101'", "'[1]', 'empty', '-1 day', '000'"],
+    ),
+}
 
 
 def test_rows_are_found_again_under_every_kind_of_key(small_world: World, pg_dump: PgDump) -> None:
     world = small_world
     world.run(
-        """CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN score AS int CHECK (VALUE > 0); CREATE DOMAIN short AS text;"""
+        """CREATE TYPE mood AS ENUM ('sad', 'ok');
+        CREATE DOMAIN score AS int CHECK (VALUE > 0); CREATE DOMAIN short AS text"""
     )
     for name, (columns, key, values) in KEYS.items():
         filled = "; ".join(f"INSERT INTO k_{name} VALUES ({row}, 'note')" for row in values)
@@ -566,7 +551,8 @@ def test_rows_are_found_again_under_every_kind_of_key(small_world: World, pg_dum
     for name in KEYS:
         world.run(f"DELETE FROM k_{name} WHERE ctid IN (SELECT ctid FROM k_{name} LIMIT 1)")
     world.run(
-        "INSERT INTO k_text VALUES ('new'); UPDATE k_numeric SET a = 1.50 WHERE a = 1.5; UPDATE k_float SET a = 0 WHERE a = 0"
+        """INSERT INTO k_text VALUES ('new'); UPDATE k_numeric SET a = 1.50 WHERE a = 1.5;
+        UPDATE k_float SET a = 0 WHERE a = 0"""
     )
     world.restore(snapshot)
     assert pg_dump(world.url) == dump
