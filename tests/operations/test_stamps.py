@@ -175,7 +175,8 @@ def test_any_history_gives_the_root_of_a_full_read(watched: Watched, edits: list
     statements: dict[str, Callable[[int, int], str]] = {
         "u": lambda at, n: f"UPDATE memories SET heat = {n} WHERE id BETWEEN {at} AND {at + n}",
         "i": lambda at, n: (
-            f"INSERT INTO memories SELECT {at + 100000} + g, 'x', {n} FROM generate_series(1, {n}) g ON CONFLICT DO NOTHING"
+            f"INSERT INTO memories SELECT {at + 100000} + g, 'x', {n} FROM generate_series(1, {n}) g "
+            "ON CONFLICT DO NOTHING"
         ),
         "d": lambda at, n: f"DELETE FROM memories WHERE id BETWEEN {at} AND {at + n}",
         "s": lambda at, n: (
