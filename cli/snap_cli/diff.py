@@ -249,7 +249,7 @@ def _changed(
     before = {number: resolve_cells(cells, old.fetch).to_list() for number, cells in changed.before.items()}
     after = {number: resolve_cells(cells, new.fetch).to_list() for number, cells in changed.after.items()}
     place = np.cumsum(changed.differs, axis=0) - 1
-    for at, key in enumerate(keys_of(new.table, changed.keys)):
+    for at, key in enumerate(keys_of(new.table.key, changed.keys)):
         numbers = np.flatnonzero(changed.differs[at]).tolist()
         yield key, [(names[n], before[n][place[at, n]], after[n][place[at, n]]) for n in numbers]
 

@@ -23,7 +23,7 @@ __all__ = ["take_command"]
 @command(
     "take",
     example="snap take postgresql://me@localhost/agents --tag before-migration\n"
-    "snap take postgresql://me@localhost/agents --table 'public.mem*' --exclude-column memories.embedding\n"
+    "snap take postgresql://me@localhost/agents --table 'mem*' --exclude-column memories.embedding\n"
     "snap take agents        # [sources.agents] in snap.toml",
 )
 @click.argument("sources", nargs=-1, metavar="[URL|NAME]...")

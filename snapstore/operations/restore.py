@@ -90,7 +90,7 @@ def restore(
     pending = repository.begin(roots=snapshot.digests())
     try:
         with source.target(selection) as target:
-            state, before = _before(repository, pending, target, selection, held, progress)
+            state, before = _before(repository, pending, target, source.url, selection, held, progress)
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
             _check(plan, plan_id)
             if plan.is_empty:
@@ -140,6 +140,7 @@ def _before(
     repository: Repository,
     pending: Pending,
     target: Target,
+    url: str,
     selection: Selection,
     held: SnapshotSource,
     progress: Progress,
@@ -151,7 +152,7 @@ def _before(
     before = SnapshotSource(
         name=held.name,
         kind=held.kind,
-        url=held.url,
+        url=url,
         tables=captured.tables,
         objects=captured.objects,
         position=captured.position,
