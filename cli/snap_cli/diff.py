@@ -102,7 +102,7 @@ def compare(
     with ExitStack() as stack:
         old, new = _states(app, repository, before, after, source, to, stack)
         old, new = narrow([old, new], tables)
-        wanted = keys_by_table(_both(old, new), keys, "either side") if keys else None
+        wanted = keys_by_table([old, new], keys, f"{old.label} or {new.label}") if keys else None
         found = list(_diffs(old, new, wanted))
         for one in {own.id: own for own in (before, after) if own is not None}.values():
             _remarks(app, one)
@@ -141,11 +141,6 @@ def _remarks(app: App, snapshot: Snapshot) -> None:
             app.warn(f"{snapshot.id[:8]}: {told}")
         for told in tell_narrowed(source):
             app.say(f"{snapshot.id[:8]}: {told}")
-
-
-def _both(old: State, new: State) -> list[StateTable]:
-    """Each table once, by its newest shape."""
-    return list({table.name: table for table in (*old.tables, *new.tables)}.values())
 
 
 def _diffs(old: State, new: State, wanted: Mapping[str, Sequence[bytes]] | None) -> Iterator[TableDiff]:

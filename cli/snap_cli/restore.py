@@ -85,9 +85,10 @@ def restore_command(
             f"the snapshot {snapshot.id[:8]} has several sources", hint=f"Restore one at a time with --source: {names}."
         )
     held, live = pairs[0]
-    found = of_snapshot(repository, snapshot, held.name).tables
-    wanted = keys_by_table(found, keys, snapshot.id[:8])
-    where = _conditions(found, tables, conditions, snapshot.id[:8])
+    state = of_snapshot(repository, snapshot, held.name)
+    # What only the live table has, --exact may delete.
+    wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
+    where = _conditions(state.tables, tables, conditions, snapshot.id[:8])
     ask = Ask(
         mode=mode,
         source=held.name,

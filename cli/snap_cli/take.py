@@ -172,8 +172,8 @@ def _tell(app: App, taken: Taken) -> None:
     if tables:
         app.out(columns(shown, right={1, 2, 3, 4}))
     app.out(
-        f"read {amount(taken.bytes_read)}, of it new {amount(taken.bytes_new)}, "
-        f"stored {amount(taken.bytes_added)}, in {seconds(taken.seconds)}"
+        f"read {amount(taken.bytes_read)} of rows; blobs of {amount(taken.bytes_new)} are new, "
+        f"stored as {amount(taken.bytes_added)}, in {seconds(taken.seconds)}"
     )
     if app.verbose:
         for _, table in tables:

@@ -75,6 +75,7 @@ def test_tables_and_keys_narrow_a_diff(changed: Snap) -> None:
     assert (table["added"], table["removed"], table["changed"]) == (1, 0, 1)
     changed("diff", "latest", "live", "--table", "nothing", code=2)
     changed("diff", "latest", "live", "--key", "memories", code=2)
+    changed("diff", "latest", "live", "--key", "memories:999", code=1)
 
 
 def test_stat_is_one_line_a_table(changed: Snap) -> None:

@@ -117,11 +117,17 @@ def test_tables_keys_and_conditions_narrow_a_restore(damaged: Snap, url: str) ->
     assert numbers(damaged.json("restore", "latest", "--table", "visits"), "public.visits") == (0, 0, 0, 0)
 
 
+def test_exact_may_delete_a_single_row(damaged: Snap, url: str) -> None:
+    damaged("restore", "latest", "--exact", "--key", "memories:200", "--yes")
+    assert rows(url, "SELECT count(*) FROM memories") == [(95,)]
+
+
 def test_a_condition_must_leave_no_doubt_which_table_it_is_about(damaged: Snap) -> None:
     assert "TABLE=SQL" in damaged.error("restore", "latest", "--where", "id = 1", code=2)["hint"]
     damaged("restore", "latest", "--where", "memories=nonsense (", code=2)
     damaged("restore", "latest", "--table", "nothing", code=2)
     damaged("restore", "latest", "--key", "memories:x", code=2)
+    assert damaged.error("restore", "latest", "--key", "memories:200", code=1)["code"] == "not_found"
     damaged("restore", "latest", "--exact", "--conflict", "skip", code=2)
     damaged("restore", "latest", "--conflict", "merge", code=2)
     damaged("restore", "latest", "--dry-run", "--plan", "0", code=2)
