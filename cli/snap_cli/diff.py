@@ -102,7 +102,7 @@ def compare(
     with ExitStack() as stack:
         old, new = _states(app, repository, before, after, source, to, stack)
         old, new = narrow([old, new], tables)
-        wanted = keys_by_table(_both(old, new), keys, "either side") if keys else None
+        wanted = keys_by_table([old, new], keys, f"{old.label} or {new.label}") if keys else None
         found = list(_diffs(old, new, wanted))
         for one in {own.id: own for own in (before, after) if own is not None}.values():
             _remarks(app, one)
@@ -141,11 +141,6 @@ def _remarks(app: App, snapshot: Snapshot) -> None:
             app.warn(f"{snapshot.id[:8]}: {told}")
         for told in tell_narrowed(source):
             app.say(f"{snapshot.id[:8]}: {told}")
-
-
-def _both(old: State, new: State) -> list[StateTable]:
-    """Each table once, by its newest shape."""
-    return list({table.name: table for table in (*old.tables, *new.tables)}.values())
 
 
 def _diffs(old: State, new: State, wanted: Mapping[str, Sequence[bytes]] | None) -> Iterator[TableDiff]:
@@ -249,7 +244,7 @@ def _changed(
     before = {number: resolve_cells(cells, old.fetch).to_list() for number, cells in changed.before.items()}
     after = {number: resolve_cells(cells, new.fetch).to_list() for number, cells in changed.after.items()}
     place = np.cumsum(changed.differs, axis=0) - 1
-    for at, key in enumerate(keys_of(new.table, changed.keys)):
+    for at, key in enumerate(keys_of(new.table.key, changed.keys)):
         numbers = np.flatnonzero(changed.differs[at]).tolist()
         yield key, [(names[n], before[n][place[at, n]], after[n][place[at, n]]) for n in numbers]
 

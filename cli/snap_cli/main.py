@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from snap_cli.context import App, common_options
+from snap_cli.context import App, common_options, show_help_without_command
 from snap_cli.diff import diff_command
 from snap_cli.errors import Interrupted, failure_of, secrets_in, without_secrets
 from snap_cli.gc import gc_command
@@ -36,6 +36,7 @@ from snap_cli.status import status_command
 from snap_cli.tag import tag_command
 from snap_cli.take import take_command
 from snap_cli.undo import undo_command
+from snap_cli.verify import verify_command
 from snapstore.repository.repository import PROGRAM
 
 __all__ = ["cli", "main"]
@@ -91,8 +92,6 @@ def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
     # Misuse may be found before the option is read.
     if app.json or "--json" in words:
         click.echo(json.dumps(failure.document), err=True)
-    elif isinstance(error, click.exceptions.NoArgsIsHelpError):
-        app.err(error.format_message())
     else:
         app.err(safe(failure.text))
     return failure.exit_code
@@ -108,6 +107,7 @@ def _forget_stdout() -> None:
 
 @click.group(
     cls=SnapGroup,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nA first session:\n"
     "  snap init\n"
@@ -117,8 +117,10 @@ def _forget_stdout() -> None:
 )
 @common_options
 @click.version_option(PROGRAM.partition(" ")[2], prog_name="snap")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Snapshots of AI agents' memory: take them, see what changed, put back what is missing."""
+    show_help_without_command(context)
 
 
 for _command in (
@@ -135,6 +137,7 @@ for _command in (
     pin_command,
     unpin_command,
     tag_command,
+    verify_command,
 ):
     cli.add_command(_command)
 

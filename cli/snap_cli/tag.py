@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import click
 
-from snap_cli.context import App, command, common_options
+from snap_cli.context import App, command, common_options, show_help_without_command
 from snap_cli.manifests import snapshot_json
 from snapstore.errors import NotFound
 from snapstore.operations.take import check_tags
@@ -18,12 +18,15 @@ __all__ = ["tag_command"]
 
 @click.group(
     "tag",
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="\b\nExample:\n  snap tag add latest before-migration\n  snap tag remove before-migration before-migration",
 )
 @common_options
-def tag_command() -> None:
+@click.pass_context
+def tag_command(context: click.Context) -> None:
     """Give a snapshot names, or take them away."""
+    show_help_without_command(context)
 
 
 @command("add", example="snap tag add latest before-migration")

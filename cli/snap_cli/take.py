@@ -23,7 +23,7 @@ __all__ = ["take_command"]
 @command(
     "take",
     example="snap take postgresql://me@localhost/agents --tag before-migration\n"
-    "snap take postgresql://me@localhost/agents --table 'public.mem*' --exclude-column memories.embedding\n"
+    "snap take postgresql://me@localhost/agents --table 'mem*' --exclude-column memories.embedding\n"
     "snap take agents        # [sources.agents] in snap.toml",
 )
 @click.argument("sources", nargs=-1, metavar="[URL|NAME]...")
@@ -172,8 +172,8 @@ def _tell(app: App, taken: Taken) -> None:
     if tables:
         app.out(columns(shown, right={1, 2, 3, 4}))
     app.out(
-        f"read {amount(taken.bytes_read)}, of it new {amount(taken.bytes_new)}, "
-        f"stored {amount(taken.bytes_added)}, in {seconds(taken.seconds)}"
+        f"read {amount(taken.bytes_read)} of rows; blobs of {amount(taken.bytes_new)} are new, "
+        f"stored as {amount(taken.bytes_added)}, in {seconds(taken.seconds)}"
     )
     if app.verbose:
         for _, table in tables:

@@ -112,7 +112,12 @@ def _plan_table(
     updates: dict[str, int] = {}
     sets: dict[tuple[str, ...], int] = {}
     hashed = _Hashed(mode, names)
-    for changes in scoped_changes(live, new, scope):
+    found = scoped_changes(live, new, scope)
+    if live is None and new.tree is not None and scope.is_all:
+        # Every row goes in; the root says all about them, and how many there are.
+        insert, found = new.tree.count, iter(())
+        hashed.root("inserted", new.tree.root)
+    for changes in found:
         hashed.add(changes)
         insert += len(changes.added)
         if mode is Mode.EXACT:
@@ -130,7 +135,7 @@ def _plan_table(
             columns = tuple(names[number] for number in mask)
             sets[columns] = sets.get(columns, 0) + count
     if rebuild and old is not None:
-        hashed.root(old.entry.root)
+        hashed.root("dropped", old.entry.root)
     planned = TablePlan(
         new.source,
         new.name,
@@ -192,9 +197,9 @@ class _Hashed:
         self._streams: dict[str, Hasher] = {}
         self._update("columns", "\0".join(names).encode())
 
-    def root(self, root: Digest | None) -> None:
-        """All rows of a table that will be dropped."""
-        self._update("dropped", root or b"")
+    def root(self, what: str, root: Digest | None) -> None:
+        """All rows of a table at once."""
+        self._update(what, root or b"")
 
     def add(self, changes: RowChanges) -> None:
         self._rows("insert", changes.added)

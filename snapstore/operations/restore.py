@@ -94,7 +94,7 @@ def restore(
         parent = None
     try:
         with source.target(selection) as target:
-            state, before = _before(repository, pending, target, selection, held, parent, progress)
+            state, before = _before(repository, pending, target, source.url, selection, held, parent, progress)
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
             _check(plan, plan_id)
             if plan.is_empty:
@@ -144,6 +144,7 @@ def _before(
     repository: Repository,
     pending: Pending,
     target: Target,
+    url: str,
     selection: Selection,
     held: SnapshotSource,
     parent: Parent | None,
@@ -158,7 +159,7 @@ def _before(
     before = SnapshotSource(
         name=held.name,
         kind=held.kind,
-        url=held.url,
+        url=url,
         tables=captured.tables,
         objects=captured.objects,
         position=captured.position,
