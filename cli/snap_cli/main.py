@@ -8,20 +8,19 @@ traceback is shown only to those who ask for it (-vv or SNAP_DEBUG).
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import import_module
 from types import FrameType
 from typing import Any
 
 import click
 
 from snap_cli.context import App, common_options, show_help_without_command
+from snap_cli.demo import demo_command
 from snap_cli.diff import diff_command
 from snap_cli.errors import Interrupted, failure_of, secrets_in, without_secrets
 from snap_cli.gc import gc_command
@@ -138,14 +137,9 @@ for _command in (
     unpin_command,
     tag_command,
     verify_command,
+    demo_command,
 ):
     cli.add_command(_command)
-
-# `snap demo` needs the extra `embedded`; it is listed wherever its module is.
-if importlib.util.find_spec("snap_cli.demo") is not None:
-    _demo = getattr(import_module("snap_cli.demo"), "demo_command", None)
-    if _demo is not None:
-        cli.add_command(_demo)
 
 
 def main() -> None:
