@@ -11,9 +11,11 @@ Everything is reported, nothing raised but `Unavailable`. Blobs are looked at el
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snapstore.backends import Backend
 from snapstore.blobs.pack import Directory, digests_of, object_name, read_directory
@@ -26,7 +28,7 @@ from snapstore.repository import Repository, Snapshot, config, tombstones
 from snapstore.repository.listing import SNAPSHOTS
 from snapstore.repository.snapshot import decode as decode_snapshot
 
-__all__ = ["IndexCheck", "check_config", "check_index", "check_known", "check_tombstones", "read_snapshots"]
+__all__ = ["IndexCheck", "check_config", "check_index", "check_tombstones", "read_snapshots", "unknown_blobs"]
 
 _TRIES = 10
 REBUILD = "rebuild the index from the packs"
@@ -34,16 +36,16 @@ REBUILD = "rebuild the index from the packs"
 
 @dataclass(slots=True)
 class IndexCheck:
-    """What is wrong with the index, the segments that cannot be used, and the readable packs that no segment names.
+    """What is wrong with the index, the segments that cannot be used, and the packs that the others name.
 
-    `rebuilt` is a segment of what those packs hold.
+    `lost` are packs that are named and not there, with the digests that should be in them, shape (n, 32). Nothing is
+    wrong with that if no snapshot needs them: collections that run side by side may leave such entries.
     """
 
     damages: list[Damage] = field(default_factory=list)
     hidden: set[str] = field(default_factory=set)
     indexed: set[str] = field(default_factory=set)
-    unindexed: set[str] = field(default_factory=set)
-    rebuilt: Segment = field(default_factory=lambda: build([]))
+    lost: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
 
 def check_config(repository: Repository) -> Iterator[Damage]:
@@ -118,20 +120,15 @@ def _check_index(backend: Backend, packs: Mapping[str, PackEntry]) -> IndexCheck
         for number, name in enumerate(segment.packs):
             check.indexed.add(name)
             if name not in packs:
-                check.damages += _missing(backend, entry.name, name)
+                check.lost[name] = _entries(segment, number)["digest"]
                 continue
             directory = _directory(backend, packs[name], check)
             wrong = directory and _disagreement(segment, number, directory)
             if wrong:
                 words = f"{entry.name} says of {object_name(name)} {wrong}; {REBUILD}"
                 check.damages.append(Damage(entry.name, words, pack=name))
-    directories = []
-    for name in sorted(packs.keys() - check.indexed):
-        directory = _directory(backend, packs[name], check)
-        if directory is not None:
-            check.unindexed.add(name)
-            directories.append(directory)
-    check.rebuilt = build(directories)
+    for name in packs.keys() - check.indexed:
+        _directory(backend, packs[name], check)
     return check
 
 
@@ -148,21 +145,16 @@ def _directory(backend: Backend, pack: PackEntry, check: IndexCheck) -> Director
     return None
 
 
-def _missing(backend: Backend, segment: str, pack: str) -> Iterator[Damage]:
-    """A pack that an index segment names and that is not there, unless it was swept: then its tombstone is there, or
-    the segment is gone by now. A pack written since the packs were listed is there.
-    """
-    if any(backend.list(tombstones.CONDEMNED + pack)) or not any(backend.list(segment)):
-        return
-    if not any(backend.list(object_name(pack))):
-        yield Damage(object_name(pack), f"{object_name(pack)} is lost: {segment} names it", pack=pack)
+def _entries(segment: Segment, number: int) -> NDArray[np.void]:
+    """The entries of the pack of this number."""
+    is_own: NDArray[np.bool_] = segment.frames["pack"][segment.entries["frame"]] == number
+    return segment.entries[is_own]
 
 
 def _disagreement(segment: Segment, number: int, directory: Directory) -> str:
     """What a segment says wrongly of its pack of this number, in words; empty if nothing."""
-    frames = segment.frames[segment.entries["frame"]]
-    mine = frames["pack"] == number
-    entries, frames = segment.entries[mine], frames[mine]
+    entries = _entries(segment, number)
+    frames = segment.frames[entries["frame"]]
     both = np.concatenate([directory.digests, np.ascontiguousarray(entries["digest"]).reshape(-1, 32)])
     _, same = np.unique(np.ascontiguousarray(both).view("V32").reshape(-1), return_inverse=True)
     same, held = same.reshape(-1), len(directory.digests)
@@ -182,23 +174,18 @@ def _disagreement(segment: Segment, number: int, directory: Directory) -> str:
     return "" if is_right.all() else f"that {int((~is_right).sum())} blobs are where they are not"
 
 
-def check_known(store: BlobStore, packs: Sequence[PackEntry], check: IndexCheck) -> None:
-    """Whether the index knows every blob of the packs it names, in this pack or another; adds to `check` what it lacks.
+def unknown_blobs(store: BlobStore, packs: Sequence[PackEntry]) -> Segment:
+    """What these packs hold and the index of the store does not know, as a segment.
 
-    `store` must see the index as `check` says.
+    Nothing is wrong with that as long as no snapshot needs it: it may be what a crash left, or a take that still runs.
     """
-    lacking = []
+    pieces = [build([])]
     for pack in packs:
-        if pack.name not in check.indexed:
-            continue
-        try:
+        with suppress(Corrupt, Unsupported, NotFound):  # said already, or swept
             directory = read_directory(store.backend, pack.name, pack.size_bytes)
-        except (Corrupt, Unsupported, NotFound):
-            continue  # said already, or swept
-        unknown = int((~store.locate(digests_of(directory.digests)).found).sum())
-        if unknown:
-            where = object_name(pack.name)
-            words = f"{unknown} blobs of {where} are not in the index; {REBUILD}"
-            check.damages.append(Damage(where, words, pack=pack.name))
-            lacking.append(directory)
-    check.rebuilt = join([check.rebuilt, build(lacking)])
+            is_known = store.locate(digests_of(directory.digests)).found
+            if not is_known.all():
+                segment = build([directory])
+                is_known = store.locate(digests_of(segment.entries["digest"])).found
+                pieces.append(Segment(segment.packs, segment.frames, segment.entries[~is_known]))
+    return join(pieces)

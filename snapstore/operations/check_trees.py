@@ -107,9 +107,13 @@ def open_table(blobs: Blobs, entry: SnapshotTable) -> tuple[Table, node.Root] | 
 
 
 class TreeCheck:
-    """Looks at snapshots one after the other. With `read_chunks` every chunk is decoded as well, not only nodes."""
+    """Looks at snapshots one after the other. With `read_chunks` every chunk is decoded as well, not only nodes.
 
-    def __init__(self, store: BlobStore, *, read_chunks: bool) -> None:
+    `unindexed` are digests that the store gives though its index does not have them; how many of them are needed is
+    counted by pack in the attribute of that name.
+    """
+
+    def __init__(self, store: BlobStore, *, read_chunks: bool, unindexed: DigestSet) -> None:
         self._blobs = Blobs(store)
         self._store = store
         self._read_chunks = read_chunks
@@ -117,7 +121,8 @@ class TreeCheck:
         self._walked = DigestSet()
         self._alike = DigestSet()
         self._leaves: list[Digest] = []
-        self.packs: set[str] = set()
+        self._unindexed = unindexed
+        self.unindexed: dict[str, int] = {}
 
     @property
     def bad(self) -> dict[Digest, str]:
@@ -151,7 +156,9 @@ class TreeCheck:
         for at in np.flatnonzero(~places.found).tolist():
             where = self._store.backend.location
             self.bad.setdefault(self._leaves[at], f"the blob {self._leaves[at].hex()} is in no pack of {where}")
-        self.packs |= {places.packs[number] for number in np.unique(places.pack[places.found]).tolist()}
+        for at in np.flatnonzero(self._unindexed.contains(rows_of(self._leaves)) & places.found).tolist():
+            pack = places.packs[int(places.pack[at])]
+            self.unindexed[pack] = self.unindexed.get(pack, 0) + 1
         self._leaves.clear()
 
     def _references(self, roots: Sequence[Child]) -> None:

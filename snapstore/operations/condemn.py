@@ -1,11 +1,11 @@
 """Which packs are worth condemning, and the deletion of those that are: what gc does to packs, no snapshots in sight.
 
-    for pack in survey(store, store.packs(), marks, keep=set()):
+    for pack in survey(store, store.packs(), marks.is_live, keep=set()):
         pack.is_condemned, pack.live_bytes
 
 A pack is condemned when nothing in it is needed, or no more than half of its bytes. Of a blob that several packs hold
-one copy counts, so duplicates of takes that ran side by side go in time. It does not know when to do this beside
-running takes (`snapstore.operations.gc`).
+the copy counts that the index gives, so duplicates of takes that ran side by side go in time. It does not know when to
+do this beside running takes (`snapstore.operations.gc`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from snapstore.blobs.pack import Directory, digests_of, object_name, read_directory
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.errors import NotFound
-from snapstore.operations.marks import Marks
 
 __all__ = ["Survey", "delete_packs", "needed_only_there", "survey"]
 
@@ -41,35 +40,41 @@ class Survey:
     was_condemned: bool
 
 
-def survey(store: BlobStore, packs: Sequence[PackEntry], marks: Marks, *, keep: Collection[bytes]) -> list[Survey]:
+def survey(store: BlobStore, packs: Sequence[PackEntry], is_live: Live, *, keep: Collection[bytes]) -> list[Survey]:
     """How much of each of these packs is needed. Those of the takes in `keep` (ids, 16 bytes), which still run, stay.
 
     Raises `Corrupt` naming a pack whose directory is damaged: till it is healed, nothing is known to be garbage.
     """
-    claimed = np.zeros(marks.count + 1, np.bool_)
     found = []
-    # Condemned packs last: what they hold has a claim only where no other pack has it. Then by age.
-    for pack in sorted(packs, key=lambda pack: (pack.condemned, pack.modified, pack.name)):
+    for pack in packs:
         try:
             directory = read_directory(store.backend, pack.name, pack.size_bytes)
         except NotFound:
             continue
-        live_bytes, is_worth_it = _measure(directory, marks, claimed)
+        live_bytes, is_worth_it = _measure(directory, _served(store, directory, is_live))
         goes = pack.condemned or (is_worth_it and directory.snapshot_id not in keep)
         found.append(Survey(pack.name, pack.size_bytes, live_bytes, goes, pack.condemned))
     return found
 
 
-def _measure(directory: Directory, marks: Marks, claimed: NDArray[np.bool_]) -> tuple[int, bool]:
-    """The stored bytes of live blobs, a frame's shared out by plain bytes, and whether they are half of all or less."""
-    at = marks.positions(directory.digests)
-    is_live = (at < marks.count) & ~claimed[at]
-    claimed[at[is_live]] = True
-    plain = np.bincount(directory.frames, directory.lengths * is_live, len(directory.plain))
+def _served(store: BlobStore, directory: Directory, is_live: Live) -> NDArray[np.bool_]:
+    """Which blobs of a pack are needed and not given by another; where the index knows none, this one may be it."""
+    rows = np.flatnonzero(is_live(directory.digests))
+    served = np.zeros(len(directory.digests), np.bool_)
+    if len(rows):
+        places = store.locate(digests_of(directory.digests[rows]))
+        own = np.array([name == directory.name for name in places.packs], np.bool_)
+        served[rows] = ~places.found | (own[places.pack] if len(own) else False)
+    return served
+
+
+def _measure(directory: Directory, served: NDArray[np.bool_]) -> tuple[int, bool]:
+    """The stored bytes of these blobs (a frame's go by plain bytes), and whether they are half of all or less."""
+    plain = np.bincount(directory.frames, directory.lengths * served, len(directory.plain))
     live_bytes = int(np.ceil((directory.stored * plain / np.maximum(directory.plain, 1)).sum()))
-    if not is_live.any():
+    if not served.any():
         return 0, True
-    return live_bytes, not is_live.all() and 2 * live_bytes <= int(directory.stored.sum())
+    return live_bytes, not served.all() and 2 * live_bytes <= int(directory.stored.sum())
 
 
 def needed_only_there(store: BlobStore, packs: Sequence[PackEntry], is_live: Live) -> tuple[set[str], Live]:

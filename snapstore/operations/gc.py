@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from snapstore.backends.directory import DirectoryBackend
+from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.blobs.sweep import copy_live, indexed_packs, merge, purge
 from snapstore.errors import Conflict, NotFound, SnapstoreError
 from snapstore.operations.capture import Progress, silent
@@ -32,6 +33,7 @@ __all__ = ["STALE_SECONDS", "Collected", "GcPlan", "gc", "plan_gc"]
 
 STALE_SECONDS = 24 * 3600.0
 _POLL_SECONDS = 1.0
+_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def plan_gc(
     gone = {choice.snapshot.id for choice in choices if not choice.keep}
     kept = [snapshot for snapshot in committed(there) if snapshot.id not in gone]
     marks = _marks(repository, kept, pending(there), progress)
-    found = survey(repository.blobs, packs, marks, keep=_ids(pending(there)))
+    found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
     return GcPlan(
         tuple(choices),
         tuple(choice.snapshot.id for choice in choices if not choice.keep),
@@ -103,7 +105,7 @@ def gc(
     doomed = _doomed(there, plan, now)
     kept = [snapshot for snapshot in committed(there) if snapshot.id not in doomed]
     marks = _marks(repository, kept, pending(there), progress)
-    found = survey(repository.blobs, packs, marks, keep=_ids(pending(there)))
+    found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
     # Only now, when all that stays was read: a damaged repository must not lose the snapshots that are whole.
     removed = _forget(repository, doomed)
     freed = _delete_stray(repository)
@@ -119,7 +121,7 @@ def gc(
         if not waiting:
             # The listing that shows that all have ended serves the second mark: what they committed is in it.
             repository.blobs.refresh()
-            _mark(marks, committed(there), pending(there), progress)
+            _mark(repository, marks, committed(there), pending(there), progress)
             swept, deleted, rewritten = _sweep(repository, condemned, marks)
             freed += swept
     if not waiting:
@@ -162,15 +164,23 @@ def _ids(snapshots: Sequence[Snapshot]) -> set[bytes]:
 def _marks(repository: Repository, kept: Sequence[Snapshot], pendings: Sequence[Snapshot], progress: Progress) -> Marks:
     repository.blobs.refresh()
     marks = Marks(repository.blobs)
-    _mark(marks, kept, pendings, progress)
+    _mark(repository, marks, kept, pendings, progress)
     return marks
 
 
-def _mark(marks: Marks, kept: Sequence[Snapshot], pendings: Sequence[Snapshot], progress: Progress) -> None:
+def _mark(
+    repository: Repository,
+    marks: Marks,
+    kept: Sequence[Snapshot],
+    pendings: Sequence[Snapshot],
+    progress: Progress,
+) -> None:
     for number, snapshot in enumerate(kept):
         try:
             marks.add(needed_by(snapshot))
         except SnapstoreError as error:
+            if isinstance(error, NotFound) and not any(repository.backend.list(snapshot.name)):
+                continue  # removed since it was listed, and swept by another gc
             error.message = f"the snapshot {snapshot.id[:8]} cannot be read whole, so nothing is swept: {error.message}"
             raise
         progress("reading snapshots", number + 1, len(kept))
@@ -211,11 +221,7 @@ def _sweep(repository: Repository, condemned: set[str], marks: Marks) -> tuple[i
     A crash anywhere leaves tombstones, from which the next gc goes on.
     """
     store = repository.blobs
-    packs = [pack for pack in store.packs() if pack.name in condemned]
-    needed, is_wanted = needed_only_there(store, packs, marks.is_live)
-    written = 0
-    if needed:
-        written = copy_live(store, needed, is_wanted, os.urandom(16)).stored_bytes
+    packs, needed, written = _copy(store, condemned, marks)
     deleted = delete_packs(store, packs, marks.is_live)
     gone = condemned - ({pack.name for pack in packs} - deleted.keys())
     if gone & indexed_packs(store):
@@ -223,6 +229,21 @@ def _sweep(repository: Repository, condemned: set[str], marks: Marks) -> tuple[i
     for name in sorted(gone):
         tombstones.remove(repository.backend, name)
     return sum(deleted.values()) - written, len(deleted), len(needed & deleted.keys())
+
+
+def _copy(store: BlobStore, condemned: set[str], marks: Marks) -> tuple[list[PackEntry], set[str], int]:
+    """Copy what is needed and only in condemned packs: the packs there are, those that held it, bytes written."""
+    for left in range(_TRIES, 0, -1):
+        packs = [pack for pack in store.packs() if pack.name in condemned]
+        needed, is_wanted = needed_only_there(store, packs, marks.is_live)
+        if not needed:
+            return packs, needed, 0
+        try:
+            return packs, needed, copy_live(store, needed, is_wanted, os.urandom(16)).stored_bytes
+        except NotFound:  # another gc has deleted one of them, after copying it
+            if left == 1:
+                raise
+    raise AssertionError("the last try either returns or raises")
 
 
 def _delete_stray(repository: Repository) -> int:

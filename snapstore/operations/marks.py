@@ -108,23 +108,19 @@ class Marks:
 
     def is_live(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which of these digests are needed, shape (n,)."""
-        return self.positions(rows) < self.count
+        self._settle()
+        if not len(self._live):
+            return np.zeros(len(rows), np.bool_)
+        wanted = prefixes(rows)
+        at = np.minimum(np.searchsorted(self._live, wanted), len(self._live) - 1)
+        found: NDArray[np.bool_] = self._live[at] == wanted
+        return found
 
     @property
     def count(self) -> int:
         """How many blobs are live."""
         self._settle()
         return len(self._live)
-
-    def positions(self, rows: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """A number below `count` for each live one, the same for the same digest, and `count` for the others."""
-        self._settle()
-        if not len(self._live):
-            return np.zeros(len(rows), np.int64)
-        wanted = prefixes(rows)
-        at = np.searchsorted(self._live, wanted)
-        is_live = self._live[np.minimum(at, len(self._live) - 1)] == wanted
-        return np.where(is_live & (at < len(self._live)), at, len(self._live))
 
     def _walk(self, roots: Sequence[Child], walked: DigestSet, *, is_strict: bool) -> None:
         stack = self._fresh(roots, walked)

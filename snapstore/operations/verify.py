@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snapstore.blobs.check import Damage as BlobDamage
 from snapstore.blobs.check import check_pack, frames_of
@@ -25,16 +26,16 @@ from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, Unsupported
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.check_objects import (
     REBUILD,
-    IndexCheck,
     check_config,
     check_index,
-    check_known,
     check_tombstones,
     read_snapshots,
+    unknown_blobs,
 )
 from snapstore.operations.check_trees import TreeCheck
 from snapstore.operations.damage import Damage, RowRange
 from snapstore.operations.harm import Harm
+from snapstore.operations.marks import DigestSet
 from snapstore.operations.steady import SteadyBackend
 from snapstore.repository import Pending, Repository, Snapshot
 from snapstore.repository.snapshot import COMMITTED
@@ -81,7 +82,7 @@ def verify(
     pending = steady.begin(roots=list(dict.fromkeys(named)))
     try:
         run = _Run(steady, backend, progress)
-        chosen = run.objects(snapshots, own=pending.id)
+        chosen = run.objects(snapshots, protected={one.id for one in found})
         run.trees(chosen, read_chunks=read_data)
         if read_data:
             run.packs(lambda pack: check_pack(steady.blobs, pack))
@@ -108,10 +109,11 @@ class _Run:
         self._bad: dict[Digest, str] = {}
         # Damage found in a pack, by blob: the pack's name and what is wrong.
         self._in_packs: dict[Digest, list[tuple[str, str]]] = {}
-        self._index = IndexCheck()
+        self._unindexed = DigestSet()
+        self._lost: dict[str, NDArray[np.uint8]] = {}
         self.blobs = 0
 
-    def objects(self, snapshots: Sequence[Snapshot] | None, *, own: str) -> list[Snapshot]:
+    def objects(self, snapshots: Sequence[Snapshot] | None, *, protected: set[str]) -> list[Snapshot]:
         """Everything that is not a blob; gives the snapshots to look at. Manifests, packs, index: in this order."""
         found, damages = read_snapshots(self._backend)
         self._note(damages)
@@ -119,14 +121,17 @@ class _Run:
         self._note(check_tombstones(self._backend))
         packs = self._repository.blobs.packs()
         self._backend.show(hidden=(), extra=())
-        self._index = check_index(self._backend, packs)
-        self._backend.show(hidden=self._index.hidden, extra=[self._index.rebuilt])
+        index = check_index(self._backend, packs)
+        self._note(index.damages)
+        self._lost = index.lost
+        self._backend.show(hidden=index.hidden, extra=())
         self._repository.blobs.refresh()
-        check_known(self._repository.blobs, packs, self._index)
-        self._note(self._index.damages)
-        self._backend.show(hidden=self._index.hidden, extra=[self._index.rebuilt])
+        unknown = unknown_blobs(self._repository.blobs, packs)
+        self._unindexed.add(unknown.entries["digest"])
+        self._backend.show(hidden=index.hidden, extra=[unknown])
         self._repository.blobs.refresh()
-        committed = [one for one in found if one.state == COMMITTED and one.id != own]
+        # What was committed since is not protected, and may be removed and swept while this runs.
+        committed = [one for one in found if one.state == COMMITTED and one.id in protected]
         if snapshots is None:
             return committed
         there = {one.id: one for one in committed}
@@ -137,7 +142,7 @@ class _Run:
 
     def trees(self, snapshots: Sequence[Snapshot], *, read_chunks: bool) -> None:
         """The trees of these snapshots."""
-        check = TreeCheck(self._repository.blobs, read_chunks=read_chunks)
+        check = TreeCheck(self._repository.blobs, read_chunks=read_chunks, unindexed=self._unindexed)
         for number, snapshot in enumerate(snapshots):
             for words in check.snapshot(snapshot):
                 self._note([Damage(snapshot.name, words, snapshots=(snapshot.id,))])
@@ -145,9 +150,9 @@ class _Run:
         check.finish()
         self._bad.update(check.bad)
         self.blobs = check.blobs
-        for name in sorted(check.packs & self._index.unindexed):
+        for name, count in sorted(check.unindexed.items()):
             where = object_name(name)
-            words = f"{where} holds blobs that snapshots need, and no index segment names it; {REBUILD}"
+            words = f"{count} blobs in {where} that snapshots need are in no index segment; {REBUILD}"
             self._note([Damage(where, words, pack=name)])
 
     def packs(self, check: Callable[[PackEntry], Iterable[BlobDamage]]) -> None:
@@ -176,16 +181,21 @@ class _Run:
             self._progress("finding what is harmed", number + 1, len(snapshots))
         for blob in dict.fromkeys([*self._bad, *self._in_packs]):
             harmed = harm.of(blob)
-            places = self._in_packs.get(blob) or [(self._pack_of(blob), self._bad[blob])]
-            for pack, reason in places:
+            for pack, reason in self._in_packs.get(blob) or [self._place_of(blob)]:
                 where = object_name(pack) if pack else f"blob {blob.hex()}"
                 lost = (tuple(harmed.snapshots), tuple(harmed.tables), tuple(harmed.rows))
                 self._note([Damage(where, reason, blob, pack or None, *lost)])
         return tuple(self._damages)
 
-    def _pack_of(self, blob: Digest) -> str:
+    def _place_of(self, blob: Digest) -> tuple[str, str]:
+        """The pack that a bad blob is in, or was in, and what is wrong; no pack if none is known."""
         places = self._repository.blobs.locate([blob])
-        return places.packs[int(places.pack[0])] if places.found[0] else ""
+        if places.found[0]:
+            return places.packs[int(places.pack[0])], self._bad[blob]
+        for pack, digests in self._lost.items():
+            if (digests == np.frombuffer(blob, np.uint8)).all(axis=1).any():
+                return pack, f"{object_name(pack)} is lost: the index names it, and it is not there"
+        return "", self._bad[blob]
 
     def _note(self, damages: Iterable[Damage]) -> None:
         self._damages.update(dict.fromkeys(damages))
