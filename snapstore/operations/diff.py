@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.operations.state import State, StateTable
-from snapstore.rows import Batch, Cells, Column, Table
+from snapstore.rows import Batch, Cells, Table
 from snapstore.tree.diff import Changed, RowChanges, common_columns
 from snapstore.tree.diff import diff as diff_trees
 from snapstore.tree.reader import TableTree
@@ -192,18 +192,14 @@ def shape_differences(old: Table, new: Table, *, before: str = "before", after: 
     words = []
     if old.key != new.key:
         words.append(f"key: {_key(old)} {before}, {_key(new)} {after}")
-    mine, theirs = {column.name: column for column in old.columns}, {column.name: column for column in new.columns}
-    for name, column in mine.items():
+    mine, theirs = old.declared_types, new.declared_types
+    for name, declared in mine.items():
         if name not in theirs:
-            words.append(f"column {name} ({column.type}) only {before}")
-        elif _shape(theirs[name]) != _shape(column):
-            words.append(f"column {name}: {column.type} {before}, {theirs[name].type} {after}")
-    words += [f"column {name} ({column.type}) only {after}" for name, column in theirs.items() if name not in mine]
+            words.append(f"column {name} ({declared}) only {before}")
+        elif theirs[name] != declared:
+            words.append(f"column {name}: {declared} {before}, {theirs[name]} {after}")
+    words += [f"column {name} ({declared}) only {after}" for name, declared in theirs.items() if name not in mine]
     return tuple(words)
-
-
-def _shape(column: Column) -> tuple[str, int]:
-    return column.type, column.width
 
 
 def _key(table: Table) -> str:

@@ -172,12 +172,10 @@ def _errors(live: Table, wanted: Table) -> list[str]:
     errors = []
     if live.key != wanted.key:
         errors.append(f"{wanted.name}: the live table has another primary key than the snapshot")
-    types = {column.name: column.type for column in live.columns}
-    for column in wanted.columns:
-        if types.get(column.name, column.type) != column.type:
-            errors.append(
-                f"{wanted.name}: column {column.name} is {types[column.name]} now and was {column.type} in the snapshot"
-            )
+    now = live.declared_types
+    for name, declared in wanted.declared_types.items():
+        if now.get(name, declared) != declared:
+            errors.append(f"{wanted.name}: column {name} is {now[name]} now and was {declared} in the snapshot")
     return errors
 
 
