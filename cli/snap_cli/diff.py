@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
@@ -130,6 +131,9 @@ def _states(
     found = live_sources(app, held, source=source, to=to)
     with app.progress() as progress:
         now = live_state(repository, held, found, stack, progress)
+    for told in now.missing:
+        if all(told not in source.missing for source in held.sources):
+            app.warn(f"live: not held: {clean(told)}")
     chosen = found[0][0].name if len(found) == 1 else None
     then = of_snapshot(repository, held, chosen)
     return [then, now] if after is None else [now, then]
@@ -153,8 +157,7 @@ def _diffs(old: State, new: State, wanted: Mapping[str, Sequence[bytes]] | None)
 
 def _only(old: State, new: State, name: str) -> tuple[State, State]:
     first, second = (
-        State(state.label, tuple(table for table in state.tables if table.name == name), state.fetch)
-        for state in (old, new)
+        replace(state, tables=tuple(table for table in state.tables if table.name == name)) for state in (old, new)
     )
     return first, second
 

@@ -144,6 +144,10 @@ for _command in (
 
 def main() -> None:
     """The entry point of the console scripts."""
+    # What was imported stays, and what a command makes is lists of small values that die by reference count: looking
+    # for cycles among them took up to a tenth of a take (measured).
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

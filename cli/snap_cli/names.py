@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from snap_cli.render import clean
 from snapstore.errors import Invalid, NotFound
@@ -90,6 +91,6 @@ def narrow(states: Sequence[State], patterns: Sequence[str]) -> list[State]:
             known = ", ".join(dict.fromkeys(table.name for state in states for table in state.tables)) or "none"
             raise Invalid(f"no table {pattern!r} here", hint=f"There are: {known}.")
     return [
-        State(state.label, tuple(t for t in state.tables if any(matches(t.name, p) for p in patterns)), state.fetch)
+        replace(state, tables=tuple(t for t in state.tables if any(matches(t.name, p) for p in patterns)))
         for state in states
     ]

@@ -60,8 +60,8 @@ def capture(
 ) -> Captured:
     """Put every row the view gives to the sink, table by table, in bounded memory.
 
-    With a `parent` (whose blobs `fetch` gives, and the sink's store has) only rows that may have changed since are
-    read, where the view can tell; the roots are the same.
+    With a `parent`, and `fetch` to give its blobs (the sink's store has them), only rows that may have changed since
+    are read, where the view can tell; the roots are the same.
     """
     objects = encode_objects(view.definition)
     sink.put(Kind.SCHEMA, [digest(objects)], [objects])
@@ -97,7 +97,7 @@ class _Reading:
             return self._entry(0, None, "schema only"), 0
         rebuilt, reason = self._from(parent, fetch)
         if rebuilt is not None:
-            reading = f"by stamps: {rebuilt.fetched:,} of {rebuilt.rows:,} rows read"
+            reading = f"by stamps: {rebuilt.fetched:,} of {rebuilt.rows:,} rows"
             return self._entry(rebuilt.rows, rebuilt.root, reading), self._bytes
         builder = TreeBuilder(self._table, self._cut_key, self._sink)
         for batch in self._counted(self._view.read(self._table)):
@@ -109,7 +109,7 @@ class _Reading:
         """The trees made from the parent's; or why not."""
         view, table = self._view, self._table
         if parent is None or fetch is None:
-            return None, "there is no earlier snapshot to go by"
+            return None, "no earlier snapshot" if parent is None else "asked for"
         if not isinstance(view, Stamped):
             return None, "the source has no stamps"
         entry = parent.table(table.name)
@@ -128,7 +128,7 @@ class _Reading:
             rebuilt = rebuild(
                 tree, self._cut_key, self._sink, stamps, lambda: self._counted(view.read_moved(table, since))
             )
-        return rebuilt, "it is small, or many of its rows changed"
+        return rebuilt, "small, or much of it changed"
 
     def _counted(self, batches: Iterator[Batch]) -> Generator[Batch, None, None]:
         for batch in batches:

@@ -90,7 +90,12 @@ def make_plan(live: State, wanted: State, mode: Mode, *, scope: Scope | None = N
     tables = []
     for old, new in pairs(live, wanted):
         if new is not None:
-            planned, rows = _plan_table(old, new, mode, scope, recreate)
+            unread = live.why_missing(new.name) if old is None and scope.means(new.name) else ""
+            if unread:
+                error = f"{new.name} is there and cannot be read: {unread}"
+                planned, rows = TablePlan(new.source, new.name, errors=(error,)), b""
+            else:
+                planned, rows = _plan_table(old, new, mode, scope, recreate)
             tables.append(planned)
             hasher.update(f"\0{planned.source}\0{planned.name}\0{planned.create}{planned.recreate}\0".encode() + rows)
     return Plan(hasher.hexdigest(length=16), mode, wanted.label, tuple(tables))

@@ -165,7 +165,7 @@ def _before(
         position=captured.position,
         missing=captured.missing,
     )
-    return captured_state(held.name, held.kind, captured.tables, repository.blobs), before
+    return captured_state(held.name, held.kind, captured, repository.blobs), before
 
 
 def _check(plan: Plan, plan_id: str | None) -> None:
@@ -241,7 +241,7 @@ def _verify(
                 target, writer, repository.cut_key, selection, parent=parent, fetch=repository.blobs, progress=progress
             )
             writer.close()
-        after = captured_state(own.source, own.kind, captured.tables, store)
+        after = captured_state(own.source, own.kind, captured, store)
         again = make_plan(after, wanted, ask.mode, scope=ask.scope)
         changed = {table.name: table for table in diff(before, after)}
     for planned, left in zip(plan.tables, again.tables, strict=True):

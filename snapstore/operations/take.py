@@ -88,7 +88,7 @@ def take(
         # What was removed before the pending object stood there may be swept already: it is nobody's parent.
         parents = {name: one if one and repository.has(one.snapshot.id) else None for name, one in parents.items()}
         with repository.blobs.writer(bytes.fromhex(pending.id), verify=verify) as writer:
-            sources, bytes_read, unavailable = _sources(repository, requests, writer, {} if full else parents, progress)
+            sources, bytes_read, unavailable = _sources(repository, requests, writer, parents, full, progress)
             written = writer.close()
         sources = [_counted(source, parents[source.name], repository) for source in sources]
         snapshot = Snapshot(
@@ -142,6 +142,7 @@ def _sources(
     requests: Sequence[Request],
     writer: BlobWriter,
     parents: Mapping[str, Parent | None],
+    full: bool,
     progress: Progress,
 ) -> tuple[list[SnapshotSource], int, list[str]]:
     sources: list[SnapshotSource] = []
@@ -156,7 +157,7 @@ def _sources(
                 writer,
                 repository.cut_key,
                 parent=parents.get(request.name),
-                fetch=repository.blobs,
+                fetch=None if full else repository.blobs,
                 progress=progress,
             )
         except Unavailable as error:

@@ -70,7 +70,7 @@ def watched(database: str, tmp_path: Path) -> Iterator[Watched]:
 
 def test_an_idle_table_is_not_read(watched: Watched) -> None:
     table = watched.check()
-    assert table.reading == f"by stamps: 0 of {ROWS:,} rows read"
+    assert table.reading == f"by stamps: 0 of {ROWS:,} rows"
     assert (table.added, table.changed, table.removed) == (0, 0, 0)
 
 
