@@ -8,6 +8,7 @@ traceback is shown only to those who ask for it (-vv or SNAP_DEBUG).
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
