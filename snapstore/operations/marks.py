@@ -98,13 +98,8 @@ class Marks:
         What lies beneath a missing blob cannot be reached by it either. Nothing is remembered as walked: the blob may
         be written again, and then be read beneath another root. Raises `Corrupt` for what is there and damaged.
         """
-        roots = [Child(Kind.TABLE, name) for name in digests]
-        self._note(roots)
-        walked = DigestSet()
-        for root in roots:
-            # A schema may be named as well as a root, and says nothing of further blobs.
-            below = self._children_there(root)
-            self._walk(below, walked, is_strict=False)
+        # A schema may be named as well as a root: it is read, and names no further blobs.
+        self._walk([Child(Kind.TABLE, name) for name in digests], DigestSet(), is_strict=False)
 
     def is_live(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which of these digests are needed, shape (n,)."""
@@ -151,8 +146,11 @@ class Marks:
         inner = [child for child in found if not child.leaf]
         if not inner:
             return []
-        is_new = walked.add(rows_of([child.digest for child in inner])).tolist()
-        return [child for child, new in zip(inner, is_new, strict=True) if new]
+        rows = rows_of([child.digest for child in inner])
+        is_new = walked.add(rows)
+        if walked is not self._walked:
+            is_new &= ~self._walked.contains(rows)
+        return [child for child, new in zip(inner, is_new.tolist(), strict=True) if new]
 
     def _note(self, found: Sequence[Child]) -> None:
         if found:

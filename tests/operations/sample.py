@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from snapstore.digest import Digest, digest
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
 from snapstore.tree.builder import TreeBuilder
+from snapstore.tree.incremental import rebuild
 from snapstore.tree.node import encode_schema
 from snapstore.tree.reader import TableTree
 from snapstore.tree.values import resolve
@@ -31,6 +32,7 @@ MEMORIES = Table(
     ),
 )
 
+Item = TypeVar("Item")
 Rows = dict[int, tuple[bytes | None, ...]]
 
 
@@ -76,6 +78,28 @@ class Take:
             root = builder.finish()
         self.tables.append(SnapshotTable(table.name, len(held), root, digest(encode_schema(table))))
 
+    def write_from(self, parent: Rows, root: Digest, held: Rows) -> bool:
+        """As `write`, but what is as in `parent` is taken over from its tree, and neither read nor put again.
+
+        False, and nothing is written, where that is not worth it.
+        """
+        tree = TableTree.open(root, self.repository.blobs)
+        whole = batch(tree.table, held)
+        moved = np.array([held[id_] != parent.get(id_) for id_ in sorted(held)], np.bool_)
+        with self.repository.blobs.writer(bytes.fromhex(self.pending.id)) as writer:
+            rebuilt = rebuild(
+                tree,
+                self.repository.cut_key,
+                writer,
+                _generated([(whole.keys, moved)]),
+                lambda: _generated([whole.take(np.flatnonzero(moved))]),
+            )
+        if rebuilt is None:
+            return False
+        schema = digest(encode_schema(tree.table))
+        self.tables.append(SnapshotTable(tree.table.name, len(held), rebuilt.root, schema))
+        return True
+
     def commit(self, *, at: int = 0, name: str = "agents", **fields: Any) -> Snapshot:
         source = SnapshotSource(name, "postgresql", "postgresql://localhost/agents", tuple(self.tables))
         snapshot = Snapshot(self.pending.id, START + timedelta(hours=at), sources=(source,))
@@ -87,6 +111,10 @@ def take(repository: Repository, held: Rows, *, at: int = 0, parent: Snapshot | 
     running = Take(repository, parent=parent)
     running.write(held)
     return running.commit(at=at, **fields)
+
+
+def _generated(items: Iterable[Item]) -> Generator[Item, None, None]:
+    yield from items
 
 
 def read(repository: Repository, snapshot: Snapshot) -> dict[str, Rows]:
