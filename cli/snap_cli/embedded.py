@@ -74,7 +74,7 @@ start
 while read -r order signal; do
     case $order in
     restart) halt "$signal"; start ;;
-    stay) exec </dev/null; echo ready; wait "$server"; server=; exit ;;
+    stay) exec </dev/null 2>/dev/null; echo ready; wait "$server"; server=; exit ;;
     *) exit ;;
     esac
 done
