@@ -29,7 +29,7 @@ from snapstore.sources.postgres.tables import full_name, rows_of
 __all__ = ["ForeignKey", "dear_indexes", "read_foreign_keys", "read_rules", "unvalidated", "upset_foreign_keys"]
 
 # Above this share of rows inserted, deleted or updated a vector index is built anew instead of kept. Inserting 4,000
-# rows into an HNSW index cost more than building it (DESIGN: diff, plan, restore); the exact share is still to be measured.
+# rows into an HNSW index cost more than building it; the exact share is still to be measured.
 _REBUILD_SHARE = 0.2
 _DEAR_METHODS = ("hnsw", "ivfflat")
 
