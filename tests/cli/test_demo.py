@@ -67,7 +67,7 @@ def test_the_demo_does_what_it_says_and_leaves_nothing(temporary: Path) -> None:
     told, complaints = demo.communicate(timeout=LONGEST_SECONDS)
     assert demo.returncode == 0, told + complaints
     typed = re.findall(r"^\$ snap (\w+)", told, re.MULTILINE)
-    assert " ".join(typed) == "init take take list diff status diff restore restore status gc verify"
+    assert " ".join(typed) == "init take take list diff status diff diff restore restore status gc verify"
     assert "no differences between" in told
     before, after = re.findall(r"^  (?:before the clean-up|after the restore)\s+([0-9a-f]{32})$", told, re.MULTILINE)
     assert before == after

@@ -156,24 +156,20 @@ class Memory:
             links = self._count("relationships")
             deleted = self._run("DELETE FROM memories WHERE client = 'acme' AND heat < 0.3")
             unlinked = links - self._count("relationships")
-            garbled = self._run(
-                "UPDATE memories SET content = left(content, 20), metadata = '{}' "
-                "WHERE client = 'globex' AND length(content) > 250"
-            )
+            long = "client = 'globex' AND length(content) > 120"
+            wrong = "client = 'initech' AND heat > 0.9 AND id <> (SELECT min(id) FROM memories)"
+            examples = (self._first_id(f"{long} ORDER BY length(content), id"), self._first_id(f"{wrong} ORDER BY id"))
+            garbled = self._run(f"UPDATE memories SET content = left(content, 20), metadata = '{{}}' WHERE {long}")  # noqa: S608  # our words
             misplaced = self._run(
-                "UPDATE memories SET embedding = (SELECT embedding FROM memories ORDER BY id LIMIT 1) "
-                "WHERE client = 'initech' AND heat > 0.9 AND id <> (SELECT min(id) FROM memories)"
+                "UPDATE memories SET embedding = (SELECT embedding FROM memories ORDER BY id LIMIT 1) "  # noqa: S608  # our words
+                f"WHERE {wrong}"
             )
-            cut, moved = (
-                self._connection.execute(f"SELECT id FROM memories WHERE {condition} LIMIT 1".encode()).fetchone()  # noqa: S608  # our words
-                for condition in (
-                    "client = 'globex' AND metadata = '{}' ORDER BY id",
-                    "client = 'initech' AND heat > 0.9 ORDER BY id OFFSET 1",
-                )
-            )
-        assert cut is not None
-        assert moved is not None
-        return Cleanup(deleted, unlinked, garbled, misplaced, (str(cut[0]), str(moved[0])))
+        return Cleanup(deleted, unlinked, garbled, misplaced, examples)
+
+    def _first_id(self, condition: str) -> str:
+        found = self._connection.execute(f"SELECT id FROM memories WHERE {condition} LIMIT 1".encode()).fetchone()  # noqa: S608  # our words
+        assert found is not None
+        return str(found[0])
 
     def _run(self, statement: str, *arguments: object) -> int:
         return self._connection.execute(statement.encode(), arguments or None).rowcount
