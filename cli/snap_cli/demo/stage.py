@@ -31,7 +31,7 @@ __all__ = ["Failed", "Stage", "stage_in"]
 _WIDTH = 78
 
 # How a command says that it was told to stop; anything else is for the story to judge.
-_STOPPED = (130, 143)
+_STOPPED = (129, 130, 143)
 
 # What the person's own settings say is not the demo's business.
 _FOREIGN = ("SNAP_", "PG")
