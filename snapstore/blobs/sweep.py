@@ -1,10 +1,7 @@
-"""What garbage collection and repair do to packs and index: measure, copy, remove, purge, merge, rebuild.
+"""What garbage collection and repair do to packs and index: copy, purge, merge, rebuild.
 
-    for use in usage(store, live):
-        if use.live_blobs < use.dead_blobs: ...        # condemn it (the repository does), then
     copy_live(store, condemned, live, snapshot_id)
-    remove_pack(store, name, live)
-    purge(store, condemned)
+    purge(store, condemned)                            # once the packs are deleted
 
 `live` answers for rows of digests, shape (n, 32), which of them some snapshot needs; it may say yes too often, never
 too seldom. What is live is decided from the directories of packs, so a blob that two packs hold is live in both. When
@@ -15,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 import numpy as np
 from blake3 import blake3
@@ -24,46 +20,21 @@ from numpy.typing import NDArray
 from snapstore.backends import Entry
 from snapstore.blobs.check import frames_of
 from snapstore.blobs.frame import decode
-from snapstore.blobs.pack import Directory, digests_of, fresh_name, object_name, read_directory
+from snapstore.blobs.pack import Directory, fresh_name, object_name, read_directory
 from snapstore.blobs.segment import INDEX, Segment, build, encode, join, without
 from snapstore.blobs.segment import decode as decode_segment
-from snapstore.blobs.store import BlobStore, PackEntry
+from snapstore.blobs.store import BlobStore
 from snapstore.blobs.writer import BlobWriter, Written
 from snapstore.digest import Digest, Kind
 from snapstore.errors import Corrupt, Invalid, NotFound
 
-__all__ = ["Live", "Use", "copy_live", "indexed_packs", "merge", "purge", "rebuild_index", "remove_pack", "usage"]
+__all__ = ["Live", "copy_live", "indexed_packs", "merge", "purge", "rebuild_index"]
 
 Live = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 
 _SEGMENT_BLOBS = 200_000
 _SMALL_BYTES = 1 << 20
 _MERGED_BYTES = 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """How much of a pack is needed. `live_bytes` are stored bytes, a frame's shared out by plain bytes."""
-
-    pack: PackEntry
-    live_blobs: int
-    dead_blobs: int
-    live_bytes: int
-    dead_bytes: int
-
-
-def usage(store: BlobStore, live: Live) -> Iterator[Use]:
-    """How much of every listed pack is needed. Raises `Corrupt` naming a pack whose directory is damaged."""
-    for pack in store.packs():
-        try:
-            directory = read_directory(store.backend, pack.name, pack.size_bytes)
-        except NotFound:
-            continue
-        is_live = live(directory.digests)
-        plain = np.bincount(directory.frames, directory.lengths * is_live, len(directory.plain))
-        live_bytes = int(np.ceil((directory.stored * plain / np.maximum(directory.plain, 1)).sum()))
-        count = int(is_live.sum())
-        yield Use(pack, count, len(is_live) - count, live_bytes, pack.size_bytes - live_bytes)
 
 
 def copy_live(store: BlobStore, names: Collection[str], live: Live, snapshot_id: bytes) -> Written:
@@ -83,33 +54,6 @@ def copy_live(store: BlobStore, names: Collection[str], live: Live, snapshot_id:
         for pack in packs.values():
             _copy(store, read_directory(store.backend, pack.name, pack.size_bytes), live, writer)
     return writer.close()
-
-
-def remove_pack(store: BlobStore, name: str, live: Live) -> int:
-    """Delete a condemned pack, once more making sure that all that is live in it is elsewhere; returns bytes freed.
-
-    Raises `Invalid` and deletes nothing if a live blob is in no other pack, or there is no tombstone. A pack that is
-    gone already frees 0 bytes.
-    """
-    _refuse_base(store)
-    for pack in store.packs():
-        if pack.name == name:
-            break
-    else:
-        return 0
-    if not pack.condemned:
-        raise Invalid(f"{object_name(name)} is not condemned")
-    directory = read_directory(store.backend, name, pack.size_bytes)
-    needed = digests_of(directory.digests[live(directory.digests)])
-    store.refresh()
-    elsewhere = store.contains_many(needed)
-    if not elsewhere.all():
-        lost = needed[int(np.argmin(elsewhere))]
-        raise Invalid(f"{object_name(name)} is not deleted: the blob {lost.hex()} is needed and nowhere else")
-    with suppress(NotFound):
-        store.backend.delete(object_name(name))
-        return pack.size_bytes
-    return 0
 
 
 def indexed_packs(store: BlobStore) -> set[str]:
