@@ -31,7 +31,8 @@ class Selection:
     `where` maps a table name to a condition in the source's own language; `exclude_columns` are `table.column`. With
     `vectors` False vector columns are left out, with `rows` False only shapes are taken.
     `partial` allows what cannot be held to be left out by name (`View.missing`) instead of refused; `optional` lets
-    `tables` name some that do not exist (a restore asks for those that do).
+    `tables` name some that do not exist (a restore asks for those that do). With `privileges` False nobody's privileges
+    are taken, or given back.
     """
 
     tables: tuple[str, ...] = ()
@@ -42,6 +43,7 @@ class Selection:
     rows: bool = True
     partial: bool = False
     optional: bool = False
+    privileges: bool = True
 
 
 class View(Protocol):
@@ -93,6 +95,10 @@ class Target(View, Protocol):
     The order of calls is: `read` as wanted, `begin` once, deletes, updates, inserts, `finish` once, `read` as wanted.
     Foreign keys hold again after `finish`; user triggers do not fire. Any error rolls everything back.
     """
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What people should know of how it was done, told after `finish`."""
 
     def begin(self, definition: Mapping[str, Any], work: Sequence[Work]) -> None:
         """Make what is missing (extensions, schemas, types, sequences, tables without indexes and constraints) and

@@ -21,6 +21,7 @@ import psycopg
 from snapstore.errors import Invalid, Unsupported
 from snapstore.rows import Column, KeyPart, Table
 from snapstore.sources import Selection
+from snapstore.sources.postgres.grants import SYSTEM
 from snapstore.sources.postgres.objects import Objects, Relation, read_objects, read_sequence_states
 from snapstore.sources.postgres.order import closure, in_order
 from snapstore.sources.postgres.tables import Definition, full_name, read_definitions
@@ -60,11 +61,13 @@ def read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, a
         for relation in relations:
             if relation.kind == "view":
                 found.objects[relation.id].update(_of_a_view(definitions[relation.oid]))
+            elif relation.kind == "materialized view":
+                found.objects[relation.id].update(_of_a_materialized_view(definitions[relation.oid]))
         tables = _tables(relations, definitions, selection, chosen, absent)
         _spread(found, chosen)
         _refuse(chosen, selection)
         objects = {key: value for key, value in sorted(found.objects.items()) if key in chosen.ids}
-        _narrow_grants(objects, chosen)
+        _narrow_grants(objects, chosen, selection)
         _read_states(connection, objects)
     tables = {key: table for key, table in tables.items() if key in chosen.ids}
     order = _table_order(tables, found)
@@ -103,7 +106,7 @@ def _choose(found: Objects, selection: Selection, absent: bool) -> _Chosen:
     unheld = {thing.id: thing.name for thing in found.unheld}
     chosen = _Chosen()
     chosen.excluded = _matching(selection.exclude, {**names, **unheld}, absent)
-    relation_names = {key: name for key, name in names.items() if key.split(" ")[0] not in _NOT_RELATIONS}
+    relation_names = {key: name for key, name in names.items() if key.startswith(_RELATIONS)}
     if selection.tables:
         meant = _matching(selection.tables, relation_names, absent) - chosen.excluded
         chosen.ids = _with_needs(found, meant, chosen.excluded)
@@ -125,8 +128,8 @@ def _choose(found: Objects, selection: Selection, absent: bool) -> _Chosen:
     return chosen
 
 
-# The first words of ids that a pattern of tables does not reach.
-_NOT_RELATIONS = {"schema", "extension", "type", "function", "procedure", "settings", "grants"}
+# How the ids begin that a pattern of tables reaches.
+_RELATIONS = ("table ", "view ", "materialized view ", "foreign table ", "sequence ")
 
 
 def _with_needs(found: Objects, meant: Collection[str], excluded: Collection[str]) -> set[str]:
@@ -275,8 +278,16 @@ def _of_a_view(definition: Definition) -> Definition:
         for column in definition["columns"]
         if column["default"] is not None or column["comment"] is not None
     ]
-    common = {part: definition[part] for part in ("options", "comment", "triggers")}
+    common = {part: definition[part] for part in ("options", "comment", "triggers", "rules")}
     return {**common, "columns": columns}
+
+
+def _of_a_materialized_view(definition: Definition) -> Definition:
+    """What a materialized view has beyond its query: what a table has about how it is stored and found."""
+    parts = ("name", "storage", "compression", "statistics", "options", "comment")
+    columns = [{part: column[part] for part in parts} for column in definition["columns"]]
+    common = {part: definition[part] for part in ("options", "toast_options", "comment", "indexes", "statistics")}
+    return {**common, "columns": [one for one in columns if any(one[part] for part in parts[1:])]}
 
 
 def _spread(found: Objects, chosen: _Chosen) -> None:
@@ -314,13 +325,19 @@ def _read_states(connection: psycopg.Connection[Any], objects: dict[str, dict[st
         objects[key] = {**objects[key], "state": [last_value, is_called]}
 
 
-def _narrow_grants(objects: dict[str, dict[str, Any]], chosen: _Chosen) -> None:
-    """Only privileges on what is held are told."""
-    if "grants" in objects:
-        held = [one for one in objects["grants"]["grants"] if one["on"] in chosen.ids]
-        objects["grants"] = {**objects["grants"], "grants": held}
-        if not held:
-            del objects["grants"]
+def _narrow_grants(objects: dict[str, dict[str, Any]], chosen: _Chosen, selection: Selection) -> None:
+    """Only privileges on what is held are told; those on the server's own with the whole database alone."""
+    if not selection.privileges:
+        objects.pop("grants", None)
+        objects.pop("default privileges", None)
+    on = chosen.ids | (set() if selection.tables else {SYSTEM})
+    for key in {"grants", "default privileges"} & set(objects):
+        held = [
+            one
+            for one in objects[key]["grants"]
+            if (one["on"] in on if key == "grants" else one["schema"] is None or f"schema {one['schema']}" in on)
+        ]
+        objects[key] = {**objects[key], "grants": held}
 
 
 def _table_order(tables: Mapping[str, Table], found: Objects) -> list[str]:

@@ -15,11 +15,12 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
-from snapstore.errors import Unsupported
-
 __all__ = [
+    "COMPRESSION",
     "Statement",
     "alter",
+    "collate",
+    "comment_on",
     "create_checks",
     "create_constraint",
     "create_extras",
@@ -27,14 +28,20 @@ __all__ = [
     "create_index",
     "create_indexes",
     "create_keys",
-    "create_object",
+    "create_rules",
+    "create_statistics",
     "create_table",
     "create_trigger",
+    "named_not_null",
     "not_null_of",
-    "own_sequence",
+    "options_of",
     "relation",
+    "sequence_options",
+    "set_column",
+    "set_rule",
     "set_trigger",
     "text",
+    "with_options",
 ]
 
 Part = Mapping[str, Any]
@@ -56,81 +63,18 @@ def alter(table: Part, change: LiteralString, *values: sql.Composable) -> sql.Co
     return sql.SQL("ALTER TABLE {} ").format(relation(table)) + sql.SQL(change).format(*values)
 
 
-def create_object(one: Part) -> Iterator[Statement]:
-    """What makes a schema, extension, type, sequence, function, procedure or view, and its comment."""
-    kind = one["kind"]
-    if kind == "schema":
-        name: sql.Composable = sql.Identifier(one["name"])
-        yield sql.SQL("CREATE SCHEMA {}").format(name)
-    elif kind == "type":
-        name = relation(one)
-        yield from _create_type(one)
-    elif kind == "sequence":
-        name = relation(one)
-        unlogged = sql.SQL("UNLOGGED " if one["persistence"] == "u" else "")
-        yield sql.SQL("CREATE {}SEQUENCE {} AS {} {}").format(unlogged, name, text(one["type"]), _sequence_options(one))
-    elif kind in ("function", "procedure"):
-        name = sql.SQL("{}({})").format(relation(one), text(one["arguments"]))
-        yield text(one["definition"])
-    elif kind == "view":
-        name = relation(one)
-        yield from _create_view(one)
-    else:
-        raise Unsupported(f"the snapshot has a {kind} ({one['name']}), which this version cannot make")
-    yield from _comment(kind, name, one["comment"])
-
-
-def _create_type(one: Part) -> Iterator[Statement]:
-    name = relation(one)
-    if one["variety"] == "enum":
-        labels = sql.SQL(", ").join(sql.Literal(label) for label in one["labels"])
-        yield sql.SQL("CREATE TYPE {} AS ENUM ({})").format(name, labels)
-    elif one["variety"] == "composite":
-        attributes = [
-            sql.SQL("{} {}{}").format(sql.Identifier(part["name"]), text(part["type"]), _collate(part["collation"]))
-            for part in one["attributes"]
-        ]
-        yield sql.SQL("CREATE TYPE {} AS ({})").format(name, sql.SQL(", ").join(attributes))
-        for part in one["attributes"]:
-            yield from _comment("column", sql.Identifier(one["schema"], one["name"], part["name"]), part["comment"])
-    else:
-        yield sql.SQL("CREATE DOMAIN {} AS {}{}{}{}").format(
-            name,
-            text(one["base"]),
-            _collate(one["collation"]),
-            text(f" DEFAULT {one['default']}" if one["default"] is not None else ""),
-            _named_not_null(one["not_null"], one["not_null_name"]),
-        )
-        for check in one["constraints"]:
-            constraint = sql.Identifier(check["name"])
-            definition = text(check["definition"])
-            yield sql.SQL("ALTER DOMAIN {} ADD CONSTRAINT {} {}").format(name, constraint, definition)
-            yield from _comment("constraint", sql.SQL("{} ON DOMAIN {}").format(constraint, name), check["comment"])
-
-
-def _create_view(one: Part) -> Iterator[Statement]:
-    name = relation(one)
-    query = text(one["definition"].rstrip().removesuffix(";"))
-    yield sql.SQL("CREATE VIEW {}{} AS {}").format(name, _with(_options(one["options"])), query)
-    for column in one["columns"]:
-        if column["default"] is not None:
-            change = sql.SQL("ALTER VIEW {} ALTER COLUMN {} SET DEFAULT {}")
-            yield change.format(name, sql.Identifier(column["name"]), text(column["default"]))
-        yield from _comment("column", sql.Identifier(one["schema"], one["name"], column["name"]), column["comment"])
-
-
 def create_table(table: Part, sequences: Mapping[str, Part]) -> Iterator[Statement]:
     """The table with its columns, defaults and NOT NULL, and nothing that is dearer before the rows than after.
 
     `sequences` are those of its identity columns, by column: their names and parameters.
     """
     columns = [_column(column) for column in table["columns"]]
-    options = _options(table["options"]) + _options(table["toast_options"], "toast.")
+    options = options_of(table["options"]) + options_of(table["toast_options"], "toast.")
     yield sql.SQL("CREATE {}TABLE {} ({}){}").format(
         sql.SQL("UNLOGGED " if table["persistence"] == "u" else ""),
         relation(table),
         sql.SQL(", ").join(columns),
-        _with(options),
+        with_options(options),
     )
     for column in table["columns"]:
         name = sql.Identifier(column["name"])
@@ -139,41 +83,48 @@ def create_table(table: Part, sequences: Mapping[str, Part]) -> Iterator[Stateme
             sequence = sequences.get(column["name"])
             settings: Statement = sql.SQL("")
             if sequence is not None:
-                settings = sql.SQL(" (SEQUENCE NAME {} {})").format(relation(sequence), _sequence_options(sequence))
+                settings = sql.SQL(" (SEQUENCE NAME {} {})").format(relation(sequence), sequence_options(sequence))
             yield alter(table, "ALTER COLUMN {} ADD GENERATED {} AS IDENTITY{}", name, always, settings)
-        if column["storage"]:
-            yield alter(table, "ALTER COLUMN {} SET STORAGE {}", name, sql.SQL(_STORAGE[column["storage"]]))
-        if column["statistics"] is not None:
-            yield alter(table, "ALTER COLUMN {} SET STATISTICS {}", name, sql.Literal(column["statistics"]))
-        if column["options"]:
-            settings = sql.SQL(", ").join(_options(column["options"]))
-            yield alter(table, "ALTER COLUMN {} SET ({})", name, settings)
+        yield from set_column(table, column)
+
+
+def set_column(table: Part, column: Part) -> Iterator[Statement]:
+    """How the server is to store a column and what it is to count there; also for materialized views."""
+    name = sql.Identifier(column["name"])
+    if column["storage"]:
+        yield alter(table, "ALTER COLUMN {} SET STORAGE {}", name, sql.SQL(_STORAGE[column["storage"]]))
+    if column["statistics"] is not None:
+        yield alter(table, "ALTER COLUMN {} SET STATISTICS {}", name, sql.Literal(column["statistics"]))
+    if column["options"]:
+        settings = sql.SQL(", ").join(options_of(column["options"]))
+        yield alter(table, "ALTER COLUMN {} SET ({})", name, settings)
 
 
 _STORAGE: Mapping[str, LiteralString] = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
-_COMPRESSION: Mapping[str, LiteralString] = {"p": "pglz", "l": "lz4"}
+COMPRESSION: Mapping[str, LiteralString] = {"p": "pglz", "l": "lz4"}
 _GENERATED: Mapping[str, LiteralString] = {"stored": "STORED", "virtual": "VIRTUAL"}
 
 
 def _column(column: Part) -> sql.Composed:
     words: list[sql.Composable] = [sql.Identifier(column["name"]), text(column["type"])]
     if column["compression"]:
-        words.append(sql.SQL("COMPRESSION " + _COMPRESSION[column["compression"]]))
+        words.append(sql.SQL("COMPRESSION " + COMPRESSION[column["compression"]]))
     if column["collation"]:
-        words.append(_collate(column["collation"]))
+        words.append(collate(column["collation"]))
     if column["generated"]:
         expression, kind = column["generated"]["expression"], column["generated"]["kind"]
         words.append(sql.SQL("GENERATED ALWAYS AS ({}) {}").format(text(expression), sql.SQL(_GENERATED[kind])))
     elif column["default"] is not None:
         words.append(text(f"DEFAULT {column['default']}"))
     # One that is not valid may have NULLs in its way: it comes after the rows.
-    words.append(_named_not_null(column["not_null"] and column["not_null_valid"], column["not_null_name"]))
+    words.append(named_not_null(column["not_null"] and column["not_null_valid"], column["not_null_name"]))
     if column["not_null"] and column["not_null_valid"] and column["not_null_no_inherit"]:
         words.append(sql.SQL("NO INHERIT"))
     return sql.SQL(" ").join(words)
 
 
-def _named_not_null(not_null: bool, name: str | None) -> Statement:
+def named_not_null(not_null: bool, name: str | None) -> Statement:
+    """A NOT NULL clause with its name, or nothing."""
     if not not_null:
         return sql.SQL("")
     return sql.SQL(" CONSTRAINT {} NOT NULL").format(sql.Identifier(name)) if name else sql.SQL(" NOT NULL")
@@ -228,7 +179,7 @@ def create_constraint(table: Part, constraint: Part) -> Iterator[Statement]:
     if constraint["kind"] in ("primary key", "unique", "exclusion"):
         index = {"schema": table["schema"], "name": constraint["name"]}
         if constraint["index_options"]:
-            settings = sql.SQL(", ").join(_options(constraint["index_options"]))
+            settings = sql.SQL(", ").join(options_of(constraint["index_options"]))
             yield sql.SQL("ALTER INDEX {} SET ({})").format(relation(index), settings)
         yield from _finish_index(
             table,
@@ -244,7 +195,7 @@ def create_constraint(table: Part, constraint: Part) -> Iterator[Statement]:
 
 def _comment_constraint(table: Part, constraint: Part) -> Iterator[Statement]:
     target = sql.SQL("{} ON {}").format(sql.Identifier(constraint["name"]), relation(table))
-    yield from _comment("constraint", target, constraint["comment"])
+    yield from comment_on("constraint", target, constraint["comment"])
 
 
 def create_indexes(table: Part) -> Iterator[Statement]:
@@ -267,17 +218,22 @@ def _finish_index(table: Part, index: Part) -> Iterator[Statement]:
         yield alter(table, "CLUSTER ON {}", sql.Identifier(index["name"]))
     if index["replica_identity"]:
         yield alter(table, "REPLICA IDENTITY USING INDEX {}", sql.Identifier(index["name"]))
-    yield from _comment("index", relation(index), index["comment"])
+    yield from comment_on("index", relation(index), index["comment"])
 
 
-def create_extras(table: Part) -> Iterator[Statement]:
-    """Statistics objects, row security, replica identity, triggers, comments: whatever minds neither rows nor keys."""
+def create_statistics(table: Part) -> Iterator[Statement]:
+    """Its extended statistics; also for materialized views."""
     for statistics in table["statistics"]:
         yield text(statistics["definition"])
         if statistics["target"] is not None:
             change = sql.SQL("ALTER STATISTICS {} SET STATISTICS {}")
             yield change.format(relation(statistics), sql.Literal(statistics["target"]))
-        yield from _comment("statistics", relation(statistics), statistics["comment"])
+        yield from comment_on("statistics", relation(statistics), statistics["comment"])
+
+
+def create_extras(table: Part) -> Iterator[Statement]:
+    """Statistics objects, row security, replica identity, triggers, comments: whatever minds neither rows nor keys."""
+    yield from create_statistics(table)
     for policy in table["policies"]:
         yield from _create_policy(table, policy)
     if table["row_security"]:
@@ -288,10 +244,10 @@ def create_extras(table: Part) -> Iterator[Statement]:
         yield alter(table, "REPLICA IDENTITY FULL" if table["replica_identity"] == "f" else "REPLICA IDENTITY NOTHING")
     for trigger in table["triggers"]:
         yield from create_trigger(table, trigger)
-    yield from _comment("table", relation(table), table["comment"])
+    yield from comment_on("table", relation(table), table["comment"])
     for column in table["columns"]:
         name = sql.Identifier(table["schema"], table["name"], column["name"])
-        yield from _comment("column", name, column["comment"])
+        yield from comment_on("column", name, column["comment"])
 
 
 # The states of pg_trigger.tgenabled other than the one a new trigger has.
@@ -309,12 +265,32 @@ def create_trigger(table: Part, trigger: Part) -> Iterator[Statement]:
     if trigger["enabled"] != "O":
         yield set_trigger(table, trigger)
     target = sql.SQL("{} ON {}").format(sql.Identifier(trigger["name"]), relation(table))
-    yield from _comment("trigger", target, trigger["comment"])
+    yield from comment_on("trigger", target, trigger["comment"])
 
 
 def set_trigger(table: Part, trigger: Part) -> Statement:
     """Bring an existing trigger into this state."""
     return alter(table, _TRIGGER_STATES[trigger["enabled"]], sql.Identifier(trigger["name"]))
+
+
+_RULE_STATES: Mapping[str, LiteralString] = {
+    state: change.replace("TRIGGER", "RULE") for state, change in _TRIGGER_STATES.items()
+}
+
+
+def create_rules(relation_: Part) -> Iterator[Statement]:
+    """The rules of a table or view in the state they had: last of all, since they may speak of any other table."""
+    for rule in relation_.get("rules", ()):
+        yield text(rule["definition"])
+        if rule["enabled"] != "O":
+            yield set_rule(relation_, rule)
+        target = sql.SQL("{} ON {}").format(sql.Identifier(rule["name"]), relation(relation_))
+        yield from comment_on("rule", target, rule["comment"])
+
+
+def set_rule(relation_: Part, rule: Part) -> Statement:
+    """Bring an existing rule into this state."""
+    return alter(relation_, _RULE_STATES[rule["enabled"]], sql.Identifier(rule["name"]))
 
 
 _COMMANDS: Mapping[str, LiteralString] = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "*": "ALL"}
@@ -334,28 +310,22 @@ def _create_policy(table: Part, policy: Part) -> Iterator[Statement]:
         text(f" WITH CHECK ({policy['check']})" if policy["check"] is not None else ""),
     )
     target = sql.SQL("{} ON {}").format(name, relation(table))
-    yield from _comment("policy", target, policy["comment"])
+    yield from comment_on("policy", target, policy["comment"])
 
 
-def own_sequence(sequence: Part) -> Iterator[Statement]:
-    """Bind a sequence to the column it serves, so that it goes when the column goes. Identity brings this with it."""
-    owner = sequence["owner"]
-    if owner is not None and not sequence["identity"]:
-        column = sql.Identifier(owner["schema"], owner["name"], owner["column"])
-        yield sql.SQL("ALTER SEQUENCE {} OWNED BY {}").format(relation(sequence), column)
-
-
-def _sequence_options(sequence: Part) -> sql.Composed:
+def sequence_options(sequence: Part) -> sql.Composed:
+    """The parameters of a sequence, as CREATE SEQUENCE takes them."""
     words: LiteralString = "START WITH {} INCREMENT BY {} MINVALUE {} MAXVALUE {} CACHE {}"
     values = [sql.Literal(sequence[part]) for part in ("start", "increment", "min", "max", "cache")]
     return sql.SQL(words).format(*values) + sql.SQL(" CYCLE" if sequence["cycle"] else " NO CYCLE")
 
 
-def _collate(collation: str | None) -> Statement:
+def collate(collation: str | None) -> Statement:
+    """A COLLATE clause, or nothing."""
     return text(f" COLLATE {collation}" if collation else "")
 
 
-def _options(options: Sequence[str] | None, prefix: LiteralString = "") -> list[Statement]:
+def options_of(options: Sequence[str] | None, prefix: LiteralString = "") -> list[Statement]:
     """`name=value` settings as the server keeps them, for WITH or SET."""
     settings = [option.partition("=") for option in options or ()]
     return [
@@ -364,10 +334,12 @@ def _options(options: Sequence[str] | None, prefix: LiteralString = "") -> list[
     ]
 
 
-def _with(options: Sequence[Statement]) -> Statement:
+def with_options(options: Sequence[Statement]) -> Statement:
+    """A WITH clause, or nothing."""
     return sql.SQL(" WITH ({})").format(sql.SQL(", ").join(options)) if options else sql.SQL("")
 
 
-def _comment(kind: str, name: sql.Composable, comment: str | None) -> Iterator[Statement]:
+def comment_on(kind: str, name: sql.Composable, comment: str | None) -> Iterator[Statement]:
+    """COMMENT ON, where there is one."""
     if comment is not None:
         yield sql.SQL("COMMENT ON {} {} IS {}").format(text(kind.upper()), name, sql.Literal(comment))

@@ -1,4 +1,4 @@
-"""What must step aside while rows are changed, and come back after: foreign keys, user triggers, vector indexes.
+"""What must step aside while rows are changed, and come back after: foreign keys, triggers, vector indexes.
 
     keys = upset_foreign_keys(read_foreign_keys(connection, names), works)
     for key in keys:
@@ -10,7 +10,7 @@
 Rows are changed in an order that a foreign key may not like, and its ON DELETE CASCADE or SET NULL would destroy rows
 in silence, also in tables that nobody selected. So a key that the work can upset is dropped and made again in the same
 transaction, where it is checked against all rows: what it would have hidden now fails, and by name. This module decides
-and composes; `snapstore.sources.postgres.target` executes.
+and composes; `snapstore.sources.postgres.aside` executes.
 """
 
 from __future__ import annotations
@@ -26,10 +26,19 @@ from snapstore.sources import Work
 from snapstore.sources.postgres.ddl import Statement, alter, create_constraint, not_null_of
 from snapstore.sources.postgres.tables import full_name, rows_of
 
-__all__ = ["ForeignKey", "dear_indexes", "read_foreign_keys", "read_rules", "unvalidated", "upset_foreign_keys"]
+__all__ = [
+    "EventTrigger",
+    "ForeignKey",
+    "dear_indexes",
+    "read_event_triggers",
+    "read_foreign_keys",
+    "unvalidated",
+    "upset_foreign_keys",
+]
 
-# Above this share of rows inserted, deleted or updated a vector index is built anew instead of kept. Inserting 4,000 rows into
-# an HNSW index cost more than building it (DESIGN: diff, plan, restore); the exact share is still to be measured.
+# Above this share of rows inserted, deleted or updated a vector index is built anew instead of kept. Inserting 4,000
+# rows into an HNSW index cost more than building it (DESIGN: diff, plan, restore); the exact share is still to be
+# measured.
 _REBUILD_SHARE = 0.2
 _DEAR_METHODS = ("hnsw", "ivfflat")
 
@@ -85,10 +94,18 @@ JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamesp
 JOIN pg_class rc ON rc.oid = k.confrelid JOIN pg_namespace rn ON rn.oid = rc.relnamespace
 WHERE k.contype = 'f' AND k.conparentid = 0 ORDER BY 1, 2, 3"""
 
-_RULES = """
-SELECT n.nspname AS schema, c.relname AS table, r.rulename AS name
-FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND r.ev_enabled <> 'D' ORDER BY 1, 2, 3"""
+_EVENT_TRIGGERS = """
+SELECT evtname AS name, evtenabled AS enabled, pg_has_role(evtowner, 'USAGE') AS may_alter
+FROM pg_event_trigger WHERE evtenabled IN ('O', 'A') ORDER BY 1"""
+
+
+@dataclass(frozen=True, slots=True)
+class EventTrigger:
+    """An event trigger that would fire: its state (as in pg_event_trigger) and whether this role may change it."""
+
+    name: str
+    enabled: str
+    may_alter: bool
 
 
 def read_foreign_keys(connection: psycopg.Connection[Any]) -> list[ForeignKey]:
@@ -112,9 +129,9 @@ def read_foreign_keys(connection: psycopg.Connection[Any]) -> list[ForeignKey]:
     return keys
 
 
-def read_rules(connection: psycopg.Connection[Any]) -> dict[str, str]:
-    """The tables with an active rule, each with the name of one: an UPDATE or DELETE there does something else."""
-    return {full_name(row["schema"], row["table"]): row["name"] for row in rows_of(connection, _RULES)}
+def read_event_triggers(connection: psycopg.Connection[Any]) -> list[EventTrigger]:
+    """The event triggers of the database that DDL would set off."""
+    return [EventTrigger(**row) for row in rows_of(connection, _EVENT_TRIGGERS)]
 
 
 def upset_foreign_keys(keys: Sequence[ForeignKey], works: Sequence[Work]) -> list[ForeignKey]:

@@ -107,6 +107,11 @@ SELECT t.tgrelid::int8 AS relation, t.tgname AS name, pg_get_triggerdef(t.oid) A
   obj_description(t.oid, 'pg_trigger') AS comment
 FROM pg_trigger t WHERE t.tgrelid = ANY(%s::oid[]) AND NOT t.tgisinternal ORDER BY t.tgrelid, t.tgname"""
 
+_RULES = """
+SELECT r.ev_class::int8 AS relation, r.rulename AS name, pg_get_ruledef(r.oid) AS definition, r.ev_enabled AS enabled,
+  obj_description(r.oid, 'pg_rewrite') AS comment
+FROM pg_rewrite r WHERE r.ev_class = ANY(%s::oid[]) AND r.rulename <> '_RETURN' ORDER BY r.ev_class, r.rulename"""
+
 _POLICIES = """
 SELECT p.polrelid::int8 AS relation, p.polname AS name, p.polcmd AS command, p.polpermissive AS permissive,
   ARRAY(SELECT coalesce(r.rolname::text, '') FROM unnest(p.polroles) AS role(oid)
@@ -128,13 +133,14 @@ _PARTS = {
     "constraints": _CONSTRAINTS,
     "indexes": _INDEXES,
     "triggers": _TRIGGERS,
+    "rules": _RULES,
     "policies": _POLICIES,
     "statistics": _STATISTICS,
 }
 
 
 def read_definitions(connection: psycopg.Connection[Any], oids: Sequence[int]) -> dict[int, Definition]:
-    """The definition of each of these tables or views, by its OID. Seven queries, however many tables.
+    """The definition of each of these tables or views, by its OID. Eight queries, however many tables.
 
     Lists are in attribute order (columns) or in order of name. `columns[].base_type`, `base_kind`, `send`, `element`
     and `extension` describe the type beneath domains. `indexes` leaves out those that a constraint owns.
