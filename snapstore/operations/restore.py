@@ -34,7 +34,7 @@ class Ask:
     """What is to be restored: which source of the snapshot, which tables and rows of it, and how.
 
     `tables` are patterns; `keys` and `where` narrow the rows, by table name. `recreate` rebuilds tables whose shape
-    differs.
+    differs. `privileges` gives what is made the privileges it had.
     """
 
     mode: Mode = Mode.SKIP
@@ -42,15 +42,20 @@ class Ask:
     tables: tuple[str, ...] = ()
     scope: Scope = field(default_factory=Scope)
     recreate: bool = False
+    privileges: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was done: the plan carried out, the snapshot of the state before (None if nothing was there), the time."""
+    """What was done: the plan carried out, the snapshot of the state before (None if nothing was there), the time.
+
+    `notes` are the target's own words on how it was done (whose the new tables are, which event triggers fired).
+    """
 
     plan: Plan
     safety: Snapshot | None
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def plan_restore(
@@ -99,11 +104,12 @@ def restore(
             safety = _commit_safety(repository, pending, snapshot, before, plan, ask, host)
             definition = read_objects(repository.blobs, held.objects)
             todo = works(plan, state, wanted, target)
-            target.begin(definition, todo)
+            target.begin(definition, todo, privileges=ask.privileges)
             apply(plan, state, wanted, target, ask.scope, progress)
             target.finish()
             if verify:
                 _verify(repository, target, selection, state, wanted, plan, ask, progress)
+            notes = tuple(target.notes)
             is_decided = True
     except BaseException:
         # Once the database has been asked to commit, nobody knows whether it did: then the safety snapshot stays.
@@ -111,7 +117,7 @@ def restore(
         raise
     if safety is None:
         repository.abandon(pending)
-    return Restored(plan, safety, time.monotonic() - began)
+    return Restored(plan, safety, time.monotonic() - began, notes)
 
 
 def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask) -> tuple[Ask, SnapshotSource, State]:

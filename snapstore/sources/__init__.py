@@ -31,8 +31,7 @@ class Selection:
     `where` maps a table name to a condition in the source's own language; `exclude_columns` are `table.column`. With
     `vectors` False vector columns are left out, with `rows` False only shapes are taken.
     `partial` allows what cannot be held to be left out by name (`View.missing`) instead of refused; `optional` lets
-    `tables` name some that do not exist (a restore asks for those that do). With `privileges` False nobody's privileges
-    are taken, or given back.
+    `tables` name some that do not exist (a restore asks for those that do).
     """
 
     tables: tuple[str, ...] = ()
@@ -43,7 +42,6 @@ class Selection:
     rows: bool = True
     partial: bool = False
     optional: bool = False
-    privileges: bool = True
 
 
 class View(Protocol):
@@ -100,9 +98,11 @@ class Target(View, Protocol):
     def notes(self) -> Sequence[str]:
         """What people should know of how it was done, told after `finish`."""
 
-    def begin(self, definition: Mapping[str, Any], work: Sequence[Work]) -> None:
+    def begin(self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True) -> None:
         """Make what is missing (extensions, schemas, types, sequences, tables without indexes and constraints) and
         clear the way (user triggers, foreign keys that would fire, indexes dearer to keep than to rebuild).
+
+        With `privileges` False what is made gets none of the privileges it had.
         """
 
     def replaces(self, table: Table, columns: Sequence[str]) -> bool:

@@ -23,6 +23,7 @@ from snapstore.rows import Table
 from snapstore.sources import Work
 from snapstore.sources.postgres import ddl
 from snapstore.sources.postgres.applying import explained
+from snapstore.sources.postgres.extrasddl import set_rule, set_trigger
 from snapstore.sources.postgres.obstacles import (
     ForeignKey,
     dear_indexes,
@@ -90,7 +91,7 @@ class Aside:
             self._triggers += [(table, trigger) for trigger in enabled]
         for rule in table.get("rules", ()):
             if rule["enabled"] != "D":
-                self._connection.execute(ddl.set_rule(table, {**rule, "enabled": "D"}))
+                self._connection.execute(set_rule(table, {**rule, "enabled": "D"}))
                 self._rules.append((table, rule))
         for constraint in unvalidated(table):
             self._connection.execute(ddl.alter(table, "DROP CONSTRAINT {}", sql.Identifier(constraint["name"])))
@@ -116,9 +117,9 @@ class Aside:
     def put_back_triggers(self) -> None:
         """Triggers, rules and event triggers, each in the state it had; when nothing is left to be done."""
         for table, trigger in self._triggers:
-            self._run(table, [ddl.set_trigger(table, trigger)])
+            self._run(table, [set_trigger(table, trigger)])
         for table, rule in self._rules:
-            self._run(table, [ddl.set_rule(table, rule)])
+            self._run(table, [set_rule(table, rule)])
         for name, enabled in self._event_triggers:
             state = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}[enabled]
             self._connection.execute(

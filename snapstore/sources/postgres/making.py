@@ -21,7 +21,7 @@ from psycopg import sql
 
 from snapstore.errors import Conflict, Unsupported
 from snapstore.sources import Selection, Work
-from snapstore.sources.postgres.catalog import fits
+from snapstore.sources.postgres.choosing import fits
 from snapstore.sources.postgres.ddl import comment_on, create_table
 from snapstore.sources.postgres.objectddl import create_object
 from snapstore.sources.postgres.objects import Objects
@@ -68,7 +68,9 @@ class Making:
 _FINALS = ("settings", "grants", "default privileges")
 
 
-def plan_making(definition: Definition, works: Sequence[Work], live: Objects, selection: Selection) -> Making:
+def plan_making(
+    definition: Definition, works: Sequence[Work], live: Objects, selection: Selection, *, privileges: bool = True
+) -> Making:
     """What of `definition` and `works` the database lacks. Raises `Conflict` and `Unsupported` as the module says.
 
     Where the selection has every table of the definition, everything else in it is meant too; else only what the
@@ -77,7 +79,7 @@ def plan_making(definition: Definition, works: Sequence[Work], live: Objects, se
     objects: Definition = definition.get("objects", {})
     needs: Mapping[str, Collection[str]] = definition.get("needs", {})
     tables = {f"table {work.table.name}": work for work in works if not work.exists or work.recreate}
-    meant = _meant(definition, works, selection)
+    meant = _meant(definition, works, selection) - (set() if privileges else {"grants", "default privileges"})
     lacking = {key for key in meant if key not in live.objects and objects[key]["kind"] not in _FINALS}
     lacking -= {key for key in lacking if _comes_with_a_table(objects[key], tables)}
     _check_types(objects, live, closure(tables, needs))
@@ -126,8 +128,7 @@ def _meant(definition: Definition, works: Sequence[Work], selection: Selection) 
         meant = {
             key for key, one in objects.items() if one["kind"] != "sequence" or not _owner(one) or _owner(one) in names
         }
-    meant = {key for key in meant if not is_any(key, selection.exclude)}
-    return meant if selection.privileges else meant - {"grants", "default privileges"}
+    return {key for key in meant if not is_any(key, selection.exclude)}
 
 
 def is_whole(definition: Definition, selection: Selection) -> bool:

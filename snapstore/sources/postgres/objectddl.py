@@ -21,7 +21,6 @@ from snapstore.sources.postgres.ddl import (
     collate,
     comment_on,
     create_indexes,
-    create_statistics,
     named_not_null,
     options_of,
     relation,
@@ -30,6 +29,7 @@ from snapstore.sources.postgres.ddl import (
     text,
     with_options,
 )
+from snapstore.sources.postgres.extrasddl import create_statistics
 
 __all__ = ["create_object", "finish_materialized_view", "own_sequence", "refresh"]
 

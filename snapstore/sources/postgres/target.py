@@ -28,6 +28,7 @@ from snapstore.sources.postgres import ddl
 from snapstore.sources.postgres.applying import delete_rows, explained, insert_rows, update_rows
 from snapstore.sources.postgres.aside import Aside
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
+from snapstore.sources.postgres.extrasddl import create_extras, create_rules, create_trigger
 from snapstore.sources.postgres.finals import (
     check_all_roles,
     give_privileges,
@@ -80,7 +81,7 @@ class PostgresTarget(PostgresView):
         """As `Target.notes`."""
         return (*self._aside.notes, *self._notes)
 
-    def begin(self, definition: Mapping[str, Any], work: Sequence[Work]) -> None:
+    def begin(self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True) -> None:
         """As `Target.begin`. Raises `Conflict` for what stands in the way and would have to be dropped with it.
 
         Replaced rows count in `deletes` and in `inserts`.
@@ -92,7 +93,7 @@ class PostgresTarget(PostgresView):
             self._aside.silence()
             self._drop([one for one in work if one.recreate and one.exists])
             live = read_objects(self._connection)
-            self._making = plan_making(definition, work, live, self._selection)
+            self._making = plan_making(definition, work, live, self._selection, privileges=privileges)
             check_all_roles(self._connection, definition.get("objects", {}), self._making)
             self._check_references(live.relations.keys())
             for key in self._making.early:
@@ -142,12 +143,12 @@ class PostgresTarget(PostgresView):
             views = [objects[key] for key in (*making.early, *making.late) if key.startswith(_VIEWS)]
             for view in views:
                 for trigger in view.get("triggers", ()):
-                    self._execute(view, ddl.create_trigger(view, trigger))
+                    self._execute(view, create_trigger(view, trigger))
             self._aside.put_back_keys()
             for table in made:
                 self._execute(table, ddl.create_foreign_keys(table))
             for table in made:
-                self._execute(table, ddl.create_extras(table))
+                self._execute(table, create_extras(table))
             for view in views:
                 if view["kind"] == "materialized view":
                     self._execute(view, finish_materialized_view(view))
@@ -155,7 +156,7 @@ class PostgresTarget(PostgresView):
             refresh_views(self._connection, objects, making)
         with self._qualified():
             for relation in (*made, *views):
-                self._execute(relation, ddl.create_rules(relation))
+                self._execute(relation, create_rules(relation))
             set_sequences(self._connection, objects, making)
             give_privileges(self._connection, objects, making)
             set_settings(self._connection, objects, making)

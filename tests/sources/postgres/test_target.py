@@ -645,8 +645,8 @@ def test_privileges_come_back(databases: Databases, pg_dump: PgDump) -> None:
         with pytest.raises(Unsupported, match="lacks: gone") as caught, open_target(lacking, Selection()) as into:
             into.begin(then.definition, works)
         assert "--no-privileges" in caught.value.hint
-        with open_target(lacking, Selection(privileges=False)) as into:
-            into.begin(then.definition, works)
+        with open_target(lacking, Selection()) as into:
+            into.begin(then.definition, works, privileges=False)
             into.finish()
         lacking = databases()
         rebuild(source, lacking, Selection(exclude=("grants",)))
