@@ -202,7 +202,7 @@ def _narrow_grants(objects: dict[str, dict[str, Any]], chosen: Chosen, selection
         held = [
             one
             for one in objects[key]["grants"]
-            if (one["on"] in on if key == "grants" else one["schema"] is None or f"schema {one['schema']}" in on)
+            if (one["on"] if key == "grants" else SYSTEM if one["schema"] is None else f"schema {one['schema']}") in on
         ]
         objects[key] = {**objects[key], "grants": held}
 

@@ -69,6 +69,8 @@ def choose(found: Objects, selection: Selection, absent: bool) -> Chosen:
             chosen.refuse(key, relation.refusal)
             if relation.skipped:
                 chosen.skipped[key] = chosen.refused.pop(key)
+    for key in chosen.ids & set(found.out_of_reach):
+        chosen.refuse(key, found.out_of_reach[key])
     return chosen
 
 
@@ -86,7 +88,7 @@ def _with_needs(found: Objects, meant: Collection[str], excluded: Collection[str
         if one["kind"] == "sequence" and owner(one) in meant:
             owned.add(key)
     reached = closure([*meant, *owned], _between_others(found, found.needs), _between_others(found, found.uses))
-    reached |= {"grants"} & set(found.objects)
+    reached |= {"grants", "default privileges"} & set(found.objects)  # those on what is chosen
     others = {key for key in reached if key in found.objects and key not in found.relations}
     return (set(meant) | others) - set(excluded)
 
@@ -148,6 +150,11 @@ def spread(found: Objects, chosen: Chosen) -> None:
 
 def refuse(chosen: Chosen, selection: Selection) -> None:
     """Raise `Unsupported` naming everything that is meant and not held, unless the selection allows a part."""
+    if selection.optional:
+        # A restore would take what is there and left out for what is not there.
+        for name in selection.tables:
+            if reason := chosen.refused.get(f"table {name}"):
+                raise Unsupported(f"{name} is there, and its rows cannot be held: {reason}", hint=_hint(reason))
     if chosen.refused and not selection.partial:
         lines = "\n".join(f"  {key}: {reason}" for key, reason in sorted(chosen.refused.items()))
         count = len(chosen.refused)
@@ -155,3 +162,7 @@ def refuse(chosen: Chosen, selection: Selection) -> None:
             f"{count} thing{'s' if count > 1 else ''} in this database cannot be held:\n{lines}",
             hint="leave each out with --exclude NAME, or take the rest and name these as missing: --allow-partial",
         )
+
+
+def _hint(reason: str) -> str:
+    return "use a role that may (its owner, or one with BYPASSRLS)" if "this role" in reason else ""

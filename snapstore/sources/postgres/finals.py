@@ -38,7 +38,7 @@ def check_all_roles(connection: psycopg.Connection[Any], objects: Definition, ma
     """Raise `Unsupported` naming the roles that privileges and policies of what is made need and the server lacks."""
     hint = "create them first (CREATE ROLE), or leave privileges out: --no-privileges"
     names = {one["role"] for one in _grants(objects, making)}
-    for one in objects[_DEFAULTS]["grants"] if _DEFAULTS in making.meant else ():
+    for one in _default_privileges(objects, making):
         names |= {one["role"], one["owner"]}
     check_roles(connection, names - {None}, "privileges", hint)
     for work in making.tables.values():
@@ -99,15 +99,22 @@ def give_privileges(connection: psycopg.Connection[Any], objects: Definition, ma
         with explained("privileges cannot be given"):
             live = read_objects(connection).objects[_GRANTS]["grants"]
             give_grants(connection, _grants(objects, making), [one for one in live if one["on"] in on])
-    if _DEFAULTS in making.meant:
-        with explained("default privileges cannot be given"):
-            give_default_privileges(connection, objects[_DEFAULTS]["grants"])
+    with explained("default privileges cannot be given"):
+        give_default_privileges(connection, _default_privileges(objects, making))
 
 
 def _grants(objects: Definition, making: Making) -> list[Mapping[str, Any]]:
     """The privileges of the snapshot that this restore is to give."""
     on = _given_on(objects, making)
     return [one for one in objects[_GRANTS]["grants"] if one["on"] in on] if _GRANTS in making.meant else []
+
+
+def _default_privileges(objects: Definition, making: Making) -> list[Mapping[str, Any]]:
+    """Those in a schema that this restore makes; all of them with the whole database."""
+    if _DEFAULTS not in making.meant:
+        return []
+    made = making.made(objects)
+    return [one for one in objects[_DEFAULTS]["grants"] if making.is_whole or f"schema {one['schema']}" in made]
 
 
 def _given_on(objects: Definition, making: Making) -> set[str]:

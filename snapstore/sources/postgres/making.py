@@ -118,7 +118,7 @@ def _meant(definition: Definition, works: Sequence[Work], selection: Selection) 
 
     names = {work.table.name for work in works}
     if not is_whole(definition, selection):
-        others = {"grants"} & set(objects)  # of which only those on what is made are given
+        others = {"grants", "default privileges"} & set(objects)  # of which only those on what is made are given
         start = {f"table {name}" for name in names}
         relations = [key for key in objects if key.startswith(("view ", "materialized view ", "sequence "))]
         start |= {key for key in relations if is_any(key, selection.tables)}

@@ -22,6 +22,7 @@ from psycopg import sql
 from snapstore.sources.postgres.defaults import read_default_privileges
 from snapstore.sources.postgres.depends import read_members, read_needs
 from snapstore.sources.postgres.grants import read_grants
+from snapstore.sources.postgres.reach import read_out_of_reach
 from snapstore.sources.postgres.tables import full_name, rows_of
 from snapstore.sources.postgres.typedefs import read_types
 from snapstore.sources.postgres.unheld import IN_A_USER_SCHEMA, NOT_OF_AN_EXTENSION, Thing, read_unheld
@@ -45,7 +46,8 @@ class Relation:
 
 @dataclass(slots=True)
 class Objects:
-    """A database's objects by id, its relations by id, what is not held, and the needs between all of them.
+    """A database's objects by id, its relations by id, which of them this role cannot read and why, what is not held,
+    and the needs between all of them.
 
     `needs` must be met before a thing can be made; `uses` before it is whole (its constraints, indexes, triggers,
     policies).
@@ -53,6 +55,7 @@ class Objects:
 
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     relations: dict[str, Relation] = field(default_factory=dict)
+    out_of_reach: dict[str, str] = field(default_factory=dict)
     unheld: list[Thing] = field(default_factory=list)
     needs: dict[str, set[str]] = field(default_factory=dict)
     uses: dict[str, set[str]] = field(default_factory=dict)
@@ -117,7 +120,7 @@ _At = tuple[str, int]
 
 def read_objects(connection: psycopg.Connection[Any]) -> Objects:
     """Everything in the database but the definitions of its tables. A dozen queries, whatever there is."""
-    found, at = Objects(), dict[_At, str]()
+    found, at = Objects(out_of_reach=read_out_of_reach(connection)), dict[_At, str]()
     _read_relations(connection, found, at)
     _read_named(connection, found, at)
     for one in (*read_types(connection), *read_written(connection)):
