@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from snapstore.errors import Conflict, Invalid, NotFound, Unavailable
+from snapstore.errors import Conflict, Invalid, NotFound, SnapstoreError, Unavailable
 from snapstore.operations.apply import apply, works
 from snapstore.operations.capture import Progress, capture, silent
 from snapstore.operations.diff import TableDiff, diff
@@ -27,6 +27,8 @@ from snapstore.repository.repository import PROGRAM
 from snapstore.sources import Selection, Source, Target
 
 __all__ = ["Ask", "Restored", "plan_restore", "restore"]
+
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,29 @@ def restore(
     Raises `Conflict` where the live rows have drifted from that plan, a row stands in the way, or the result is not
     what was planned; the database is then as it was.
     """
+    for _ in range(_ATTEMPTS - 1):
+        # Whatever ended an attempt for another's sake (a deadlock, a lock that did not come) has left nothing behind.
+        with suppress(_AgainError):
+            return _attempt(repository, snapshot, source, ask, plan_id, verify, host, progress, can_repeat=True)
+    return _attempt(repository, snapshot, source, ask, plan_id, verify, host, progress, can_repeat=False)
+
+
+class _AgainError(Exception):
+    """Nothing was done, and the same may succeed now."""
+
+
+def _attempt(
+    repository: Repository,
+    snapshot: Snapshot,
+    source: Source,
+    ask: Ask,
+    plan_id: str | None,
+    verify: bool,
+    host: str,
+    progress: Progress,
+    *,
+    can_repeat: bool,
+) -> Restored:
     began = time.monotonic()
     ask, held, wanted = _wanted(repository, snapshot, source, ask)
     selection = _selection(wanted)
@@ -111,9 +136,11 @@ def restore(
                 _verify(repository, target, selection, state, wanted, plan, ask, progress)
             notes = tuple(target.notes)
             is_decided = True
-    except BaseException:
+    except BaseException as error:
         # Once the database has been asked to commit, nobody knows whether it did: then the safety snapshot stays.
         _give_up(repository, pending, None if is_decided else safety)
+        if can_repeat and isinstance(error, SnapstoreError) and error.again and not is_decided:
+            raise _AgainError from error
         raise
     if safety is None:
         repository.abandon(pending)

@@ -109,7 +109,8 @@ def explained(doing: str) -> Iterator[None]:
     except psycopg.Error as error:
         ours = translate(error, doing)
         detail = " ".join((error.diag.message_detail or "").split())
-        raise type(ours)(f"{ours.message}: {detail}" if detail else ours.message, hint=ours.hint) from error
+        message = f"{ours.message}: {detail}" if detail else ours.message
+        raise type(ours)(message, hint=ours.hint, again=ours.again) from error
 
 
 def _copy(

@@ -11,8 +11,13 @@ import psycopg
 import pytest
 
 from snap_cli.embedded import EmbeddedServer
+from snapstore.backends.memory import MemoryBackend
 from snapstore.errors import Unsupported
+from snapstore.operations.restore import Ask, restore
+from snapstore.operations.take import Request, take
+from snapstore.repository import Repository
 from snapstore.sources import Selection, Work
+from snapstore.sources.postgres.source import PostgresSource
 from snapstore.sources.postgres.target import open_target
 from snapstore.sources.postgres.view import PostgresView, open_view
 
@@ -153,3 +158,18 @@ def test_a_cycle_is_named_when_it_is_taken(databases: Databases) -> None:
             pass
     with open_view(url, Selection(partial=True), PostgresView) as view:
         assert [table.name for table in view.tables] == ["public.t"]
+
+
+def test_a_snapshot_of_every_object_is_restored_from_nothing(databases: Databases, pg_dump: PgDump) -> None:
+    source, target = databases(), databases()
+    run(source, OBJECTS)
+    repository = Repository.init(MemoryBackend())
+    taken = take(repository, [Request("zoo", PostgresSource(source))])
+    assert taken.is_complete
+    restored = restore(repository, taken.snapshot, PostgresSource(target), Ask())
+    assert restored.notes == ("what was made belongs to postgres",)
+    assert lines(pg_dump(target)) == lines(pg_dump(source))
+    bare = databases()
+    restore(repository, taken.snapshot, PostgresSource(bare), Ask(privileges=False))
+    assert lines(pg_dump(bare, "--no-privileges")) == lines(pg_dump(source, "--no-privileges"))
+    assert not [line for line in pg_dump(bare).splitlines() if '"a reader"' in line and "ON SCHEMA" not in line]
