@@ -80,11 +80,15 @@ _UNHELD = " UNION ALL ".join(
         "SELECT 'setting', 'pg_db_role_setting', 0, NULL, split_part(one, '=', 1) || ' of role ' || r.rolname, NULL "
         "FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole CROSS JOIN LATERAL unnest(s.setconfig) AS one "
         "WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())",
-        "SELECT 'rows of extension', 'pg_extension', 0, NULL, x.extname || ': ' || config::regclass::text, NULL "
-        "FROM pg_extension x, unnest(x.extconfig) AS config "
-        "JOIN pg_class c ON c.oid = config WHERE c.relkind IN ('r', 'p')",
     ]
 )
+
+# The tables of extensions whose rows are the user's (pg_extension_config_dump), each with the condition on them.
+_KEPT_ROWS = """
+SELECT x.extname || ': ' || c.oid::regclass AS name, format('SELECT FROM %s %s LIMIT 1', c.oid::regclass, k.condition)
+  AS query, has_table_privilege(c.oid, 'SELECT') AS readable
+FROM pg_extension x CROSS JOIN LATERAL unnest(x.extconfig, x.extcondition) AS k(oid, condition)
+JOIN pg_class c ON c.oid = k.oid WHERE c.relkind IN ('r', 'p') ORDER BY 1"""
 
 # Named, and left out without being refused: they are a matter of this server, or of others.
 _NAMED = {
@@ -99,8 +103,8 @@ _NAMED = {
 
 _REFUSED = {
     "index": "it is not valid (a CREATE INDEX CONCURRENTLY that failed): drop it or REINDEX it",
-    "large objects": "they are not held yet",
-    "rows of extension": "rows kept in an extension's own table are not held yet",
+    "large objects": "they are not held: their content lies in a catalogue of the server and in no table",
+    "rows of extension": "rows kept in an extension's own table are not held",
 }
 
 
@@ -115,4 +119,8 @@ def read_unheld(connection: psycopg.Connection[Any], at: dict[tuple[str, int], s
         things.append(Thing(key, name, {**_NAMED, **_REFUSED}[kind], kind in _NAMED, within))
         if row["oid"]:
             at.setdefault((row["class"], row["oid"]), key)
+    for row in rows_of(connection, _KEPT_ROWS):
+        if not row["readable"] or rows_of(connection, row["query"]):
+            kind = "rows of extension"
+            things.append(Thing(f"{kind} {row['name']}", row["name"], _REFUSED[kind]))
     return things

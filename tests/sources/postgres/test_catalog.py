@@ -303,3 +303,43 @@ def test_a_role_that_owns_only_its_tables_can_read_the_catalogue(databases: Data
             assert [table.name for table in read_catalog(connection, Selection()).tables] == ["mine.t"]
     finally:
         run(url, "DROP OWNED BY plain; DROP ROLE plain")
+
+
+def test_an_invalid_index_is_refused(databases: Databases) -> None:
+    url = databases()
+    run(url, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1), (2, 1)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        run(url, "CREATE UNIQUE INDEX CONCURRENTLY broken ON t (v)")
+    with pytest.raises(Unsupported, match=r"index public\.broken on table public\.t: it is not valid"):
+        catalogue(url)
+
+
+def test_a_tablespace_is_named(databases: Databases) -> None:
+    url = databases()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET allow_in_place_tablespaces = on")
+        connection.execute("CREATE TABLESPACE fast LOCATION ''")
+        try:
+            connection.execute("CREATE TABLE t (id int PRIMARY KEY) TABLESPACE fast")
+            [told] = catalogue(url).missing
+            assert told.startswith("tablespace fast of public.t: ")
+        finally:
+            connection.execute("DROP TABLE t")
+            connection.execute("DROP TABLESPACE fast")
+
+
+def test_rows_kept_in_an_extension_are_refused_if_there_are_any(databases: Databases) -> None:
+    url = databases(vector=True)
+    run(
+        url,
+        """
+        CREATE TABLE kept (id int PRIMARY KEY); ALTER EXTENSION vector ADD TABLE kept;
+        UPDATE pg_extension SET extconfig = ARRAY['kept'::regclass]::oid[], extcondition = ARRAY['WHERE id > 5']
+          WHERE extname = 'vector';
+        INSERT INTO kept VALUES (1);
+        """,
+    )
+    assert catalogue(url).missing == ()
+    run(url, "INSERT INTO kept VALUES (6)")
+    with pytest.raises(Unsupported, match=r"rows of extension vector: public\.kept"):
+        catalogue(url)
