@@ -13,16 +13,18 @@ business of `snapstore.sources.postgres.target`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from snapstore.errors import Invalid
 from snapstore.sources.postgres.applying import explained
 from snapstore.sources.postgres.ddl import relation
 from snapstore.sources.postgres.defaults import give_default_privileges
-from snapstore.sources.postgres.grants import SYSTEM, check_roles, give_grants
+from snapstore.sources.postgres.grants import SYSTEM, Grant, check_roles, give_grants
 from snapstore.sources.postgres.making import Making
 from snapstore.sources.postgres.objectddl import own_sequence, refresh
 from snapstore.sources.postgres.objects import read_objects, read_sequence_states
@@ -92,21 +94,57 @@ def set_sequences(connection: psycopg.Connection[Any], objects: Definition, maki
                     _set_sequence(connection, one, made=made)
 
 
-def give_privileges(connection: psycopg.Connection[Any], objects: Definition, making: Making) -> None:
-    """Privileges on what was made: those of the snapshot, and none that a live default privilege added."""
-    on = _given_on(objects, making)
-    if _GRANTS in making.meant and on:
-        with explained("privileges cannot be given"):
+def give_privileges(connection: psycopg.Connection[Any], objects: Definition, making: Making) -> list[str]:
+    """Privileges on what was made: those of the snapshot, and none that a live default privilege added.
+
+    Gives in words those on the server's own things that could not be given.
+    """
+    made, notes = set(making.made(objects)), list[str]()
+    if _GRANTS in making.meant:
+        with _hinted("privileges cannot be given"):
             live = read_objects(connection).objects[_GRANTS]["grants"]
-            give_grants(connection, _grants(objects, making), [one for one in live if one["on"] in on])
-    with explained("default privileges cannot be given"):
+            give_grants(connection, _grants(objects, making), [one for one in live if one["on"] in made])
+            if making.was_empty and making.is_whole:
+                notes = _give_system(connection, objects[_GRANTS]["grants"], live)
+    with _hinted("default privileges cannot be given"):
         give_default_privileges(connection, _default_privileges(objects, making))
+    return notes
+
+
+@contextmanager
+def _hinted(doing: str) -> Iterator[None]:
+    """As `explained`, with the way out."""
+    try:
+        with explained(doing):
+            yield
+    except Invalid as error:
+        hint = "restore as a role that may, or leave privileges out: --no-privileges"
+        raise Invalid(error.message, hint=hint) from error
+
+
+def _give_system(connection: psycopg.Connection[Any], wanted: Sequence[Grant], live: Sequence[Grant]) -> list[str]:
+    """Privileges on functions, types and schemas that the server brought: only a superuser may give them.
+
+    What others have there is left to them: the server may be somebody else's.
+    """
+    lacking = [one for one in wanted if one["on"] == SYSTEM and one not in live]
+    query = "SELECT rolname::text AS name, rolname = current_user AND rolsuper AS may FROM pg_roles"
+    there = {row["name"]: row["may"] for row in rows_of(connection, query)}
+    notes = []
+    for one in lacking:
+        if any(there.values()) and (one["role"] is None or one["role"] in there):
+            give_grants(connection, [one], [])
+        else:
+            what = "given to" if one["granted"] else "taken from"
+            whom = one["role"] or ("its owner" if one["to_owner"] else "PUBLIC")
+            notes.append(f"{one['privilege']} on {one['target']} is not {what} {whom}: it is the server's own")
+    return notes
 
 
 def _grants(objects: Definition, making: Making) -> list[Mapping[str, Any]]:
     """The privileges of the snapshot that this restore is to give."""
-    on = _given_on(objects, making)
-    return [one for one in objects[_GRANTS]["grants"] if one["on"] in on] if _GRANTS in making.meant else []
+    made = set(making.made(objects))
+    return [one for one in objects[_GRANTS]["grants"] if one["on"] in made] if _GRANTS in making.meant else []
 
 
 def _default_privileges(objects: Definition, making: Making) -> list[Mapping[str, Any]]:
@@ -115,11 +153,6 @@ def _default_privileges(objects: Definition, making: Making) -> list[Mapping[str
         return []
     made = making.made(objects)
     return [one for one in objects[_DEFAULTS]["grants"] if making.is_whole or f"schema {one['schema']}" in made]
-
-
-def _given_on(objects: Definition, making: Making) -> set[str]:
-    """The ids of what is made, and the server's own things in a database that was empty."""
-    return set(making.made(objects)) | ({SYSTEM} if making.was_empty and making.is_whole else set())
 
 
 def _is_live(connection: psycopg.Connection[Any], one: Definition) -> bool:

@@ -20,7 +20,7 @@ from psycopg import sql
 from snapstore.errors import Unsupported
 from snapstore.sources.postgres.tables import rows_of
 
-__all__ = ["CHANGES", "SYSTEM", "check_roles", "give_grants", "read_grants", "statement"]
+__all__ = ["CHANGES", "SYSTEM", "Grant", "check_roles", "give_grants", "read_grants", "statement"]
 
 SYSTEM = "system"
 """What privileges are on that stand on something the server itself brought."""

@@ -158,7 +158,7 @@ class PostgresTarget(PostgresView):
             for relation in (*made, *views):
                 self._execute(relation, create_rules(relation))
             set_sequences(self._connection, objects, making)
-            give_privileges(self._connection, objects, making)
+            self._notes += give_privileges(self._connection, objects, making)
             set_settings(self._connection, objects, making)
             for key in making.last:
                 self._make(key)

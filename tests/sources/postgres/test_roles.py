@@ -112,6 +112,34 @@ def test_what_belongs_to_others_is_refused_or_missing_by_name(url: str) -> None:
     assert [table.name for table in taken.snapshot.sources[0].tables] == ["app.agent", "app.fired", "app.memory"]
 
 
+def test_privileges_on_the_servers_own_things_are_told_where_they_cannot_be_given(
+    url: str, databases: Callable[..., str]
+) -> None:
+    source = databases()
+    with psycopg.connect(source, autocommit=True) as connection:
+        connection.execute("CREATE TABLE t (id int PRIMARY KEY); GRANT SELECT ON t TO other")
+        connection.execute("GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text) TO other")
+        repository = Repository.init(MemoryBackend())
+        taken = take(repository, [Request("db", PostgresSource(source))])
+    target = databases()
+    with psycopg.connect(target, autocommit=True) as connection:
+        connection.execute("GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_file(text) TO other")
+        connection.execute("GRANT CREATE ON SCHEMA public TO app")
+    as_app = PostgresSource(psycopg.conninfo.make_conninfo(target, user="app"))
+    restored = restore(repository, taken.snapshot, as_app, Ask())
+    assert restored.notes == (
+        "EXECUTE on FUNCTION pg_ls_dir(text) is not given to other: it is the server's own",
+        "what was made belongs to app",
+    )
+    with psycopg.connect(target, autocommit=True) as connection:
+        may = connection.execute("SELECT has_function_privilege('other', 'pg_read_file(text)', 'EXECUTE')").fetchall()
+        connection.execute("DROP OWNED BY app")
+        connection.execute("DROP OWNED BY other")
+    assert may == [(True,)], "what others have on the server's own things is theirs"
+    with psycopg.connect(source, autocommit=True) as connection:
+        connection.execute("DROP OWNED BY other")
+
+
 def test_what_a_role_may_not_change_is_refused_before_anything_is_done(
     url: str, pg_dump: Callable[..., str]
 ) -> None:
