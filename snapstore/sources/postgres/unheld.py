@@ -103,7 +103,7 @@ _NAMED = {
 
 _REFUSED = {
     "index": "it is not valid (a CREATE INDEX CONCURRENTLY that failed): drop it or REINDEX it",
-    "large objects": "they are not held: their content lies in a catalogue of the server and in no table",
+    "large objects": "of them, which are not held: their content lies in a catalogue of the server and in no table",
     "rows of extension": "rows kept in an extension's own table are not held",
 }
 
@@ -116,7 +116,10 @@ def read_unheld(connection: psycopg.Connection[Any], at: dict[tuple[str, int], s
         name = full_name(row["schema"], row["name"]) if row["schema"] is not None else row["name"]
         within = at.get(("pg_class", row["relation"]), "") if row["relation"] is not None else ""
         key = f"{kind} {name}" + (f" on {within}" if within else "")
-        things.append(Thing(key, name, {**_NAMED, **_REFUSED}[kind], kind in _NAMED, within))
+        reason = {**_NAMED, **_REFUSED}[kind]
+        if kind == "large objects":  # all of them are one thing, which --exclude can name
+            key, name, reason = kind, kind, f"{name} {reason}"
+        things.append(Thing(key, name, reason, kind in _NAMED, within))
         if row["oid"]:
             at.setdefault((row["class"], row["oid"]), key)
     for row in rows_of(connection, _KEPT_ROWS):
