@@ -3,7 +3,7 @@
 #   make demo    one minute with a throwaway PostgreSQL: take, lose, see what was lost, put it back
 #   make test    the test suite
 #   make lint    ruff, mypy, codespell, and whether generated parts of the docs are fresh
-#   make docs    rewrite the generated parts of the docs
+#   make docs    rewrite the generated parts of the docs, and what their sessions print where that has changed
 #   make bench   measurements, written to benchmarks/results
 #   make soak    the test suite with far more random examples
 #   make clean   remove .venv and caches
@@ -59,6 +59,7 @@ lint: $(READY)
 
 docs: $(READY)
 	$(if $(DOCS),$(BIN)/cog -r $(DOCS))
+	$(BIN)/python tests/sessions.py README.md docs/tutorial.md
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks

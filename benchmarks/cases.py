@@ -113,36 +113,41 @@ class _Bench:
             connection.execute("VACUUM (ANALYZE)")
         return changed
 
-    def ours(self, what: str, turn: int, operation: str, *words: str, **facts: Any) -> dict[str, Any]:
-        """Measure an operation of the library; returns what it said, which is kept with the sample."""
-        return self._ours(what, turn, _python("operation", operation, *words), facts)
+    def snap(self, what: str, turn: int, *words: str) -> dict[str, Any]:
+        """Measure a command of `snap`; returns the JSON it printed."""
+        done = self.run(_snap(*words))
+        said: dict[str, Any] = json.loads(done.output)
+        facts = {"own_seconds": round(said["seconds"], 4)} if "seconds" in said else {}
+        self.keep(what, turn, done, facts)
+        return said
 
-    def drain(self, kind: str, turn: int) -> None:
-        """Measure the reading of a table alone."""
-        self._ours(f"{kind} drain", turn, _python("drain", self.url(kind), _TABLES[kind]), {})
-
-    def _ours(self, what: str, turn: int, command: list[str], facts: Mapping[str, Any]) -> dict[str, Any]:
-        done = self._run(command)
-        said = json.loads(done.output)
-        own = {("own_seconds" if name == "seconds" else name): value for name, value in said.items()}
-        own.pop("snapshot", None)
-        self._keep(what, turn, done, {**own, **facts})
-        return dict(said)
+    def python(self, what: str, turn: int, module: str, *words: str, **facts: Any) -> dict[str, Any]:
+        """Measure a module of this package, which prints JSON with its own seconds; `facts` are kept too."""
+        done = self.run(_python(module, *words))
+        said: dict[str, Any] = json.loads(done.output)
+        self.keep(what, turn, done, {"own_seconds": round(said["seconds"], 4), **facts})
+        return said
 
     def peer(self, what: str, turn: int, program: str, *words: str, makes: Path | None = None) -> None:
         """Measure a program of PostgreSQL; with `makes` the size of what it wrote is kept."""
-        done = self._run([str(self.server.programs / program), *words])
-        self._keep(what, turn, done, {} if makes is None else {"stored_bytes": makes.stat().st_size})
+        done = self.run([str(self.server.programs / program), *words])
+        self.keep(what, turn, done, {} if makes is None else {"stored_bytes": makes.stat().st_size})
 
-    def prepare(self, operation: str, *words: str) -> dict[str, Any]:
-        """An operation that is not measured."""
-        return dict(json.loads(run(_python("operation", operation, *words), environment=_environment()).output))
+    def prepare(self, command: list[str]) -> dict[str, Any]:
+        """Run something that is not measured; returns the JSON it printed."""
+        return dict(json.loads(run(command, environment=_environment()).output))
 
-    def repository(self) -> Path:
-        """A new one."""
+    def repository(self, kind: str = "") -> Path:
+        """A new one, with a snapshot of this database if one is named."""
         folder = self.folder / f"repository{next(self.numbers)}"
-        self.prepare("init", str(folder))
+        self.prepare(_snap("init", str(folder)))
+        if kind:
+            self.take(folder, kind)
         return folder
+
+    def take(self, repository: Path, kind: str) -> None:
+        """Take a snapshot that is not measured."""
+        self.prepare(_snap("take", "-r", str(repository), self.url(kind)))
 
     @contextmanager
     def empty_database(self) -> Iterator[str]:
@@ -152,14 +157,16 @@ class _Bench:
         finally:
             self.server.drop_database("bench_restored")
 
-    def _run(self, command: list[str]) -> Run:
+    def run(self, command: list[str]) -> Run:
+        """Run what is measured, on a quiet disk."""
         # What the last step left to be written must not be this one's to wait for.
         with psycopg.connect(self.server.url(), autocommit=True) as connection:
             connection.execute("CHECKPOINT")
         os.sync()
         return run(command, environment=_environment())
 
-    def _keep(self, what: str, turn: int, done: Run, facts: Mapping[str, Any]) -> None:
+    def keep(self, what: str, turn: int, done: Run, facts: Mapping[str, Any]) -> None:
+        """Add a sample."""
         self.samples.append(
             Sample(what, turn, round(done.seconds, 4), round(done.cpu_seconds, 4), done.peak_bytes, dict(facts))
         )
@@ -168,19 +175,20 @@ class _Bench:
 
 def _start(bench: _Bench) -> None:
     for turn in range(bench.repeats):
-        bench.ours("start", turn, "nothing")
+        done = bench.run([sys.executable, "-m", "snap_cli", "--version"])
+        bench.keep("start", turn, done, {})
 
 
 def _full_take(bench: _Bench, kind: str) -> None:
     url, rows = bench.url(kind), getattr(bench.sizes, kind)
     dump = bench.folder / f"{kind}.dump"
     for turn in range(bench.repeats):
-        bench.drain(kind, turn)
+        bench.python(f"{kind} drain", turn, "drain", url, _TABLES[kind])
         for words in ((), ("--no-verify",)):
             repository = bench.repository()
             what = f"{kind} take" + (" unverified" if words else "")
-            said = bench.ours(what, turn, "take", str(repository), url, *words)
-            _expect(said["rows"] == rows, what, said)
+            said = bench.snap(what, turn, "take", "-r", str(repository), url, *words)
+            _expect(_sum(said["sources"][0], "rows") == rows, what, said)
             bench.samples[-1].facts["stored_bytes"] = size_of(repository)
             shutil.rmtree(repository)
         bench.peer(f"{kind} pg_dump", turn, "pg_dump", "-Fc", "-f", str(dump), "-d", url, makes=dump)
@@ -188,15 +196,14 @@ def _full_take(bench: _Bench, kind: str) -> None:
 
 
 def _restores(bench: _Bench, kind: str) -> None:
-    dump, rows, repository = bench.folder / f"{kind}.dump", getattr(bench.sizes, kind), bench.repository()
-    bench.prepare("take", str(repository), bench.url(kind))
+    dump, rows, repository = bench.folder / f"{kind}.dump", getattr(bench.sizes, kind), bench.repository(kind)
     run([str(bench.server.programs / "pg_dump"), "-Fc", "-f", str(dump), "-d", bench.url(kind)])
     for turn in range(bench.repeats):
         for words in ((), ("--no-verify",)):
             what = f"{kind} restore" + (" unverified" if words else "")
             with bench.empty_database() as url:
-                said = bench.ours(what, turn, "restore", str(repository), url, *words)
-                _expect(said["rows"] == rows and _rows(bench, kind) == rows, what, said)
+                said = bench.snap(what, turn, "restore", "-r", str(repository), "latest", "--to", url, *words)
+                _expect(_sum(said, "insert") == rows == _rows(bench, kind), what, said)
         with bench.empty_database() as url:
             bench.peer(f"{kind} pg_restore", turn, "pg_restore", "-d", url, str(dump))
             _expect(_rows(bench, kind) == rows, "pg_restore", {})
@@ -210,49 +217,48 @@ def _rows(bench: _Bench, kind: str) -> int:
 
 def _few_changes(bench: _Bench) -> None:
     """Scattered over the whole table: the hardest place for a hundred rows to be."""
-    url, repository, changed = bench.url("narrow"), str(bench.repository()), bench.sizes.changed
-    bench.prepare("take", repository, url)
+    repository, changed = bench.repository("narrow"), bench.sizes.changed
     step = bench.sizes.narrow // changed
     updated = bench.execute(
-        "narrow",
-        f"UPDATE events SET heat = heat + 1 WHERE id % {step} = {step // 2} AND id <= {step * changed}",
+        "narrow", f"UPDATE events SET heat = heat + 1 WHERE id % {step} = {step // 2} AND id <= {step * changed}"
     )
     _expect(updated == changed, "the update", {"rows": updated})
-    bench.prepare("take", repository, url)
-    counted = bench.prepare("count-diff", repository, "latest~1", "latest")
-    facts = {"blobs": counted["blobs"], "reads": counted["reads"], "bytes": counted["bytes"]}
+    bench.take(repository, "narrow")
+    words = (str(repository), "latest~1", "latest")
+    counted = bench.prepare(_python("cold_diff", "count", *words))
+    facts = {name: counted[name] for name in ("blobs", "reads", "bytes")}
     for turn in range(bench.repeats):
-        said = bench.ours("narrow diff", turn, "diff", repository, "latest~1", "latest", **facts)
-        _expect((said["added"], said["removed"], said["changed"]) == (0, 0, changed), "diff", said)
+        said = bench.python("narrow diff alone", turn, "cold_diff", "time", *words, **facts)
+        _expect(said["changed"] == changed, "diff", said)
+        said = bench.snap("narrow diff", turn, "diff", "-r", *words)
+        _expect([_sum(said, count) for count in ("added", "removed", "changed")] == [0, 0, changed], "diff", said)
     shutil.rmtree(repository)
 
 
 def _memory(bench: _Bench) -> None:
     """What the other cases have not shown: a tenth of the narrow rows, and the live comparison of each database."""
     for kind in ("small", "narrow", "wide"):
-        url, repository = bench.url(kind), str(bench.repository())
+        repository = bench.repository("" if kind == "small" else kind)
+        words = ("-r", str(repository))
         if kind == "small":
-            bench.ours("small take", 0, "take", repository, url)
-        else:
-            bench.prepare("take", repository, url)
-        said = bench.ours(f"{kind} diff live", 0, "diff-live", repository, url)
-        _expect(said["changed"] == 0, "diff live", said)
+            bench.snap("small take", 0, "take", *words, bench.url(kind))
+        said = bench.snap(f"{kind} diff live", 0, "diff", *words, "latest", "live", "--to", bench.url(kind))
+        _expect(_sum(said, "changed") == 0, "diff live", said)
         if kind == "small":
-            with bench.empty_database() as empty:
-                bench.ours("small restore", 0, "restore", repository, empty)
+            with bench.empty_database() as url:
+                bench.snap("small restore", 0, "restore", *words, "latest", "--to", url)
         shutil.rmtree(repository)
 
 
 def _increments(bench: _Bench) -> None:
     """The same repository again and again: an idle night, then one in which every heat decays."""
-    url, repository = bench.url("wide"), bench.repository()
-    bench.prepare("take", str(repository), url)
+    repository = bench.repository("wide")
     for turn in range(bench.repeats):
         for what in ("nothing", "decay"):
             if what == "decay":
                 bench.execute("wide", "UPDATE memories SET heat = heat * 0.97")
             before = size_of(repository)
-            bench.ours(f"wide {what} take", turn, "take", str(repository), url)
+            bench.snap(f"wide {what} take", turn, "take", "-r", str(repository), bench.url("wide"))
             bench.samples[-1].facts["stored_bytes"] = size_of(repository) - before
     shutil.rmtree(repository)
 
@@ -274,6 +280,10 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def _sum(said: Mapping[str, Any], count: str) -> int:
+    return sum(table[count] for table in said["tables"])
+
+
 def _expect(holds: bool, what: str, said: Mapping[str, Any]) -> None:
     if not holds:
         raise Failed(f"{what} gave a wrong answer: {said}")
@@ -283,8 +293,12 @@ def _python(module: str, *words: str) -> list[str]:
     return [sys.executable, "-m", f"benchmarks.{module}", *words]
 
 
+def _snap(*words: str) -> list[str]:
+    return [sys.executable, "-m", "snap_cli", *words, "--json"]
+
+
 def _environment() -> dict[str, str]:
-    """Without what libpq reads; with this checkout, wherever the benchmark was started."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    """Without what libpq and `snap` read; with this checkout, wherever the benchmark was started."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "SNAP_"))}
     paths = [str(_ROOT), str(_ROOT / "cli"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**kept, "PYTHONPATH": os.pathsep.join(paths)}

@@ -75,6 +75,16 @@ class Table:
         widths = [part.width for part in self.key]
         return sum(widths) if all(widths) else 0
 
+    @property
+    def declared_types(self) -> dict[str, str]:
+        """The type of each stored column as people declared it, with its length or dimension, by name.
+
+        A source that knows more than `Column.type` lists its columns in `definition["columns"]`, each with a `name` and
+        a `type`.
+        """
+        listed = {column["name"]: column["type"] for column in self.definition.get("columns", ())}
+        return {column.name: listed.get(column.name, column.type) for column in self.columns}
+
     def column(self, name: str) -> int:
         """The position of a stored column; raises `KeyError`."""
         for position, column in enumerate(self.columns):

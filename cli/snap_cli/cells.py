@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from snap_cli.render import clean, paint
 from snapstore.keys import decode_equal
-from snapstore.rows import Batch, Cells, Column, Table
+from snapstore.rows import Batch, Cells, Column, KeyPart, Table
 from snapstore.sources.postgres.display import display, shorten
 from snapstore.tree import Fetch
 from snapstore.tree.values import resolve
@@ -33,11 +33,11 @@ _MOST_WORDS = 4000
 _ELEMENTS = {4: "<f4", 2: "<f2"}
 
 
-def keys_of(table: Table, keys: Cells) -> list[dict[str, Any]]:
+def keys_of(parts: Sequence[KeyPart], keys: Cells) -> list[dict[str, Any]]:
     """The columns of each key by name, as values for JSON."""
-    cells = [own.to_list() for own in decode_equal(table.key, keys)]
+    cells = [own.to_list() for own in decode_equal(parts, keys)]
     return [
-        {part.name: display(part.type, own[at]) for part, own in zip(table.key, cells, strict=True)}
+        {part.name: display(part.type, own[at]) for part, own in zip(parts, cells, strict=True)}
         for at in range(len(keys))
     ]
 
@@ -63,7 +63,7 @@ def _word(value: Any) -> str:
 def rows_of(table: Table, batch: Batch, fetch: Fetch) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """The key and all columns (key first) of each row."""
     columns = [resolve(cells, fetch).to_list() for cells in batch.columns]
-    for at, key in enumerate(keys_of(table, batch.keys)):
+    for at, key in enumerate(keys_of(table.key, batch.keys)):
         row = dict(key)
         for column, cells in zip(table.columns, columns, strict=True):
             row[column.name] = display(column.type, cells[at], stride=column.stride)

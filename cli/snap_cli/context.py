@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import click
 
-from snap_cli.errors import NoRepository
+from snap_cli.errors import MISUSE, NoRepository
 from snap_cli.progress import watched
 from snap_cli.render import jsonable, paint, safe
 from snap_cli.settings import Settings, read_settings
@@ -32,9 +32,10 @@ from snapstore.errors import NotFound, Unavailable, Unsupported
 from snapstore.operations.capture import Progress
 from snapstore.repository import Repository, Snapshot, resolve
 
-__all__ = ["App", "command", "common_options"]
+__all__ = ["App", "command", "common_options", "show_help_without_command"]
 
 _DEFAULT_REPOSITORY = ".snapstore"
+_COMMON = ("repo", "json", "quiet", "verbose")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -173,14 +174,28 @@ def common_options(function: Function) -> Function:
     return function
 
 
+def show_help_without_command(context: click.Context) -> None:
+    """End a group that was called without a command of its own: help for people, an error for programs."""
+    app: App = context.obj
+    if context.invoked_subcommand is not None:
+        return
+    if app.json:
+        raise click.UsageError("a command is missing", context)
+    app.err(context.get_help())
+    context.exit(MISUSE)
+
+
 def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.Command]:
     """A command with the common options, whose help ends with an example (several lines if need be)."""
 
     def make(function: Callable[..., Any]) -> click.Command:
         shown = "\n".join(f"  {line}" for line in example.splitlines())
         decorated = common_options(function)
-        return click.command(
+        made = click.command(
             name, epilog=f"\b\nExample:\n{shown}", context_settings={"help_option_names": ["-h", "--help"]}
         )(decorated)
+        # In its help a command's own options come first.
+        made.params.sort(key=lambda parameter: parameter.name in _COMMON)
+        return made
 
     return make

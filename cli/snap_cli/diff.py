@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
@@ -102,7 +103,7 @@ def compare(
     with ExitStack() as stack:
         old, new = _states(app, repository, before, after, source, to, stack)
         old, new = narrow([old, new], tables)
-        wanted = keys_by_table(_both(old, new), keys, "either side") if keys else None
+        wanted = keys_by_table([old, new], keys, f"{old.label} or {new.label}") if keys else None
         found = list(_diffs(old, new, wanted))
         for one in {own.id: own for own in (before, after) if own is not None}.values():
             _remarks(app, one)
@@ -130,6 +131,9 @@ def _states(
     found = live_sources(app, held, source=source, to=to)
     with app.progress() as progress:
         now = live_state(repository, held, found, stack, progress)
+    for told in now.missing:
+        if all(told not in source.missing for source in held.sources):
+            app.warn(f"live: not held: {clean(told)}")
     chosen = found[0][0].name if len(found) == 1 else None
     then = of_snapshot(repository, held, chosen)
     return [then, now] if after is None else [now, then]
@@ -143,11 +147,6 @@ def _remarks(app: App, snapshot: Snapshot) -> None:
             app.say(f"{snapshot.id[:8]}: {told}")
 
 
-def _both(old: State, new: State) -> list[StateTable]:
-    """Each table once, by its newest shape."""
-    return list({table.name: table for table in (*old.tables, *new.tables)}.values())
-
-
 def _diffs(old: State, new: State, wanted: Mapping[str, Sequence[bytes]] | None) -> Iterator[TableDiff]:
     if wanted is None:
         yield from diff(old, new)
@@ -158,8 +157,7 @@ def _diffs(old: State, new: State, wanted: Mapping[str, Sequence[bytes]] | None)
 
 def _only(old: State, new: State, name: str) -> tuple[State, State]:
     first, second = (
-        State(state.label, tuple(table for table in state.tables if table.name == name), state.fetch)
-        for state in (old, new)
+        replace(state, tables=tuple(table for table in state.tables if table.name == name)) for state in (old, new)
     )
     return first, second
 
@@ -224,21 +222,18 @@ def _lines(one: TableDiff, several: bool) -> Iterator[str]:
 
 def _row_lines(old: StateTable | None, new: StateTable | None, keys: Sequence[bytes] | None) -> Iterator[str]:
     for changes in row_changes(old, new, keys=keys):
-        if old is not None:
-            for key, row in rows_of(old.table, changes.removed, old.fetch) if len(changes.removed) else ():
-                yield f"    {paint('-', 'red')} {clean(key_text(key))}  {_brief(row, key)}"
-        if new is not None:
-            for key, row in rows_of(new.table, changes.added, new.fetch) if len(changes.added) else ():
-                yield f"    {paint('+', 'green')} {clean(key_text(key))}  {_brief(row, key)}"
+        for side, mark, batch in ((old, paint("-", "red"), changes.removed), (new, paint("+", "green"), changes.added)):
+            if side is not None and len(batch):
+                for key, row in rows_of(side.table, batch, side.fetch):
+                    yield f"    {mark} {clean(key_text(key))}"
+                    for name, value in row.items():
+                        if name not in key:
+                            yield f"        {clean(name)}: {shorten(value, width=76)}"
         for key, cells in _changed(old, new, changes):
             yield f"    {paint('~', 'yellow')} {clean(key_text(key))}"
             for column, before, after in cells:
                 for line in change_text(column, before, after):
                     yield f"        {line}"
-
-
-def _brief(row: Mapping[str, Any], key: Mapping[str, Any]) -> str:
-    return "  ".join(f"{clean(name)}={shorten(value, width=32)}" for name, value in row.items() if name not in key)
 
 
 def _changed(
@@ -252,7 +247,7 @@ def _changed(
     before = {number: resolve_cells(cells, old.fetch).to_list() for number, cells in changed.before.items()}
     after = {number: resolve_cells(cells, new.fetch).to_list() for number, cells in changed.after.items()}
     place = np.cumsum(changed.differs, axis=0) - 1
-    for at, key in enumerate(keys_of(new.table, changed.keys)):
+    for at, key in enumerate(keys_of(new.table.key, changed.keys)):
         numbers = np.flatnonzero(changed.differs[at]).tolist()
         yield key, [(names[n], before[n][place[at, n]], after[n][place[at, n]]) for n in numbers]
 

@@ -46,8 +46,8 @@ _UNPRIVILEGED = "nobody"
 _SETTINGS = {"fsync": "off", "listen_addresses": "", "port": "5432", "timezone": "UTC", "log_timezone": "UTC"}
 
 # $1: the folder with the programs, $2: the server's own folder, the rest: arguments of initdb. Obeys lines on stdin
-# ("restart" and a signal), says "ready" on stdout when the server is. Every way out, the end of stdin too, leads
-# through `leave`.
+# ("restart" and a signal, "stay"), says "ready" on stdout when the server is. Every way out, the end of stdin too,
+# leads through `leave`; told to stay, the shell minds stdin no more, and waits for its server or a signal.
 # The server is this shell's child, so that it is waited for, also in a container where process 1 waits for nobody.
 _WATCH = r"""
 bin=$1; folder=$2; shift 2; server=
@@ -71,7 +71,13 @@ trap 'exit 1' INT TERM HUP
 trap 'leave >/dev/null 2>&1' EXIT
 "$bin/initdb" -D "$folder/data" "$@" </dev/null >"$folder/log" 2>&1 || fail
 start
-while read -r order signal && [ "$order" = restart ]; do halt "$signal"; start; done
+while read -r order signal; do
+    case $order in
+    restart) halt "$signal"; start ;;
+    stay) exec </dev/null 2>/dev/null; echo ready; wait "$server"; server=; exit ;;
+    *) exit ;;
+    esac
+done
 """
 
 
@@ -147,6 +153,23 @@ class EmbeddedServer:
         except OSError as error:
             raise Unavailable(f"the embedded PostgreSQL in {folder} is gone: {error}") from error
         self._wait_until_ready()
+
+    def leave_running(self) -> int:
+        """Let the server outlive this process; returns the process to end (`kill`) when it is no longer wanted.
+
+        That process then stops the server and removes its folder. `stop` does nothing any more.
+        """
+        folder, watcher = self.folder, self._watcher
+        assert watcher is not None
+        assert watcher.stdin is not None
+        try:
+            watcher.stdin.write("stay\n")
+            watcher.stdin.flush()
+        except OSError as error:
+            raise Unavailable(f"the embedded PostgreSQL in {folder} is gone: {error}") from error
+        self._wait_until_ready()
+        self._watcher = self._folder = None
+        return watcher.pid
 
     def stop(self) -> None:
         """Stop the server and remove its folder; does nothing if that is done."""

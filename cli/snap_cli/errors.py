@@ -1,4 +1,4 @@
-"""From an error to one sentence, a hint and an exit code (DESIGN §9): the one place that knows what went wrong ends how.
+"""From an error to one sentence, a hint and an exit code (DESIGN §9): the one place that decides how a failure ends.
 
     failure = failure_of(error, command="restore")
     failure.exit_code, failure.text, failure.document
@@ -74,7 +74,8 @@ def failure_of(error: BaseException, *, command: str = "", secrets: Sequence[str
 
 def _failure(error: BaseException, command: str) -> Failure:
     if isinstance(error, SnapstoreError):
-        return Failure(_exit_code(error, command), error.code, error.message, error.hint)
+        hint = error.hint or ("`snap verify` shows what it harms." if isinstance(error, Corrupt) else "")
+        return Failure(_exit_code(error, command), error.code, error.message, hint)
     if isinstance(error, click.UsageError):
         known = "snap" if error.ctx is None else error.ctx.command_path
         return Failure(MISUSE, "usage", error.format_message(), f"`{known} --help` says how it is used.")
@@ -106,7 +107,8 @@ def _exit_code(error: SnapstoreError, command: str) -> int:
         return INTERRUPTED
     if isinstance(error, WrongKey):
         return WRONG_KEY
-    if isinstance(error, Corrupt):
+    # A blob that some snapshot needs and no pack holds is damage, however it is found.
+    if isinstance(error, Corrupt) or (isinstance(error, NotFound) and "is in no pack of" in error.message):
         return DAMAGED
     if isinstance(error, Invalid):
         return MISUSE

@@ -1,7 +1,7 @@
 """`SNAP:TABLE:KEY` and `TABLE:KEY` as a person writes them, taken apart.
 
     split("latest:memories:17")                   # ('latest', 'memories:17')
-    table, key = table_and_key(state, "memories:17")
+    table, key = table_and_key(state.tables, "memories:17", state.label)
 
 A table may be written without its schema, if that leaves no doubt.
 """
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from snap_cli.render import clean
-from snapstore.errors import Invalid
+from snapstore.errors import Invalid, NotFound
 from snapstore.operations.state import State, StateTable, matches
 from snapstore.sources.postgres.keytext import parse_key
 
@@ -53,15 +54,32 @@ def table_and_key(tables: Sequence[StateTable], text: str, label: str) -> tuple[
     return one_table(tables, text, label), None
 
 
-def keys_by_table(tables: Sequence[StateTable], texts: Sequence[str], label: str) -> dict[str, list[bytes]]:
-    """`TABLE:KEY` words as keys by full table name, ascending."""
+def keys_by_table(
+    states: Sequence[State], texts: Sequence[str], label: str, *, absent: bool = False
+) -> dict[str, list[bytes]]:
+    """`TABLE:KEY` words as keys by full table name, ascending.
+
+    Raises `NotFound` for a row that no state has, unless `absent` says that this may be.
+    """
+    tables = list({table.name: table for state in states for table in state.tables}.values())
     keys: dict[str, set[bytes]] = {}
     for text in texts:
         table, key = table_and_key(tables, text, label)
         if key is None:
             raise Invalid(f"--key {clean(text)!r} is not TABLE:KEY", hint="For example --key memories:17.")
-        keys.setdefault(table.name, set()).add(parse_key(table.table, key))
+        parsed = parse_key(table.table, key)
+        if not absent and not any(
+            _has(other, parsed) for state in states for other in state.tables if other.name == table.name
+        ):
+            raise NotFound(
+                f"there is no row {key!r} in {table.name} of {label}", hint=f"`snap show SNAP:{table.name}` shows some."
+            )
+        keys.setdefault(table.name, set()).add(parsed)
     return {name: sorted(own) for name, own in keys.items()}
+
+
+def _has(table: StateTable, key: bytes) -> bool:
+    return table.tree is not None and len(table.tree.lookup([key])) > 0
 
 
 def narrow(states: Sequence[State], patterns: Sequence[str]) -> list[State]:
@@ -73,6 +91,6 @@ def narrow(states: Sequence[State], patterns: Sequence[str]) -> list[State]:
             known = ", ".join(dict.fromkeys(table.name for state in states for table in state.tables)) or "none"
             raise Invalid(f"no table {pattern!r} here", hint=f"There are: {known}.")
     return [
-        State(state.label, tuple(t for t in state.tables if any(matches(t.name, p) for p in patterns)), state.fetch)
+        replace(state, tables=tuple(t for t in state.tables if any(matches(t.name, p) for p in patterns)))
         for state in states
     ]

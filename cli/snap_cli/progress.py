@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from snap_cli.render import clean
 from snapstore.operations.capture import Progress as Watcher
@@ -36,13 +36,12 @@ def watched(is_shown: bool, *, is_plain: bool = False) -> Iterator[Watcher]:
         console=console,
         transient=True,
     )
-    known: dict[str, TaskID] = {}
+    # One line, of what is being done now: there may be thousands of tables.
+    line = bars.add_task("", total=None, told="")
 
     def progress(what: str, done: int, total: int | None, /) -> None:
-        if what not in known:
-            known[what] = bars.add_task(clean(what), total=total, told="")
         told = f"{done:,}" + (f" of {total:,}" if total else "")
-        bars.update(known[what], completed=done, total=total, told=told)
+        bars.update(line, description=clean(what), completed=done, total=total, told=told)
 
     with bars:
         yield progress

@@ -14,7 +14,7 @@ from snap_cli.manifests import tell_missing
 from snap_cli.names import keys_by_table, one_table
 from snap_cli.render import clean, columns, count, paint, plural, seconds
 from snap_cli.sources import live_sources
-from snapstore.errors import Invalid
+from snapstore.errors import Conflict, Invalid
 from snapstore.operations.plan import Mode, Plan, TablePlan
 from snapstore.operations.restore import Ask, Restored, plan_restore, restore
 from snapstore.operations.scope import Scope
@@ -87,9 +87,10 @@ def restore_command(
             f"the snapshot {snapshot.id[:8]} has several sources", hint=f"Restore one at a time with --source: {names}."
         )
     held, live = pairs[0]
-    found = of_snapshot(repository, snapshot, held.name).tables
-    wanted = keys_by_table(found, keys, snapshot.id[:8])
-    where = _conditions(found, tables, conditions, snapshot.id[:8])
+    state = of_snapshot(repository, snapshot, held.name)
+    # What only the live table has, --exact may delete.
+    wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
+    where = _conditions(state.tables, tables, conditions, snapshot.id[:8])
     ask = Ask(
         mode=mode,
         source=held.name,
@@ -136,8 +137,14 @@ def carry_out(
         if dry_run:
             _tell_dry(app, plan, again)
             return
-        if plan_id is None and _asked(app, plan):
-            plan_id = plan.id
+        if plan_id is not None and plan.id != plan_id:
+            raise Conflict(
+                f"the live rows have changed since the plan {plan_id[:12]} was made; nothing was changed",
+                hint="Make a new plan with --dry-run and look at it.",
+            )
+        if not plan.errors:
+            _ask(app, plan)
+        plan_id = plan.id
     with app.progress() if not app.json else nullcontext(lambda *_: None) as progress:
         restored = restore(
             repository, snapshot, live, ask, plan_id=plan_id, verify=verify, host=app.host, progress=progress
@@ -172,12 +179,12 @@ def _conditions(
     return conditions
 
 
-def _asked(app: App, plan: Plan) -> bool:
-    """Whether somebody agreed to what the plan deletes; True too if it deletes nothing."""
+def _ask(app: App, plan: Plan) -> None:
+    """Return if somebody agrees to what the plan deletes, or if it deletes nothing; else raise `Invalid`."""
     deletes = sum(table.delete for table in plan.tables)
     dropped = [table.name for table in plan.tables if table.recreate]
     if not deletes and not dropped:
-        return True
+        return
     told = [plural(deletes, "row")] if deletes else []
     told += [f"the table {name} (to make it again)" for name in dropped]
     if not app.is_interactive or app.json:
@@ -198,7 +205,6 @@ def _asked(app: App, plan: Plan) -> bool:
     )
     if answer.strip() not in right:
         raise Invalid("not confirmed; nothing was changed", hint="`--dry-run` shows what would be done.")
-    return True
 
 
 def _tell_dry(app: App, plan: Plan, again: Sequence[str]) -> None:
@@ -225,14 +231,12 @@ def _plan_lines(plan: Plan) -> list[str]:
         shown.append([table.name, *numbers, _red(table.delete), count(table.skip), count(table.keep)])
         notes += _notes(table)
     lines = [columns(shown, right={1, 2, 3, 4, 5})] if plan.tables else ["no tables"]
-    if any(table.skip for table in plan.tables):
-        notes.append(
-            f"  {plural(sum(t.skip for t in plan.tables), 'row')} differ and stay as they are (--conflict update sets them)"
-        )
-    if any(table.keep for table in plan.tables):
-        notes.append(
-            f"  {plural(sum(t.keep for t in plan.tables), 'row')} are only live and stay (--exact deletes them)"
-        )
+    skipped, kept = (sum(getattr(table, what) for table in plan.tables) for what in ("skip", "keep"))
+    if skipped:
+        differ = "differs and stays as it is" if skipped == 1 else "differ and stay as they are"
+        notes.append(f"  {plural(skipped, 'row')} {differ} (--conflict update sets the columns that differ)")
+    if kept:
+        notes.append(f"  {plural(kept, 'row')} only live, kept (--exact deletes such rows)")
     return lines + notes
 
 

@@ -14,7 +14,8 @@ from snap_cli.manifests import snapshot_json, table_json, tell_missing, tell_nar
 from snap_cli.names import split, table_and_key
 from snap_cli.render import amount, clean, columns, count, moment, paint, plural
 from snap_cli.sources import live_sources, live_state
-from snapstore.errors import NotFound
+from snapstore.errors import Corrupt, NotFound
+from snapstore.operations.measure import Size, measure
 from snapstore.operations.state import LIVE, StateTable, of_snapshot
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.rows import Batch
@@ -24,6 +25,7 @@ from snapstore.sources.postgres.keytext import parse_key
 __all__ = ["show_command"]
 
 _FIRST_ROWS = 5
+_WIDTH = 96
 
 
 @command("show", example="snap show latest\nsnap show latest:memories\nsnap show latest:public.memories:17 --json")
@@ -41,7 +43,7 @@ def show_command(app: App, name: str, source: str | None, to: str | None) -> Non
     snapshots = repository.snapshots()
     snapshot = resolve(snapshots, "latest" if label == LIVE else label)
     if label != LIVE and not rest:
-        _snapshot(app, snapshot)
+        _snapshot(app, repository, snapshot)
         return
     with ExitStack() as stack:
         if label == LIVE:
@@ -61,12 +63,31 @@ def show_command(app: App, name: str, source: str | None, to: str | None) -> Non
             _row(app, repository, snapshot if label != LIVE else None, table, key)
 
 
-def _snapshot(app: App, snapshot: Snapshot) -> None:
+def _sizes(app: App, repository: Repository, snapshot: Snapshot) -> dict[tuple[str, str], Size]:
+    """The size of each table by source and name; without those that cannot be read, which is said."""
+    sizes = {}
+    for source in snapshot.sources:
+        for table in source.tables:
+            try:
+                sizes[source.name, table.name] = measure(repository.blobs, table)
+            except (Corrupt, NotFound) as error:
+                app.warn(f"{table.name} cannot be measured: {error.message} (`snap verify` shows what is harmed)")
+    return sizes
+
+
+def _snapshot(app: App, repository: Repository, snapshot: Snapshot) -> None:
     for source in snapshot.sources:
         for told in tell_missing(source):
             app.warn(told)
+    sizes = _sizes(app, repository, snapshot)
     if app.json:
-        app.document(snapshot_json(snapshot, tables=True))
+        shape = snapshot_json(snapshot, tables=True)
+        for source_shape in shape["sources"]:
+            for table_shape in source_shape["tables"]:
+                size = sizes.get((source_shape["name"], table_shape["name"]))
+                table_shape["bytes"] = size.plain_bytes if size else None
+                table_shape["bytes_stored"] = size.stored_bytes if size else None
+        app.document(shape)
         return
     app.out(f"snapshot {paint(snapshot.id, 'bold')}")
     facts = [("taken", f"{moment(snapshot.time)} UTC on {snapshot.host or 'an unnamed host'} by {snapshot.program}")]
@@ -82,11 +103,13 @@ def _snapshot(app: App, snapshot: Snapshot) -> None:
         app.out(f"  {word:<7} {clean(told)}")
     for source in snapshot.sources:
         app.out(f"{paint(source.name, 'bold')}  {clean(source.kind)}  {clean(source.url)}")
-        shown = [["table", "rows", "added", "changed", "removed", "root"]]
+        shown = [["table", "rows", "size", "stored", "added", "changed", "removed"]]
         for table in source.tables:
-            numbers_of = [count(one) for one in (table.rows, table.added, table.changed, table.removed)]
-            shown.append([table.name, *numbers_of, table.root.hex()[:12] if table.root else "-"])
-        app.out(columns(shown, right={1, 2, 3, 4}))
+            size = sizes.get((source.name, table.name))
+            bytes_of = [amount(size.plain_bytes), amount(size.stored_bytes)] if size else ["?", "?"]
+            numbers_of = [count(one) for one in (table.added, table.changed, table.removed)]
+            shown.append([table.name, count(table.rows), *bytes_of, *numbers_of])
+        app.out(columns(shown, right=range(1, 7)))
         for told in tell_narrowed(source):
             app.out(f"  {told}")
 
@@ -128,15 +151,17 @@ def _table(app: App, snapshot: Snapshot | None, table: StateTable) -> None:
         return
     app.out(f"{paint(table.name, 'bold')} of {clean(table.source)}: {plural(table.entry.rows, 'row')}")
     key = {part.name for part in shape.key}
-    listed = [[part.name, part.type, "key"] for part in shape.key]
-    listed += [[column.name, column.type, ""] for column in shape.columns if column.name not in key]
+    declared = {one["name"]: one["type"] for one in shape.definition.get("columns", ())}
+    listed = [[part.name, declared.get(part.name, part.type), "key"] for part in shape.key]
+    listed += [[own.name, declared.get(own.name, own.type), ""] for own in shape.columns if own.name not in key]
     listed += [[name, "", "not held"] for name in table.entry.left_out]
     app.out(columns([["column", "type", ""], *listed]))
     if samples:
         app.out(f"the first {plural(len(samples), 'row')}:")
     for own, row in samples:
-        told = "  ".join(f"{clean(name)}={shorten(value, width=32)}" for name, value in row.items() if name not in own)
-        app.out(f"  {paint(key_text(own), 'bold')}  {told}")
+        told = "  ".join(f"{name}={shorten(value, width=32)}" for name, value in row.items() if name not in own)
+        key_words = shorten(key_text(own))
+        app.out(f"  {paint(key_words, 'bold')}  {shorten(told, width=max(16, _WIDTH - len(key_words)))}")
 
 
 def _row(app: App, repository: Repository, snapshot: Snapshot | None, table: StateTable, text: str) -> None:

@@ -129,4 +129,5 @@ def live_state(
         for held, source in pairs
     ]
     tables = tuple(table for state in states for table in state.tables)
-    return State(states[0].label, tables, states[0].fetch)
+    missing = tuple(text for state in states for text in state.missing)
+    return State(states[0].label, tables, states[0].fetch, missing)

@@ -23,7 +23,7 @@ __all__ = ["take_command"]
 @command(
     "take",
     example="snap take postgresql://me@localhost/agents --tag before-migration\n"
-    "snap take postgresql://me@localhost/agents --table 'public.mem*' --exclude-column memories.embedding\n"
+    "snap take postgresql://me@localhost/agents --table 'mem*' --exclude-column memories.embedding\n"
     "snap take agents        # [sources.agents] in snap.toml",
 )
 @click.argument("sources", nargs=-1, metavar="[URL|NAME]...")
@@ -36,6 +36,7 @@ __all__ = ["take_command"]
 @click.option("--where", multiple=True, metavar="TABLE=SQL", help="Only the rows of a table that meet a condition.")
 @click.option("--no-vectors", is_flag=True, help="Without vector columns.")
 @click.option("--schema-only", is_flag=True, help="Only the shapes of tables, no rows.")
+@click.option("--full", is_flag=True, help="Read every row, whatever the last snapshot knows.")
 @click.option("--no-verify", is_flag=True, help="Do not decode and hash again what was written.")
 @click.option("--allow-partial", is_flag=True, help="Save what can be held and reached; say what could not (exit 3).")
 @click.pass_context
@@ -47,6 +48,7 @@ def take_command(
     tags: tuple[str, ...],
     description: str,
     no_verify: bool,
+    full: bool,
     allow_partial: bool,
     **selected: Any,
 ) -> None:
@@ -69,6 +71,7 @@ def take_command(
             description=description,
             host=app.host,
             verify=not no_verify,
+            full=full,
             progress=progress,
         )
     for told in [*taken.unavailable, *(line for one in taken.snapshot.sources for line in tell_missing(one))]:
@@ -142,6 +145,7 @@ def _json(taken: Taken) -> dict[str, Any]:
                         "added": table.added,
                         "changed": table.changed,
                         "removed": table.removed,
+                        "reading": table.reading,
                     }
                     for table in source.tables
                 ],
@@ -165,16 +169,13 @@ def _tell(app: App, taken: Taken) -> None:
         f"{plural(rows_in(taken.snapshot), 'row')} in {plural(len(tables), 'table')}"
     )
     several = len(taken.snapshot.sources) > 1
-    shown = [["table", "rows", "added", "changed", "removed"]]
+    shown = [["table", "rows", "added", "changed", "removed", "read"]]
     for source, table in tables:
         label = f"{source.name}: {table.name}" if several else table.name
-        shown.append([label, count(table.rows), *changes(table)])
+        shown.append([label, count(table.rows), *changes(table), clean(table.reading)])
     if tables:
         app.out(columns(shown, right={1, 2, 3, 4}))
     app.out(
-        f"read {amount(taken.bytes_read)}, of it new {amount(taken.bytes_new)}, "
-        f"stored {amount(taken.bytes_added)}, in {seconds(taken.seconds)}"
+        f"read {amount(taken.bytes_read)} of rows; blobs of {amount(taken.bytes_new)} are new, "
+        f"stored as {amount(taken.bytes_added)}, in {seconds(taken.seconds)}"
     )
-    if app.verbose:
-        for _, table in tables:
-            app.say(f"{table.name}: {table.reading}")

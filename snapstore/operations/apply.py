@@ -69,6 +69,10 @@ class _Job:
         return sum(count for names, count in self.plan.column_sets.items() if frozenset(names) in self.replaced)
 
 
+_ROWS = 1000
+"""Rows whose large cells are in memory at once."""
+
+
 def _jobs(plan: Plan, live: State, wanted: State, target: Target) -> list[_Job]:
     there = {(table.source, table.name): table for table in live.tables}
     goals = {(table.source, table.name): table for table in wanted.tables}
@@ -212,10 +216,10 @@ def _insertable(job: _Job) -> tuple[Table, list[int]]:
 def _added(job: _Job, columns: Sequence[int], scope: Scope, progress: Progress, total: int) -> Iterator[Batch]:
     done = 0
     for changes in job.changes(scope):
-        if len(changes.added):
-            cells = tuple(resolve(changes.added.columns[at], job.wanted.fetch) for at in columns)
-            yield Batch(changes.added.keys, cells)
-            done += len(changes.added)
+        for start in range(0, len(changes.added), _ROWS):
+            some = changes.added.slice(start, min(start + _ROWS, len(changes.added)))
+            yield Batch(some.keys, tuple(resolve(some.columns[at], job.wanted.fetch) for at in columns))
+            done += len(some)
             progress(job.plan.name, done, total)
 
 

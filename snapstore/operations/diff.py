@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.operations.state import State, StateTable
-from snapstore.rows import Batch, Cells, Column, Table
+from snapstore.rows import Batch, Cells, Table
 from snapstore.tree.diff import Changed, RowChanges, common_columns
 from snapstore.tree.diff import diff as diff_trees
 from snapstore.tree.reader import TableTree
@@ -75,7 +75,8 @@ def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[b
     added = removed = changed = 0
     columns: dict[str, int] = {}
     names = column_names(old, new)
-    if keys is None and not _match(_tree(old), _tree(new)):
+    unknown = () if old is None or new is None else _unknown(old, new)
+    if keys is None and not unknown and not _match(_tree(old), _tree(new)):
         # Every row is on one side only, and the roots say how many there are.
         found: Iterator[RowChanges] = iter(())
         added, removed = _count(new), _count(old)
@@ -88,9 +89,16 @@ def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[b
         for number, count in enumerate(changes.changed.differs.sum(axis=0).tolist()):
             if count:
                 columns[names[number]] = columns.get(names[number], 0) + count
-    shape = () if old is None or new is None else shape_differences(old.table, new.table)
+    shape = () if old is None or new is None else shape_differences(old.table, new.table) + unknown
     only = "after" if old is None else "before" if new is None else ""
     return TableDiff(present.source, present.name, added, removed, changed, columns, shape, only)
+
+
+def _unknown(old: StateTable, new: StateTable) -> tuple[str, ...]:
+    """In words, that the rows of one side were not taken."""
+    if (old.tree is None) == (new.tree is None):
+        return ()
+    return ("rows not taken before" if old.tree is None else "rows not taken after",)
 
 
 def column_names(old: StateTable | None, new: StateTable | None) -> list[str]:
@@ -106,8 +114,11 @@ def row_changes(
 ) -> Iterator[RowChanges]:
     """The rows that differ between two states of a table, in order of key; a missing table has no rows.
 
-    Where the key itself differs rows cannot be matched: all of `old` are removed, and all of `new` added.
+    Where the key itself differs rows cannot be matched: all of `old` are removed, and all of `new` added. A table of
+    which only the shape was taken has unknown rows, so nothing is said of them.
     """
+    if any(table is not None and table.tree is None for table in (old, new)):
+        return
     before, after = _tree(old), _tree(new)
     if before is not None and after is not None and _match(before, after):
         found = diff_trees(before, after)
@@ -181,18 +192,14 @@ def shape_differences(old: Table, new: Table, *, before: str = "before", after: 
     words = []
     if old.key != new.key:
         words.append(f"key: {_key(old)} {before}, {_key(new)} {after}")
-    mine, theirs = {column.name: column for column in old.columns}, {column.name: column for column in new.columns}
-    for name, column in mine.items():
+    mine, theirs = old.declared_types, new.declared_types
+    for name, declared in mine.items():
         if name not in theirs:
-            words.append(f"column {name} ({column.type}) only {before}")
-        elif _shape(theirs[name]) != _shape(column):
-            words.append(f"column {name}: {column.type} {before}, {theirs[name].type} {after}")
-    words += [f"column {name} ({column.type}) only {after}" for name, column in theirs.items() if name not in mine]
+            words.append(f"column {name} ({declared}) only {before}")
+        elif theirs[name] != declared:
+            words.append(f"column {name}: {declared} {before}, {theirs[name]} {after}")
+    words += [f"column {name} ({declared}) only {after}" for name, declared in theirs.items() if name not in mine]
     return tuple(words)
-
-
-def _shape(column: Column) -> tuple[str, int]:
-    return column.type, column.width
 
 
 def _key(table: Table) -> str:

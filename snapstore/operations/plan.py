@@ -90,7 +90,12 @@ def make_plan(live: State, wanted: State, mode: Mode, *, scope: Scope | None = N
     tables = []
     for old, new in pairs(live, wanted):
         if new is not None:
-            planned, rows = _plan_table(old, new, mode, scope, recreate)
+            unread = live.why_missing(new.name) if old is None and scope.means(new.name) else ""
+            if unread:
+                error = f"{new.name} is there and cannot be read: {unread}"
+                planned, rows = TablePlan(new.source, new.name, errors=(error,)), b""
+            else:
+                planned, rows = _plan_table(old, new, mode, scope, recreate)
             tables.append(planned)
             hasher.update(f"\0{planned.source}\0{planned.name}\0{planned.create}{planned.recreate}\0".encode() + rows)
     return Plan(hasher.hexdigest(length=16), mode, wanted.label, tuple(tables))
@@ -112,7 +117,12 @@ def _plan_table(
     updates: dict[str, int] = {}
     sets: dict[tuple[str, ...], int] = {}
     hashed = _Hashed(mode, names)
-    for changes in scoped_changes(live, new, scope):
+    found = scoped_changes(live, new, scope)
+    if live is None and new.tree is not None and scope.is_all:
+        # Every row goes in; the root says all about them, and how many there are.
+        insert, found = new.tree.count, iter(())
+        hashed.root("inserted", new.tree.root)
+    for changes in found:
         hashed.add(changes)
         insert += len(changes.added)
         if mode is Mode.EXACT:
@@ -130,7 +140,7 @@ def _plan_table(
             columns = tuple(names[number] for number in mask)
             sets[columns] = sets.get(columns, 0) + count
     if rebuild and old is not None:
-        hashed.root(old.entry.root)
+        hashed.root("dropped", old.entry.root)
     planned = TablePlan(
         new.source,
         new.name,
@@ -167,12 +177,10 @@ def _errors(live: Table, wanted: Table) -> list[str]:
     errors = []
     if live.key != wanted.key:
         errors.append(f"{wanted.name}: the live table has another primary key than the snapshot")
-    types = {column.name: column.type for column in live.columns}
-    for column in wanted.columns:
-        if types.get(column.name, column.type) != column.type:
-            errors.append(
-                f"{wanted.name}: column {column.name} is {types[column.name]} now and was {column.type} in the snapshot"
-            )
+    now = live.declared_types
+    for name, declared in wanted.declared_types.items():
+        if now.get(name, declared) != declared:
+            errors.append(f"{wanted.name}: column {name} is {now[name]} now and was {declared} in the snapshot")
     return errors
 
 
@@ -192,9 +200,9 @@ class _Hashed:
         self._streams: dict[str, Hasher] = {}
         self._update("columns", "\0".join(names).encode())
 
-    def root(self, root: Digest | None) -> None:
-        """All rows of a table that will be dropped."""
-        self._update("dropped", root or b"")
+    def root(self, what: str, root: Digest | None) -> None:
+        """All rows of a table at once."""
+        self._update(what, root or b"")
 
     def add(self, changes: RowChanges) -> None:
         self._rows("insert", changes.added)

@@ -19,6 +19,7 @@ from snapstore.errors import Conflict, Invalid, NotFound, SnapstoreError, Unavai
 from snapstore.operations.apply import apply, works
 from snapstore.operations.capture import Progress, capture, silent
 from snapstore.operations.diff import TableDiff, diff
+from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
 from snapstore.operations.scope import Scope
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
@@ -117,10 +118,13 @@ def _attempt(
     selection = _selection(wanted)
     safety: Snapshot | None = None
     is_decided = False
-    pending = repository.begin(roots=snapshot.digests())
+    parent = parent_of(repository.snapshots(), held.name, source.kind)
+    pending = repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])])
+    if parent is not None and not repository.has(parent.snapshot.id):
+        parent = None
     try:
         with source.target(selection) as target:
-            state, before = _before(repository, pending, target, selection, held, progress)
+            state, before = _before(repository, pending, target, source.url, selection, held, parent, progress)
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
             _check(plan, plan_id)
             if plan.is_empty:
@@ -133,7 +137,7 @@ def _attempt(
             apply(plan, state, wanted, target, ask.scope, progress)
             target.finish()
             if verify:
-                _verify(repository, target, selection, state, wanted, plan, ask, progress)
+                _verify(repository, target, selection, parent, state, wanted, plan, ask, progress)
             notes = tuple(target.notes)
             is_decided = True
     except BaseException as error:
@@ -173,24 +177,28 @@ def _before(
     repository: Repository,
     pending: Pending,
     target: Target,
+    url: str,
     selection: Selection,
     held: SnapshotSource,
+    parent: Parent | None,
     progress: Progress,
 ) -> tuple[State, SnapshotSource]:
     """The state under the lock, stored in the repository; nothing names it yet."""
     with repository.blobs.writer(bytes.fromhex(pending.id)) as writer:
-        captured = capture(target, writer, repository.cut_key, selection, progress=progress)
+        captured = capture(
+            target, writer, repository.cut_key, selection, parent=parent, fetch=repository.blobs, progress=progress
+        )
         writer.close()
     before = SnapshotSource(
         name=held.name,
         kind=held.kind,
-        url=held.url,
+        url=url,
         tables=captured.tables,
         objects=captured.objects,
         position=captured.position,
         missing=captured.missing,
     )
-    return captured_state(held.name, held.kind, captured.tables, repository.blobs), before
+    return captured_state(held.name, held.kind, captured, repository.blobs), before
 
 
 def _check(plan: Plan, plan_id: str | None) -> None:
@@ -251,6 +259,7 @@ def _verify(
     repository: Repository,
     target: Target,
     selection: Selection,
+    parent: Parent | None,
     before: State,
     wanted: State,
     plan: Plan,
@@ -261,9 +270,11 @@ def _verify(
     own = wanted.tables[0]
     with scratch(repository) as store:
         with store.writer(bytes(16), verify=False) as writer:
-            captured = capture(target, writer, repository.cut_key, selection, progress=progress)
+            captured = capture(
+                target, writer, repository.cut_key, selection, parent=parent, fetch=repository.blobs, progress=progress
+            )
             writer.close()
-        after = captured_state(own.source, own.kind, captured.tables, store)
+        after = captured_state(own.source, own.kind, captured, store)
         again = make_plan(after, wanted, ask.mode, scope=ask.scope)
         changed = {table.name: table for table in diff(before, after)}
     for planned, left in zip(plan.tables, again.tables, strict=True):

@@ -25,6 +25,7 @@ from snapstore.blobs.store import BlobStore
 from snapstore.digest import Digest
 from snapstore.errors import Conflict, Invalid, SnapstoreError
 from snapstore.operations.capture import Captured, Progress, capture, silent
+from snapstore.operations.parent import Parent, parent_of
 from snapstore.repository import Repository, Snapshot, SnapshotTable
 from snapstore.rows import Table
 from snapstore.sources import Selection, Source
@@ -67,11 +68,19 @@ class StateTable:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Tables at one moment; `label` is an id or `live`."""
+    """Tables at one moment; `label` is an id or `live`. `missing` names what is there and not among them, and why."""
 
     label: str
     tables: tuple[StateTable, ...]
     fetch: Fetch
+    missing: tuple[str, ...] = ()
+
+    def why_missing(self, table: str) -> str:
+        """Why a table that is there is not among these; empty if nothing is known of it."""
+        reasons = (
+            text.removeprefix(f"table {table}: ") for text in self.missing if text.startswith(f"table {table}: ")
+        )
+        return next(reasons, "")
 
     def narrowed(self, patterns: Sequence[str]) -> State:
         """Only the tables these patterns mean; all if there are none. Raises `Invalid` for one that means nothing."""
@@ -82,7 +91,7 @@ class State:
                 known = ", ".join(table.name for table in self.tables[:8]) or "none"
                 raise Invalid(f"no table {pattern!r} in {self.label}", hint=f"It has: {known}.")
         chosen = tuple(table for table in self.tables if any(matches(table.name, p) for p in patterns))
-        return State(self.label, chosen, self.fetch)
+        return State(self.label, chosen, self.fetch, self.missing)
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -103,9 +112,10 @@ def of_snapshot(repository: Repository, snapshot: Snapshot, source: str | None =
     return State(snapshot.id[:8], tables, repository.blobs)
 
 
-def captured_state(name: str, kind: str, entries: Sequence[SnapshotTable], fetch: Fetch) -> State:
+def captured_state(name: str, kind: str, captured: Captured, fetch: Fetch) -> State:
     """The state that was just captured from a live view."""
-    return State(LIVE, tuple(StateTable(name, kind, entry, fetch) for entry in entries), fetch)
+    tables = tuple(StateTable(name, kind, entry, fetch) for entry in captured.tables)
+    return State(LIVE, tables, fetch, captured.missing)
 
 
 @contextmanager
@@ -117,18 +127,43 @@ def scratch(repository: Repository) -> Iterator[BlobStore]:
 
 @contextmanager
 def live(
-    repository: Repository, name: str, source: Source, selection: Selection, *, progress: Progress = silent
+    repository: Repository,
+    name: str,
+    source: Source,
+    selection: Selection,
+    *,
+    full: bool = False,
+    progress: Progress = silent,
 ) -> Iterator[State]:
-    """The live rows of a source as a state. The source's transaction has ended when it is given."""
+    """The live rows of a source as a state. The source's transaction has ended when it is given.
+
+    Goes by the newest snapshot of the source, as a take does, unless `full`.
+    """
+    parent = parent_of(repository.snapshots(), name, source.kind)
     with scratch(repository) as store:
         with store.writer(os.urandom(16), verify=False) as writer:
-            captured = stable_capture(source, selection, writer, repository.cut_key, progress=progress)
+            captured = stable_capture(
+                source,
+                selection,
+                writer,
+                repository.cut_key,
+                parent=parent,
+                fetch=None if full else repository.blobs,
+                progress=progress,
+            )
             writer.close()
-        yield captured_state(name, source.kind, captured.tables, store)
+        yield captured_state(name, source.kind, captured, store)
 
 
 def stable_capture(
-    source: Source, selection: Selection, sink: Sink, cut_key: bytes, *, progress: Progress = silent
+    source: Source,
+    selection: Selection,
+    sink: Sink,
+    cut_key: bytes,
+    *,
+    parent: Parent | None = None,
+    fetch: Fetch | None = None,
+    progress: Progress = silent,
 ) -> Captured:
     """Capture a view of the source; again if its tables changed shape beneath it, and `Conflict` if they go on so.
 
@@ -137,7 +172,7 @@ def stable_capture(
     for attempt in range(_ATTEMPTS):
         with source.view(selection) as view:
             try:
-                captured = capture(view, sink, cut_key, selection, progress=progress)
+                captured = capture(view, sink, cut_key, selection, parent=parent, fetch=fetch, progress=progress)
             except SnapstoreError as error:
                 if not error.again or attempt + 1 == _ATTEMPTS:
                     raise

@@ -18,16 +18,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from snapstore.blobs.writer import BlobWriter
-from snapstore.digest import Digest
 from snapstore.errors import Invalid, Unavailable
 from snapstore.operations.capture import Progress, silent
+from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.state import StateTable, stable_capture
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
 from snapstore.sources import Selection, Source
 from snapstore.tree.diff import diff
 
-__all__ = ["Request", "Taken", "parent_of", "selection_fields", "selection_of", "take"]
+__all__ = ["Request", "Taken", "check_tags", "selection_fields", "selection_of", "take"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +68,27 @@ def take(
     description: str = "",
     host: str = "",
     verify: bool = True,
+    full: bool = False,
     progress: Progress = silent,
 ) -> Taken:
     """Take a snapshot of these sources. With `verify` every blob is decoded and hashed again before it is stored.
 
+    Only rows that may have changed since the newest snapshot of a source are read, where that can be told and unless
+    `full`; each table of the result says which way it was read, and why.
+
     Raises `Unavailable` when a source cannot be reached, unless its selection is `partial` and another one can;
     `Unsupported` naming what cannot be held; `Conflict` when tables kept changing shape.
     """
-    check(requests, tags)
+    check(requests, tags, description)
     began, moment = time.monotonic(), datetime.now(UTC)
     snapshots = repository.snapshots()
     parents = {request.name: parent_of(snapshots, request.name, request.source.kind) for request in requests}
-    pending = repository.begin(roots=[root for parent in parents.values() for root in _roots(parent)])
+    pending = repository.begin(roots=[root for parent in parents.values() if parent for root in parent.roots])
     try:
+        # What was removed before the pending object stood there may be swept already: it is nobody's parent.
+        parents = {name: one if one and repository.has(one.snapshot.id) else None for name, one in parents.items()}
         with repository.blobs.writer(bytes.fromhex(pending.id), verify=verify) as writer:
-            sources, bytes_read, unavailable = _sources(repository, requests, writer, progress)
+            sources, bytes_read, unavailable = _sources(repository, requests, writer, parents, full, progress)
             written = writer.close()
         sources = [_counted(source, parents[source.name], repository) for source in sources]
         snapshot = Snapshot(
@@ -92,7 +98,7 @@ def take(
             program=PROGRAM,
             tags=tuple(tags),
             description=description,
-            parent=next((snap.id for snap, _ in filter(None, parents.values())), None),
+            parent=next((one.snapshot.id for one in parents.values() if one), None),
             sources=tuple(sources),
             statistics={
                 "bytes_read": bytes_read,
@@ -109,34 +115,35 @@ def take(
     return Taken(committed, bytes_read, written.plain_bytes, added, time.monotonic() - began, tuple(unavailable))
 
 
-def check(requests: Sequence[Request], tags: Sequence[str]) -> None:
-    """Raises `Invalid` for names that could not be told from others later."""
+def check(requests: Sequence[Request], tags: Sequence[str], description: str = "") -> None:
+    """Raises `Invalid` for names that could not be told from others later, and text that cannot be stored."""
     names = [request.name for request in requests]
     if not names:
         raise Invalid("no source to take", hint="Name one: `snap take postgresql://…`.")
     for name in names:
+        if not name.strip() or ":" in name or not name.isprintable():
+            raise Invalid(f"{name!r} cannot be the name of a source", hint="Give it another with --name, without `:`.")
         if names.count(name) > 1:
             raise Invalid(f"two sources have the name {name!r}", hint="Give one of them another with --name.")
+    check_tags(tags)
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in description):
+        raise Invalid("the description is not text: it has bytes that are no UTF-8")
+
+
+def check_tags(tags: Sequence[str]) -> None:
+    """Raises `Invalid` for a tag that could not be told from another name of a snapshot."""
     for tag in tags:
         if not tag or tag in ("latest", "live") or any(char in tag for char in ":~@/ ") or not tag.isprintable():
             raise Invalid(f"{tag!r} cannot be a tag", hint="A tag is a word without blanks or any of `: ~ @ /`.")
 
 
-def parent_of(snapshots: Sequence[Snapshot], name: str, kind: str) -> tuple[Snapshot, SnapshotSource] | None:
-    """The newest snapshot of the source with this name, and that source in it."""
-    for snapshot in reversed(snapshots):
-        source = snapshot.source(name)
-        if source is not None and source.kind == kind and snapshot.safety is None:
-            return snapshot, source
-    return None
-
-
-def _roots(parent: tuple[Snapshot, SnapshotSource] | None) -> list[Digest]:
-    return [] if parent is None else [table.root for table in parent[1].tables if table.root]
-
-
 def _sources(
-    repository: Repository, requests: Sequence[Request], writer: BlobWriter, progress: Progress
+    repository: Repository,
+    requests: Sequence[Request],
+    writer: BlobWriter,
+    parents: Mapping[str, Parent | None],
+    full: bool,
+    progress: Progress,
 ) -> tuple[list[SnapshotSource], int, list[str]]:
     sources: list[SnapshotSource] = []
     unavailable: list[str] = []
@@ -144,7 +151,15 @@ def _sources(
     bytes_read = 0
     for request in requests:
         try:
-            captured = stable_capture(request.source, request.selection, writer, repository.cut_key, progress=progress)
+            captured = stable_capture(
+                request.source,
+                request.selection,
+                writer,
+                repository.cut_key,
+                parent=parents.get(request.name),
+                fetch=None if full else repository.blobs,
+                progress=progress,
+            )
         except Unavailable as error:
             if not request.selection.partial:
                 raise
@@ -160,6 +175,7 @@ def _sources(
                 tables=captured.tables,
                 objects=captured.objects,
                 position=captured.position,
+                context=captured.context,
                 selection=selection_fields(request.selection),
                 missing=captured.missing,
             )
@@ -169,13 +185,11 @@ def _sources(
     return sources, bytes_read, unavailable
 
 
-def _counted(
-    source: SnapshotSource, parent: tuple[Snapshot, SnapshotSource] | None, repository: Repository
-) -> SnapshotSource:
+def _counted(source: SnapshotSource, parent: Parent | None, repository: Repository) -> SnapshotSource:
     """The source with rows added, changed and removed against its parent."""
     if parent is None:
         return source
-    before = {table.name: table for table in parent[1].tables}
+    before = {table.name: table for table in parent.source.tables}
     tables = tuple(
         table if table.name not in before else _count(source, before[table.name], table, repository)
         for table in source.tables

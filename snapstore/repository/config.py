@@ -41,9 +41,11 @@ def decode(data: bytes, what: str) -> Config:
     """The config. Raises `Corrupt` or `Unsupported`, naming `what`."""
     try:
         fields = msgpack.unpackb(unseal("C", data, what), strict_map_key=True)
-        config = Config(bytes(fields["id"]), bytes(fields["cut_key"]), str(fields["created"]), str(fields["program"]))
+        config = Config(fields["id"], fields["cut_key"], str(fields["created"]), str(fields["program"]))
     except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as error:
         raise Corrupt(f"{what} is damaged: it is not a configuration ({error})") from error
+    if not all(isinstance(one, bytes) for one in (config.id, config.cut_key)):
+        raise Corrupt(f"{what} is damaged: an id or key that is not bytes")
     if len(config.id) != 16 or len(config.cut_key) != 32:
         raise Corrupt(f"{what} is damaged: an id or key of the wrong length")
     return config

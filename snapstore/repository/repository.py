@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from snapstore.backends import Backend
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import Digest
-from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound
+from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError
 from snapstore.repository import config
 from snapstore.repository.snapshot import COMMITTED, PENDING, Snapshot, decode, encode, new_id, utc_text
 
@@ -98,6 +98,13 @@ class Repository:
             key=lambda snapshot: (snapshot.time, snapshot.id),
         )
 
+    def has(self, snapshot_id: str) -> bool:
+        """Whether this snapshot is there, and committed, now."""
+        try:
+            return self._read(f"snapshots/{snapshot_id}")[0].state == COMMITTED
+        except NotFound:
+            return False
+
     def _read_all(self) -> list[Snapshot]:
         found = []
         for entry in self.backend.list("snapshots/"):
@@ -117,9 +124,13 @@ class Repository:
     def begin(self, *, roots: Sequence[Digest] = ()) -> Pending:
         """Announce work that depends on these roots. Blobs written before this do not count as known."""
         snapshot = Snapshot(id=new_id(), time=datetime.now(UTC), program=PROGRAM, roots=tuple(roots))
-        tag = self.backend.put(snapshot.name, [encode(snapshot)])
-        self.blobs.refresh()
-        return Pending(snapshot.id, tag, snapshot.name)
+        pending = Pending(snapshot.id, self.backend.put(snapshot.name, [encode(snapshot)]), snapshot.name)
+        try:
+            self.blobs.refresh()
+        except SnapstoreError:
+            self.abandon(pending)
+            raise
+        return pending
 
     def commit(self, pending: Pending, snapshot: Snapshot) -> Snapshot:
         """Make the pending work a snapshot. Everything it names must be durable by now.

@@ -147,7 +147,7 @@ def decode(data: bytes, what: str) -> Snapshot:
             id=_text(fields["id"]),
             time=datetime.strptime(fields["time"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC),
             state=_text(fields["state"]),
-            nonce=bytes(fields["nonce"]),
+            nonce=_bytes(fields["nonce"]),
             host=_text(fields["host"]),
             program=_text(fields["program"]),
             tags=tuple(map(_text, fields["tags"])),
@@ -228,6 +228,12 @@ def _text(value: object) -> str:
 
 def _optional(value: object) -> str | None:
     return None if value is None else _text(value)
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{value!r} is not bytes")
+    return value
 
 
 def _count(value: object) -> int | None:

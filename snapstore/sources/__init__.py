@@ -11,17 +11,17 @@ A source knows its engine and nothing of trees, blobs or repositories. All that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.rows import Batch, Cells, Table
 
-__all__ = ["Selection", "Source", "Target", "View", "Work"]
+__all__ = ["Selection", "Source", "Stamped", "Target", "View", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,27 @@ class View(Protocol):
 
     def confirm(self) -> None:
         """Called after the last row: raises `Conflict` if the shape of a table changed beneath the view."""
+
+
+@runtime_checkable
+class Stamped(Protocol):
+    """A view whose engine can tell which rows may have changed since an earlier state (DESIGN: take).
+
+    `since` is the `context` of the view that gave that state. Whatever the engine cannot be sure of is a doubt, or a
+    row that may have changed: too much costs time, too little would be a wrong snapshot.
+    """
+
+    def context(self) -> Mapping[str, Any]:
+        """What a later view needs to judge rows by, in plain msgpack values; asked after the last row was read."""
+
+    def doubt(self, table: Table, since: Mapping[str, Any]) -> str:
+        """Why stamps cannot be trusted for this table, in words; empty if they can."""
+
+    def stamps(self, table: Table, since: Mapping[str, Any]) -> Generator[tuple[Cells, NDArray[np.bool_]], None, None]:
+        """Every key in ascending order, with a flag for each: whether its row may have changed."""
+
+    def read_moved(self, table: Table, since: Mapping[str, Any]) -> Generator[Batch, None, None]:
+        """As `read`, only the rows that `stamps` flags."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,13 +173,13 @@ def _decode_variable(chunks: Sequence[bytes], what: str) -> Cells:
     sizes, bodies, valids, any_null, any_spilled = [], [], [], False, False
     for chunk in chunks:
         count, _, flags = _VARIABLE_HEAD.unpack_from(chunk)
-        at = _VARIABLE_HEAD.size
-        valids.append(_valid(chunk, at, count, flags & HAS_NULLS, what))
-        any_null |= bool(flags & HAS_NULLS)
-        at += -(-count // 8) if flags & HAS_NULLS else 0
+        at = _VARIABLE_HEAD.size + (-(-count // 8) if flags & HAS_NULLS else 0)
         element = 2 if flags & WIDE else 1
+        # Before anything of `count` rows is allocated: the number may be anything.
         if flags > (HAS_NULLS | WIDE) or len(chunk) < at + element * count:
             raise Corrupt(f"{what}: a variable chunk whose flags or lengths do not fit")
+        valids.append(_valid(chunk, _VARIABLE_HEAD.size, count, flags & HAS_NULLS, what))
+        any_null |= bool(flags & HAS_NULLS)
         lengths = np.frombuffer(chunk, "<u2" if element == 2 else np.uint8, count, at).astype(np.int64)
         at += element * count
         if element == 2:

@@ -24,8 +24,8 @@ from snapstore.tree.reference import Ref
 
 __all__ = ["Span", "TableTree"]
 
-_GROUP = 32
-"""Nodes or chunks of one tree that are fetched together: about a thousand rows."""
+_NODES, _CHUNKS = 4, 128
+"""Nodes of one tree above its chunks, and chunks, that are read in one round: about four thousand rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,11 @@ class TableTree:
     def count(self) -> int:
         """How many rows the table has."""
         return self._parsed.rows
+
+    @property
+    def height(self) -> int:
+        """The level of the roots: 0 where the whole table is one chunk."""
+        return self._parsed.height
 
     @property
     def schema(self) -> Digest:
@@ -168,16 +173,18 @@ class TableTree:
         return f"{self.table.name}: {part}: node {reference.digest_of(ref).hex() if ref else '?'}"
 
     def leaves(self, columns: Sequence[int] | None = None) -> Iterator[list[Span]]:
-        """Every span of level 0 in order of key, in groups of about a thousand rows."""
+        """Every span of level 0 in order of key, in groups of about four thousand rows."""
         yield from self._leaves(self.spans(columns))
 
     def _leaves(self, spans: list[Span]) -> Iterator[list[Span]]:
         if spans and spans[0].level == 0:
-            for start in range(0, len(spans), _GROUP):
-                yield spans[start : start + _GROUP]
+            for start in range(0, len(spans), _CHUNKS):
+                yield spans[start : start + _CHUNKS]
             return
-        for span in spans:
-            yield from self._leaves(self.expand([span])[0])
+        step = _NODES if spans and spans[0].level == 1 else 1
+        for start in range(0, len(spans), step):
+            children = self.expand(spans[start : start + step])
+            yield from self._leaves([child for group in children for child in group])
 
     def rows(self) -> Iterator[Batch]:
         """Every row in order of key, cells still spilled."""

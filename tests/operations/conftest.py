@@ -15,12 +15,12 @@ from tests.operations.world import World
 
 @pytest.fixture
 def world(tmp_path: Path, databases: Callable[..., str]) -> World:
-    """A database with pgvector, and a repository in a folder."""
+    """A repository in a folder."""
     backend = DirectoryBackend(tmp_path / "repository", create=True)
-    return World(Repository.init(backend), databases(vector=True))
+    return World(Repository.init(backend), databases())
 
 
 @pytest.fixture
 def small_world(databases: Callable[..., str]) -> World:
-    """A database without extensions, and a repository in memory."""
+    """A repository in memory, where the store does not matter."""
     return World(Repository.init(MemoryBackend()), databases())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from snapstore.digest import Digest, digest
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
 from snapstore.tree.builder import TreeBuilder
+from snapstore.tree.incremental import rebuild
 from snapstore.tree.node import encode_schema
 from snapstore.tree.reader import TableTree
 from snapstore.tree.values import resolve
@@ -30,11 +32,12 @@ MEMORIES = Table(
     ),
 )
 
+Item = TypeVar("Item")
 Rows = dict[int, tuple[bytes | None, ...]]
 
 
 def rows(ids: Sequence[int], *, seed: int = 0, elements: int = 150) -> Rows:
-    """Memories by id: a text, a heat, an embedding (a value for most, shared by some, NULL for one in seven), a NULL."""
+    """Memories by id: a text, a heat, an embedding (a value for most, shared by some, NULL for one in seven)."""
     made: Rows = {}
     for id_ in ids:
         random = np.random.default_rng([seed, id_])
@@ -52,9 +55,7 @@ def batch(table: Table, held: Rows) -> Batch:
     """The rows as a source gives them."""
     ids = sorted(held)
     keys = Cells.of([key(id_) for id_ in ids], width=table.key_width)
-    columns = (
-        Cells.of([held[id_][at] for id_ in ids], width=column.width) for at, column in enumerate(table.columns)
-    )
+    columns = (Cells.of([held[id_][at] for id_ in ids], width=column.width) for at, column in enumerate(table.columns))
     return Batch(keys, tuple(columns))
 
 
@@ -77,17 +78,43 @@ class Take:
             root = builder.finish()
         self.tables.append(SnapshotTable(table.name, len(held), root, digest(encode_schema(table))))
 
-    def commit(self, *, at: int = 0, name: str = "agents", **fields: object) -> Snapshot:
+    def write_from(self, parent: Rows, root: Digest, held: Rows) -> bool:
+        """As `write`, but what is as in `parent` is taken over from its tree, and neither read nor put again.
+
+        False, and nothing is written, where that is not worth it.
+        """
+        tree = TableTree.open(root, self.repository.blobs)
+        whole = batch(tree.table, held)
+        moved = np.array([held[id_] != parent.get(id_) for id_ in sorted(held)], np.bool_)
+        with self.repository.blobs.writer(bytes.fromhex(self.pending.id)) as writer:
+            rebuilt = rebuild(
+                tree,
+                self.repository.cut_key,
+                writer,
+                _generated([(whole.keys, moved)]),
+                lambda: _generated([whole.take(np.flatnonzero(moved))]),
+            )
+        if rebuilt is None:
+            return False
+        schema = digest(encode_schema(tree.table))
+        self.tables.append(SnapshotTable(tree.table.name, len(held), rebuilt.root, schema))
+        return True
+
+    def commit(self, *, at: int = 0, name: str = "agents", **fields: Any) -> Snapshot:
         source = SnapshotSource(name, "postgresql", "postgresql://localhost/agents", tuple(self.tables))
         snapshot = Snapshot(self.pending.id, START + timedelta(hours=at), sources=(source,))
-        return self.repository.commit(self.pending, dataclasses.replace(snapshot, **fields))  # type: ignore[arg-type]  # as given
+        return self.repository.commit(self.pending, dataclasses.replace(snapshot, **fields))
 
 
-def take(repository: Repository, held: Rows, *, at: int = 0, parent: Snapshot | None = None, **fields: object) -> Snapshot:
+def take(repository: Repository, held: Rows, *, at: int = 0, parent: Snapshot | None = None, **fields: Any) -> Snapshot:
     """A whole take of one table."""
     running = Take(repository, parent=parent)
     running.write(held)
     return running.commit(at=at, **fields)
+
+
+def _generated(items: Iterable[Item]) -> Generator[Item, None, None]:
+    yield from items
 
 
 def read(repository: Repository, snapshot: Snapshot) -> dict[str, Rows]:

@@ -417,7 +417,8 @@ def test_many_small_index_segments_become_one() -> None:
     backend = RecordingBackend(MemoryBackend())
     repository = Repository.init(backend)
     held = rows(range(60))
-    for at in range(20):
+    snapshot = take(repository, held)
+    for at in range(1, 20):
         held |= rows([at], seed=at + 1)
         snapshot = take(repository, held, at=at)
     assert len(objects(backend, "index/")) == 20

@@ -8,14 +8,18 @@ world.restore(before, Mode.EXACT)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
+from snapstore.backends import Backend, Entry, Stored
 from snapstore.blobs.check import check
+from snapstore.digest import Buffer
+from snapstore.errors import Unavailable
 from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.restore import Ask, Restored, plan_restore, restore
@@ -27,11 +31,56 @@ from snapstore.repository import Repository, Snapshot
 from snapstore.sources import Selection
 from snapstore.sources.postgres.source import PostgresSource
 
+T = TypeVar("T")
+
 # An example costs a take, a plan and a restore on a real server, so laws about them get a part of the profile's.
 DATABASE_LAW = settings(
     max_examples=max(1, settings.default.max_examples // 4) if settings.default else 10,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+
+
+class Crashing:
+    """A backend that fails at one call and at every later one, as a store that went away does.
+
+    With `is_done` that one call has its effect all the same: only the reply is lost.
+    """
+
+    def __init__(self, inner: Backend, at: int, *, is_done: bool = False) -> None:
+        self.inner = inner
+        self.at = at
+        self.is_done = is_done
+        self.calls = 0
+
+    @property
+    def location(self) -> str:
+        return self.inner.location
+
+    def get(self, name: str) -> Stored:
+        return self._call(lambda: self.inner.get(name))
+
+    def get_range(self, name: str, offset: int, length: int) -> bytes:
+        return self._call(lambda: self.inner.get_range(name, offset, length))
+
+    def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
+        return self._call(lambda: self.inner.put(name, parts, unique=unique))
+
+    def replace(self, name: str, data: Buffer, *, tag: str) -> str:
+        return self._call(lambda: self.inner.replace(name, data, tag=tag))
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        return self._call(lambda: self.inner.list(prefix))
+
+    def delete(self, name: str) -> None:
+        self._call(lambda: self.inner.delete(name))
+
+    def _call(self, do: Callable[[], T]) -> T:
+        self.calls += 1
+        if self.calls <= self.at:
+            return do()
+        if self.is_done and self.calls == self.at + 1:
+            do()
+        raise Unavailable("the store went away")
 
 
 def run(url: str, statements: str, *parameters: object) -> None:
@@ -124,3 +173,35 @@ def only(keys: Mapping[str, Sequence[bytes]] | None = None, where: Mapping[str, 
 def int4(number: int) -> bytes:
     """The key of one integer."""
     return (number + 2**31).to_bytes(4, "big")
+
+
+NOTES = "CREATE TABLE notes (id int PRIMARY KEY, body text, heat real, tag text)"
+
+# A state of NOTES: its rows by id. Few ids and values, so that states meet; long bodies, so that some are spilled.
+BODIES = st.sampled_from([None, "", "a", "b", "long " * 150, "other " * 150])
+STATES = st.dictionaries(
+    st.integers(-3, 40), st.tuples(BODIES, st.sampled_from([None, 0.0, 0.5]), st.sampled_from([None, "x", "y"]))
+)
+Rows = dict[int, tuple[str | None, float | None, str | None]]
+
+
+def put(world: World, state: Rows) -> None:
+    """Make the rows of NOTES these, touching only those that differ."""
+    live = notes(world)
+    with psycopg.connect(world.url) as connection, connection.cursor() as cursor:
+        cursor.executemany("DELETE FROM notes WHERE id = %s", [(key,) for key in live if key not in state])
+        cursor.executemany(
+            "INSERT INTO notes VALUES (%s, %s, %s, %s) ON CONFLICT (id) DO UPDATE SET "
+            "body = excluded.body, heat = excluded.heat, tag = excluded.tag",
+            [(key, *row) for key, row in state.items() if live.get(key) != row],
+        )
+
+
+def notes(world: World) -> Rows:
+    return {key: (body, heat, tag) for key, body, heat, tag in world.rows("SELECT * FROM notes")}
+
+
+def expected(mode: Mode, held: Rows, live: Rows) -> Rows:
+    """The table of modes in words: what each row is afterwards."""
+    after = {**held, **live} if mode is Mode.SKIP else {**live, **held}
+    return held if mode is Mode.EXACT else after

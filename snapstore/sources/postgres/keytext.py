@@ -4,7 +4,7 @@ r"""Keys written by people, as the bytes of the table's key.
     parse_key(visits, 'alice,"Paris, France"')   # several: a line of CSV, in the order of the primary key
 
 What PostgreSQL would read as a value of the type, in its plain forms: no `now()`, no local formats; a `timestamptz`
-without a zone is in UTC. Types without a plain form here are given as the hexadecimal digits of their binary form, as in
+without a zone is in UTC. Types without a plain form here are given as the hexadecimal digits of their binary form:
 `\x00000011`. Pure: no server is asked.
 """
 
@@ -145,7 +145,7 @@ def _numeric(word: str) -> bytes:
         return struct.pack(">HhHH", 0, 0, 0xD000 if number > 0 else 0xF000, 0)
     if abs(number.adjusted()) > 130_000:
         raise ValueError("too large or too small for numeric")
-    whole, _, fraction = f"{abs(number):f}".partition(".")
+    whole, _, fraction = f"{number.copy_abs():f}".partition(".")  # abs() would round to 28 digits
     left = whole.rjust(-(-len(whole) // 4) * 4, "0")
     right = fraction.ljust(-(-len(fraction) // 4) * 4, "0")
     digits = [int((left + right)[at : at + 4]) for at in range(0, len(left) + len(right), 4)]

@@ -37,8 +37,7 @@ __all__ = [
 ]
 
 # Above this share of rows inserted, deleted or updated a vector index is built anew instead of kept. Inserting 4,000
-# rows into an HNSW index cost more than building it (DESIGN: diff, plan, restore); the exact share is still to be
-# measured.
+# rows into an HNSW index cost more than building it; the exact share is still to be measured.
 _REBUILD_SHARE = 0.2
 _DEAR_METHODS = ("hnsw", "ivfflat")
 

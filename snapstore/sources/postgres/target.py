@@ -166,6 +166,7 @@ class PostgresTarget(PostgresView):
             self._note_owner(objects)
             catalog = read_catalog(self._connection, self._selection, absent=True)
         self._catalog = catalog
+        self._facts = None  # tables may have been made anew
         self._live = {table.name: table for table in catalog.tables}
 
     def _check(self, works: Sequence[Work]) -> None:

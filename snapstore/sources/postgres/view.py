@@ -10,11 +10,13 @@ view with a stronger lock (`snapstore.sources.postgres.target`).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from psycopg import sql
 
 from snapstore import keys
@@ -23,15 +25,19 @@ from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection
 from snapstore.sources.postgres.catalog import Catalog
 from snapstore.sources.postgres.connection import connect, translate, translated
-from snapstore.sources.postgres.copying import batch_of, decode, fields_of
+from snapstore.sources.postgres.copying import Field, batch_of, decode, fields_of
 from snapstore.sources.postgres.locking import begin, read_again, relation_of
 from snapstore.sources.postgres.ordering import order_by
 from snapstore.sources.postgres.position import read_position
+from snapstore.sources.postgres.stamps import Window, doubt, moved, moved_condition, read_context, window_of
 from snapstore.sources.postgres.stream import ahead, groups
 
 __all__ = ["PostgresView", "open_view"]
 
 _LONGEST_KEY_BYTES = 65_533  # format.md §4
+
+
+T = TypeVar("T")
 
 
 class PostgresView:
@@ -48,7 +54,8 @@ class PostgresView:
         self._catalog = catalog
         self._position = position
         self._reading = ""
-        self._batches: Generator[Batch, None, None] | None = None
+        self._open: Generator[Any, None, None] | None = None
+        self._facts: dict[str, Any] | None = None
 
     @property
     def tables(self) -> Sequence[Table]:
@@ -76,9 +83,28 @@ class PostgresView:
         One table at a time; closing the iterator early leaves the view usable. Raises `Invalid` for a bad
         condition, `Corrupt` where the server's order or a row does not hold, `Unsupported` for a key too long.
         """
-        if self._reading:
-            raise Invalid(f"{table.name} cannot be read while {self._reading} is being read")
-        yield from self._guarded(table)
+        yield from self._guarded(table, self._parse(table, None), _size)
+
+    def context(self) -> Mapping[str, Any]:
+        """As `Stamped.context`; read once, in this view's own transaction."""
+        if self._facts is None:
+            with translated("the context of stamps cannot be read"):
+                self._facts = read_context(self._connection, self._catalog.tables, self._position)
+        return self._facts
+
+    def doubt(self, table: Table, since: Mapping[str, Any]) -> str:
+        """As `Stamped.doubt`."""
+        return doubt(self.context(), since, table.name)
+
+    def stamps(self, table: Table, since: Mapping[str, Any]) -> Generator[tuple[Cells, NDArray[np.bool_]], None, None]:
+        """As `Stamped.stamps`: keys and xmin alone."""
+        window = window_of(self._position, since, is_writable=self.is_writable)
+        yield from self._guarded(table, self._parse_stamps(table, window), _size_of_stamps)
+
+    def read_moved(self, table: Table, since: Mapping[str, Any]) -> Generator[Batch, None, None]:
+        """As `Stamped.read_moved`."""
+        window = window_of(self._position, since, is_writable=self.is_writable)
+        yield from self._guarded(table, self._parse(table, window), _size)
 
     def confirm(self) -> None:
         """End the reading transaction, then look at the catalogue anew: `Conflict` if a table's shape has moved."""
@@ -89,22 +115,33 @@ class PostgresView:
         for table in self._catalog.tables:
             if now.get(table.name) != table:
                 raise Conflict(f"{table.name} changed its shape while it was read", hint="take the snapshot again")
+        if self._facts is not None:
+            # Functions that write cells look past the snapshot, at the catalogue of the moment: a label of an enum
+            # that was renamed meanwhile stands in some rows and not in others.
+            with translated("the context of stamps cannot be read again"):
+                facts = read_context(self._connection, self._catalog.tables, self._position)
+            if (facts["types"], facts["tables"]) != (self._facts["types"], self._facts["tables"]):
+                raise Conflict("a type or table changed while it was read", hint="take the snapshot again")
 
     def close(self) -> None:
         """Stop a read that was left open, so that the connection may be closed."""
-        if self._batches is not None:
-            self._batches.close()
+        if self._open is not None:
+            self._open.close()
 
-    def _guarded(self, table: Table) -> Generator[Batch, None, None]:
+    def _guarded(
+        self, table: Table, source: Generator[T, None, None], size_of: Callable[[T], int]
+    ) -> Generator[T, None, None]:
         """Read under a savepoint: the transaction survives a bad condition and a reader who stops early."""
+        if self._reading:
+            raise Invalid(f"{table.name} cannot be read while {self._reading} is being read")
         doing, done = f"{table.name} cannot be read", False
         self._reading = table.name
         try:
             with translated(doing):
                 self._connection.execute("SAVEPOINT snapstore_read")
-            self._batches = ahead(self._connection, self._parse(table), _size)
+            rows = self._open = ahead(self._connection, source, size_of)
             try:
-                yield from self._batches
+                yield from rows
             except psycopg.Error as error:
                 condition = self._selection.where.get(table.name)
                 if condition is not None and _is_about_a_condition(error):
@@ -118,17 +155,19 @@ class PostgresView:
                 self._connection.execute("RELEASE snapstore_read")
             done = True
         finally:
-            self._reading, self._batches = "", None
+            self._reading, self._open = "", None
             if not done:
                 with suppress(psycopg.Error):
                     self._connection.execute("ROLLBACK TO snapstore_read; RELEASE snapstore_read")
 
-    def _parse(self, table: Table) -> Generator[Batch, None, None]:
-        fields = fields_of(table.key, table.columns)
+    def _query(self, table: Table, names: Sequence[str], window: Window | None) -> sql.Composed:
         encoding = self._connection.info.parameter_status("server_encoding") or ""
-        query = _copy_query(
-            table, [field.name for field in fields], self._selection.where.get(table.name), encoding=encoding
-        )
+        condition = self._selection.where.get(table.name)
+        return _copy_query(table, names, condition, window, encoding=encoding)
+
+    def _parse(self, table: Table, window: Window | None) -> Generator[Batch, None, None]:
+        fields = fields_of(table.key, table.columns)
+        query = self._query(table, [field.name for field in fields], window)
         before: Cells | None = None
         with closing(groups(self._connection, query, table.name)) as found:
             for rows in found:
@@ -136,6 +175,17 @@ class PostgresView:
                 rows.clear()  # a large row is not to be held twice
                 before = _check_keys(table.name, before, batch.keys)
                 yield batch
+
+    def _parse_stamps(self, table: Table, window: Window) -> Generator[tuple[Cells, NDArray[np.bool_]], None, None]:
+        fields = (*fields_of(table.key, ()), Field("xmin", width=4))
+        query = self._query(table, [field.name for field in fields], None)
+        before: Cells | None = None
+        with closing(groups(self._connection, query, table.name)) as found:
+            for rows in found:
+                *cells, xmins = decode(table.name, fields, rows)
+                encoded = batch_of(table.key, (), cells).keys
+                before = _check_keys(table.name, before, encoded)
+                yield encoded, moved(xmins, window)
 
 
 AnyView = TypeVar("AnyView", bound=PostgresView)
@@ -174,10 +224,15 @@ def open_view(
         connection.close()  # rolls back what is open
 
 
-def _copy_query(table: Table, names: Sequence[str], condition: str | None, *, encoding: str) -> sql.Composed:
+def _copy_query(
+    table: Table, names: Sequence[str], condition: str | None, window: Window | None, *, encoding: str
+) -> sql.Composed:
     sends = {column["name"]: column["send"] for column in table.definition["columns"]}
     # The condition is the user's own SQL. The line ends keep a comment at its end from swallowing what follows.
-    where = sql.SQL("") if condition is None else sql.SQL(" WHERE (\n" + condition + "\n)")
+    terms: list[sql.Composable] = [] if condition is None else [sql.SQL("(\n" + condition + "\n)")]
+    if window is not None:
+        terms.append(moved_condition(window))
+    where = sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(terms)) if terms else sql.SQL("")
     return sql.SQL("COPY (SELECT {} FROM ONLY {}{} ORDER BY {}) TO STDOUT (FORMAT BINARY)").format(
         sql.SQL(", ").join(map(sql.Identifier, names)),
         relation_of(table),
@@ -195,6 +250,11 @@ def _is_about_a_condition(error: psycopg.Error) -> bool:
 def _size(batch: Batch) -> int:
     """Bytes of memory, near enough."""
     return sum(cells.data.nbytes + cells.offsets.nbytes for cells in (batch.keys, *batch.columns))
+
+
+def _size_of_stamps(stamps: tuple[Cells, NDArray[np.bool_]]) -> int:
+    keys, flags = stamps
+    return keys.data.nbytes + keys.offsets.nbytes + flags.nbytes
 
 
 def _check_keys(table: str, before: Cells | None, encoded: Cells) -> Cells:

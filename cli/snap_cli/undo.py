@@ -1,0 +1,74 @@
+"""`snap undo`: take back a restore."""
+
+from __future__ import annotations
+
+import click
+
+from snap_cli.context import App, command
+from snap_cli.render import moment
+from snap_cli.restore import carry_out
+from snap_cli.sources import live_sources
+from snapstore.errors import Invalid, NotFound
+from snapstore.operations.undo import undo_ask
+from snapstore.repository import SnapshotSource, resolve
+from snapstore.sources import Selection, Source
+
+__all__ = ["undo_command"]
+
+_SAME = ("system_identifier", "database_oid")
+
+
+@command(
+    "undo", example="snap undo --dry-run\nsnap undo\nsnap undo 9a8b7c6d      # a safety snapshot from `snap list --all`"
+)
+@click.argument("name", metavar="[SAFETY]", required=False)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, with a plan id; change nothing.")
+@click.option("--to", metavar="URL|NAME", help="The database that was restored [SNAP_SOURCE, or as recorded].")
+@click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@click.option("--no-verify", is_flag=True, help="Do not read the rows back before committing.")
+@click.pass_obj
+def undo_command(
+    app: App, name: str | None, dry_run: bool, to: str | None, plan_id: str | None, yes: bool, no_verify: bool
+) -> None:
+    """Take back the last restore, or the one that a safety snapshot preceded: the rows it touched, and no others.
+
+    An undo can be undone in the same way, which does the restore again.
+    """
+    if plan_id is not None and dry_run:
+        raise Invalid("--plan and --dry-run contradict each other", hint="Choose one of them.")
+    repository = app.repository()
+    snapshots = repository.snapshots()
+    if name is not None:
+        safety = resolve(snapshots, name)
+    else:
+        earlier = [snapshot for snapshot in snapshots if snapshot.safety is not None]
+        if not earlier:
+            raise NotFound(
+                "there is no restore to take back",
+                hint="A restore leaves a safety snapshot only if it overwrites or deletes something.",
+            )
+        safety = earlier[-1]
+    app.say(f"the restore of {(safety.safety or 'nothing')[:8]} on {moment(safety.time)} UTC is taken back")
+    held, live = live_sources(app, safety, to=to)[0]
+    ask = undo_ask(repository, safety, live)
+    if to is None and app.default_source is None:
+        _check_place(live, held)
+    again = ["snap", *(["-r", app.repo] if app.repo else []), "undo", safety.id[:8]]
+    again += ["--to", to if to in app.settings.sources else live.url] if to else []
+    carry_out(
+        app, repository, safety, held, live, ask,
+        dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,
+    )  # fmt: skip
+
+
+def _check_place(live: Source, held: SnapshotSource) -> None:
+    """Raise `Invalid` where the recorded URL leads to another database than the one that was restored."""
+    names = tuple(table.name for table in held.tables)
+    with live.view(Selection(tables=names, rows=False, partial=True, optional=True)) as view:
+        now = view.position
+    if any(key in now and held.position.get(key) not in (None, now[key]) for key in _SAME):
+        raise Invalid(
+            f"{live.url} is not the database that was restored; that was {held.position.get('database', 'another')}",
+            hint="Name the restored one with --to.",
+        )

@@ -1,0 +1,131 @@
+"""`snap verify`: look for damage, and say what it harms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from snap_cli.cells import key_text, keys_of
+from snap_cli.context import App, command
+from snap_cli.errors import DAMAGED
+from snap_cli.render import amount, clean, count, paint, plural
+from snapstore.errors import Invalid
+from snapstore.operations.damage import Damage, RowRange
+from snapstore.operations.verify import Verified, verify
+from snapstore.repository import resolve
+from snapstore.rows import Cells
+
+__all__ = ["verify_command"]
+
+_MOST_ROWS = 8
+"""Ranges of rows that are shown of one damage; JSON has them all."""
+
+
+@command("verify", example="snap verify\nsnap verify latest --read-data\nsnap verify --sample 10%")
+@click.argument("names", metavar="[SNAP]...", nargs=-1)
+@click.option("--read-data", is_flag=True, help="Read and hash every byte.")
+@click.option("--sample", metavar="PERCENT", help="Read and hash a random share, such as 10%.")
+@click.pass_context
+def verify_command(context: click.Context, names: tuple[str, ...], read_data: bool, sample: str | None) -> None:
+    """Check that the repository is as it was written, and that snapshots (all, if none is named) are whole.
+
+    Damage is named with the snapshots, tables and rows it harms, and the command exits 4. Nothing is repaired.
+    """
+    app: App = context.obj
+    percent = _percent(sample)
+    if read_data and percent is not None:
+        raise Invalid("--read-data and --sample contradict each other", hint="Choose one of them.")
+    repository = app.repository()
+    chosen = None
+    if names:
+        snapshots = repository.snapshots()
+        chosen = list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
+    with app.progress() as progress:
+        verified = verify(repository, snapshots=chosen, read_data=read_data, sample_percent=percent, progress=progress)
+    if app.json:
+        app.document(_json(verified))
+    else:
+        for damage in verified.damaged:
+            _tell(app, damage)
+        depth = "every byte" if read_data else f"{sample} of the data" if percent else "structure and references"
+        found = paint(f"{len(verified.damaged):,} damaged", "red") if verified.damaged else "no damage"
+        app.out(
+            f"{found}: {plural(len(verified.snapshots), 'snapshot')}, {plural(verified.blobs, 'blob')}, "
+            f"{depth}, {amount(verified.bytes_read)} read"
+        )
+    if verified.damaged:
+        context.exit(DAMAGED)
+
+
+def _percent(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return float(text.strip().removesuffix("%"))
+    except ValueError as error:
+        raise Invalid(f"--sample {clean(text)!r} is not a share", hint="Write it like 10%.") from error
+
+
+def _tell(app: App, damage: Damage) -> None:
+    app.out(f"{paint('damaged', 'red')} {clean(damage.object)}: {clean(damage.reason)}")
+    if damage.blob is not None:
+        app.out(f"  blob {damage.blob.hex()}")
+    if damage.snapshots:
+        app.out(f"  harms {'snapshots' if len(damage.snapshots) > 1 else 'snapshot'} "
+                f"{' '.join(one[:8] for one in damage.snapshots)}")  # fmt: skip
+    named = {rows.table for rows in damage.rows}
+    for table in damage.tables:
+        if table not in named:
+            app.out(f"  harms {clean(table)}")
+    for rows in damage.rows[:_MOST_ROWS]:
+        column = f".{rows.column}" if rows.column else ""
+        app.out(f"  harms {clean(rows.table + column)}: {_range(rows)}")
+    if len(damage.rows) > _MOST_ROWS:
+        app.out(f"  and {plural(len(damage.rows) - _MOST_ROWS, 'more range')} of rows (--json has them all)")
+
+
+def _range(rows: RowRange) -> str:
+    after, upto = (None if key is None else clean(key_text(_key(rows, key))) for key in (rows.after, rows.upto))
+    if rows.count == 1 and upto is not None:
+        return f"row {upto}"
+    number = f"{count(rows.count)} rows"
+    if after is None and upto is None:
+        return f"all {number}" if rows.count != 1 else "its one row"
+    begin = "from the first" if after is None else f"after {after}"
+    return f"{number} {begin} {'to the last' if upto is None else f'to {upto}'}"
+
+
+def _key(rows: RowRange, key: bytes) -> dict[str, Any]:
+    width = sum(part.width for part in rows.key) if all(part.width for part in rows.key) else 0
+    return keys_of(rows.key, Cells.of([key], width=width))[0]
+
+
+def _json(verified: Verified) -> dict[str, Any]:
+    return {
+        "damaged": [
+            {
+                "object": damage.object,
+                "reason": damage.reason,
+                "blob": damage.blob,
+                "pack": damage.pack,
+                "snapshots": list(damage.snapshots),
+                "tables": list(damage.tables),
+                "rows": [
+                    {
+                        "source": rows.source,
+                        "table": rows.table,
+                        "column": rows.column,
+                        "after": None if rows.after is None else _key(rows, rows.after),
+                        "upto": None if rows.upto is None else _key(rows, rows.upto),
+                        "count": rows.count,
+                    }
+                    for rows in damage.rows
+                ],
+            }
+            for damage in verified.damaged
+        ],
+        "snapshots": list(verified.snapshots),
+        "blobs": verified.blobs,
+        "bytes_read": verified.bytes_read,
+    }

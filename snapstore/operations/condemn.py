@@ -1,0 +1,120 @@
+"""Which packs are worth condemning, and the deletion of those that are: what gc does to packs, no snapshots in sight.
+
+    for pack in survey(store, store.packs(), marks.is_live, keep=set()):
+        pack.is_condemned, pack.live_bytes
+
+A pack is condemned when nothing in it is needed, or no more than half of its bytes. Of a blob that several packs hold
+the copy counts that the index gives, so duplicates of takes that ran side by side go in time. It does not know when to
+do this beside running takes (`snapstore.operations.gc`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snapstore.blobs.pack import Directory, digests_of, object_name, read_directory
+from snapstore.blobs.store import BlobStore, PackEntry
+from snapstore.errors import NotFound
+
+__all__ = ["Survey", "delete_packs", "needed_only_there", "survey"]
+
+_log = logging.getLogger(__name__)
+
+Live = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A pack: its size, the stored bytes of what is needed in it, and whether it goes; `was_condemned` before this."""
+
+    name: str
+    size_bytes: int
+    live_bytes: int
+    is_condemned: bool
+    was_condemned: bool
+
+
+def survey(store: BlobStore, packs: Sequence[PackEntry], is_live: Live, *, keep: Collection[bytes]) -> list[Survey]:
+    """How much of each of these packs is needed. Those of the takes in `keep` (ids, 16 bytes), which still run, stay.
+
+    Raises `Corrupt` naming a pack whose directory is damaged: till it is healed, nothing is known to be garbage.
+    """
+    found = []
+    for pack in packs:
+        try:
+            directory = read_directory(store.backend, pack.name, pack.size_bytes)
+        except NotFound:
+            continue
+        live_bytes, is_worth_it = _measure(directory, _served(store, directory, is_live))
+        goes = pack.condemned or (is_worth_it and directory.snapshot_id not in keep)
+        found.append(Survey(pack.name, pack.size_bytes, live_bytes, goes, pack.condemned))
+    return found
+
+
+def _served(store: BlobStore, directory: Directory, is_live: Live) -> NDArray[np.bool_]:
+    """Which blobs of a pack are needed and not given by another; where the index knows none, this one may be it."""
+    rows = np.flatnonzero(is_live(directory.digests))
+    served = np.zeros(len(directory.digests), np.bool_)
+    if len(rows):
+        places = store.locate(digests_of(directory.digests[rows]))
+        own = np.array([name == directory.name for name in places.packs], np.bool_)
+        served[rows] = ~places.found | (own[places.pack] if len(own) else False)
+    return served
+
+
+def _measure(directory: Directory, served: NDArray[np.bool_]) -> tuple[int, bool]:
+    """The stored bytes of these blobs (a frame's go by plain bytes), and whether they are half of all or less."""
+    plain = np.bincount(directory.frames, directory.lengths * served, len(directory.plain))
+    live_bytes = int(np.ceil((directory.stored * plain / np.maximum(directory.plain, 1)).sum()))
+    if not served.any():
+        return 0, True
+    return live_bytes, not served.all() and 2 * live_bytes <= int(directory.stored.sum())
+
+
+def needed_only_there(store: BlobStore, packs: Sequence[PackEntry], is_live: Live) -> tuple[set[str], Live]:
+    """Which of these condemned packs hold something that no pack that stays has; and what that is, to be copied.
+
+    What is elsewhere need not even be read, so damage to a copy nobody needs stops nothing.
+    """
+    store.refresh()
+
+    def is_wanted(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        live = np.flatnonzero(is_live(rows))
+        wanted = np.zeros(len(rows), np.bool_)
+        wanted[live[~store.contains_many(digests_of(rows[live]))]] = True
+        return wanted
+
+    names = set()
+    for pack in packs:
+        with suppress(NotFound):
+            if is_wanted(read_directory(store.backend, pack.name, pack.size_bytes).digests).any():
+                names.add(pack.name)
+    return names, is_wanted
+
+
+def delete_packs(store: BlobStore, packs: Sequence[PackEntry], is_live: Live) -> dict[str, int]:
+    """Delete condemned packs, once more making sure that all that is live in them is elsewhere; bytes freed, by name.
+
+    A pack that still holds the only copy of something stays: another gc may have condemned the new pack meanwhile.
+    """
+    store.refresh()
+    deleted: dict[str, int] = {}
+    for pack in packs:
+        try:
+            directory = read_directory(store.backend, pack.name, pack.size_bytes)
+            needed = digests_of(directory.digests[is_live(directory.digests)])
+            if not store.contains_many(needed).all():
+                _log.debug("%s is left for the next gc", object_name(pack.name))
+                continue
+            store.backend.delete(object_name(pack.name))
+        except NotFound:  # another gc was first
+            deleted[pack.name] = 0
+        else:
+            deleted[pack.name] = pack.size_bytes
+    return deleted

@@ -1,0 +1,257 @@
+"""Forget snapshots by a policy, and give back the space of what no snapshot needs (DESIGN: commit and gc).
+
+    plan = plan_gc(repository, Policy(keep_daily=7), now=datetime.now(UTC))
+    collected = gc(repository, plan)
+    collected.bytes_freed, collected.waiting
+
+Takes, restores and other collections may run beside it. Condemned packs are deleted only when all that ran while they
+were condemned has ended; till then they wait for this gc, if it was told to, or for the next. It deletes nothing unless
+every manifest and every inner blob could be read.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from snapstore.backends.directory import DirectoryBackend
+from snapstore.blobs.store import BlobStore, PackEntry
+from snapstore.blobs.sweep import copy_live, indexed_packs, merge, purge
+from snapstore.errors import Conflict, NotFound, SnapstoreError
+from snapstore.operations.capture import Progress, silent
+from snapstore.operations.condemn import delete_packs, needed_only_there, survey
+from snapstore.operations.marks import Marks, needed_by
+from snapstore.operations.retention import Choice, Policy, choose
+from snapstore.repository import Repository, Snapshot, tombstones
+from snapstore.repository.listing import Listed, committed, evict_stale, pending, read_all
+
+__all__ = ["STALE_SECONDS", "Collected", "GcPlan", "gc", "plan_gc"]
+
+STALE_SECONDS = 24 * 3600.0
+_POLL_SECONDS = 1.0
+_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class GcPlan:
+    """What a gc would do: a choice for each snapshot (none without a policy), the ids that go and stay, bytes back.
+
+    `bytes_freed` supposes that nothing runs beside it.
+    """
+
+    choices: tuple[Choice, ...]
+    removed: tuple[str, ...]
+    kept: tuple[str, ...]
+    bytes_freed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a gc did. `waiting` are the ids of what runs and keeps condemned packs from being deleted: gc again later.
+
+    `bytes_freed` is what packs and left-over files took, less what was written anew. Of the packs deleted,
+    `packs_rewritten` held something that is needed, and went into new ones.
+    """
+
+    removed: tuple[str, ...]
+    kept: tuple[str, ...]
+    bytes_freed: int
+    packs_deleted: int
+    packs_rewritten: int
+    waiting: tuple[str, ...]
+
+
+def plan_gc(
+    repository: Repository, policy: Policy | None = None, *, now: datetime | None = None, progress: Progress = silent
+) -> GcPlan:
+    """What `gc` would do. Writes nothing. Raises `Invalid` for an empty policy, and like `gc` for damage."""
+    packs = repository.blobs.packs()
+    there = read_all(repository.backend)
+    choices = _choices(there, policy, now)
+    gone = {choice.snapshot.id for choice in choices if not choice.keep}
+    kept = [snapshot for snapshot in committed(there) if snapshot.id not in gone]
+    marks = _marks(repository, kept, pending(there), progress)
+    found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
+    return GcPlan(
+        tuple(choices),
+        tuple(choice.snapshot.id for choice in choices if not choice.keep),
+        tuple(snapshot.id for snapshot in kept),
+        max(0, sum(pack.size_bytes - pack.live_bytes for pack in found if pack.is_condemned)),
+    )
+
+
+def gc(
+    repository: Repository,
+    plan: GcPlan | Policy | None = None,
+    *,
+    now: datetime | None = None,
+    wait_seconds: float = 0.0,
+    stale_seconds: float = STALE_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+    progress: Progress = silent,
+) -> Collected:
+    """Remove the snapshots that the plan or policy does not keep (none without one), and sweep.
+
+    Waits up to `wait_seconds` for what runs beside it. A pending that nobody has touched for `stale_seconds` by the
+    store's clock is given up: what stalled cannot commit any more. Raises `Corrupt` or `NotFound`, and sweeps nothing,
+    where something that is needed cannot be read; `Conflict` if a snapshot that the plan removes was pinned since.
+    """
+    packs = repository.blobs.packs()  # before the mark: of packs that come later nothing is said
+    there = _without_stale(repository, stale_seconds)
+    doomed = _doomed(there, plan, now)
+    kept = [snapshot for snapshot in committed(there) if snapshot.id not in doomed]
+    marks = _marks(repository, kept, pending(there), progress)
+    found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
+    # Only now, when all that stays was read: a damaged repository must not lose the snapshots that are whole.
+    removed = _forget(repository, doomed)
+    freed = _delete_stray(repository)
+    condemned = {pack.name for pack in found if pack.is_condemned}
+    for pack in found:
+        if pack.is_condemned and not pack.was_condemned:
+            tombstones.put(repository.backend, pack.name)
+    condemned.update(tombstones.listed(repository.backend))
+    deleted = rewritten = 0
+    waiting: tuple[str, ...] = ()
+    if condemned:
+        there, waiting = _wait(repository, wait_seconds, stale_seconds, sleep)
+        if not waiting:
+            # The listing that shows that all have ended serves the second mark: what they committed is in it.
+            repository.blobs.refresh()
+            _mark(repository, marks, committed(there), pending(there), progress)
+            swept, deleted, rewritten = _sweep(repository, condemned, marks)
+            freed += swept
+    if not waiting:
+        merge(repository.blobs)
+    return Collected(removed, tuple(snapshot.id for snapshot in kept), freed, deleted, rewritten, waiting)
+
+
+def _choices(there: Sequence[Listed], policy: Policy | None, now: datetime | None) -> list[Choice]:
+    return [] if policy is None else choose(committed(there), policy, now or datetime.now(UTC))
+
+
+def _doomed(there: Sequence[Listed], plan: GcPlan | Policy | None, now: datetime | None) -> set[str]:
+    """The ids of the snapshots to remove."""
+    if not isinstance(plan, GcPlan):
+        return {choice.snapshot.id for choice in _choices(there, plan, now) if not choice.keep}
+    doomed = set(plan.removed)
+    for snapshot in committed(there):
+        if snapshot.id in doomed and snapshot.pinned:
+            raise Conflict(
+                f"the snapshot {snapshot.id[:8]} was pinned since the plan was made; nothing was removed",
+                hint="Make the plan again.",
+            )
+    return doomed
+
+
+def _forget(repository: Repository, doomed: set[str]) -> tuple[str, ...]:
+    """Remove these snapshots; those that somebody else has removed are no error."""
+    removed = []
+    for snapshot_id in sorted(doomed):
+        with suppress(NotFound):
+            repository.remove(snapshot_id)
+            removed.append(snapshot_id)
+    return tuple(removed)
+
+
+def _ids(snapshots: Sequence[Snapshot]) -> set[bytes]:
+    return {bytes.fromhex(snapshot.id) for snapshot in snapshots}
+
+
+def _marks(repository: Repository, kept: Sequence[Snapshot], pendings: Sequence[Snapshot], progress: Progress) -> Marks:
+    repository.blobs.refresh()
+    marks = Marks(repository.blobs)
+    _mark(repository, marks, kept, pendings, progress)
+    return marks
+
+
+def _mark(
+    repository: Repository,
+    marks: Marks,
+    kept: Sequence[Snapshot],
+    pendings: Sequence[Snapshot],
+    progress: Progress,
+) -> None:
+    for number, snapshot in enumerate(kept):
+        try:
+            marks.add(needed_by(snapshot))
+        except SnapstoreError as error:
+            if isinstance(error, NotFound) and not any(repository.backend.list(snapshot.name)):
+                continue  # removed since it was listed, and swept by another gc
+            error.message = f"the snapshot {snapshot.id[:8]} cannot be read whole, so nothing is swept: {error.message}"
+            raise
+        progress("reading snapshots", number + 1, len(kept))
+    for snapshot in pendings:
+        marks.add_pending(snapshot.roots)
+
+
+def _without_stale(repository: Repository, stale_seconds: float) -> list[Listed]:
+    there = read_all(repository.backend)
+    if evict_stale(repository, there, stale_seconds=stale_seconds):
+        return read_all(repository.backend)
+    return there
+
+
+def _wait(
+    repository: Repository, wait_seconds: float, stale_seconds: float, sleep: Callable[[float], None]
+) -> tuple[list[Listed], tuple[str, ...]]:
+    """The listing in which everything that was pending when this began has ended, or what has not.
+
+    Called after the tombstones are there: what begins later sees them.
+    """
+    there = read_all(repository.backend)
+    recorded = {snapshot.id for snapshot in pending(there)}
+    left = wait_seconds
+    while waiting := sorted(recorded & {snapshot.id for snapshot in pending(there)}):
+        if left <= 0:
+            return there, tuple(waiting)
+        pause = min(_POLL_SECONDS, left)
+        sleep(pause)
+        left -= pause
+        there = _without_stale(repository, stale_seconds)
+    return there, ()
+
+
+def _sweep(repository: Repository, condemned: set[str], marks: Marks) -> tuple[int, int, int]:
+    """Copy, delete, purge, and only then forget the tombstones: bytes freed, packs deleted, packs rewritten.
+
+    A crash anywhere leaves tombstones, from which the next gc goes on.
+    """
+    store = repository.blobs
+    packs, needed, written = _copy(store, condemned, marks)
+    deleted = delete_packs(store, packs, marks.is_live)
+    gone = condemned - ({pack.name for pack in packs} - deleted.keys())
+    if gone & indexed_packs(store):
+        purge(store, gone)
+    for name in sorted(gone):
+        tombstones.remove(repository.backend, name)
+    return sum(deleted.values()) - written, len(deleted), len(needed & deleted.keys())
+
+
+def _copy(store: BlobStore, condemned: set[str], marks: Marks) -> tuple[list[PackEntry], set[str], int]:
+    """Copy what is needed and only in condemned packs: the packs there are, those that held it, bytes written."""
+    for left in range(_TRIES, 0, -1):
+        packs = [pack for pack in store.packs() if pack.name in condemned]
+        needed, is_wanted = needed_only_there(store, packs, marks.is_live)
+        if not needed:
+            return packs, needed, 0
+        try:
+            return packs, needed, copy_live(store, needed, is_wanted, os.urandom(16)).stored_bytes
+        except NotFound:  # another gc has deleted one of them, after copying it
+            if left == 1:
+                raise
+    raise AssertionError("the last try either returns or raises")
+
+
+def _delete_stray(repository: Repository) -> int:
+    """Remove what crashed writers left in a folder for a day; returns bytes."""
+    freed = 0
+    if isinstance(repository.backend, DirectoryBackend):
+        for entry in list(repository.backend.stray()):
+            if time.time() - entry.modified > STALE_SECONDS:
+                repository.backend.delete_stray(entry)
+                freed += entry.size_bytes
+    return freed

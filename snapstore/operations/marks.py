@@ -1,0 +1,179 @@
+"""Which blobs are needed: a walk from roots that reads every inner blob once, in bounded memory.
+
+    marks = Marks(store)
+    marks.add(needed_by(snapshot))
+    marks.is_live(rows)                 # rows of digests, shape (n, 32)
+
+Sets are sorted arrays of numbers, not of Python objects: 8 bytes for each live blob and 40 for each one that was walked
+through. It does not know what is done with what is not live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snapstore.blobs.pack import rows_of
+from snapstore.blobs.segment import prefixes
+from snapstore.blobs.store import BlobStore
+from snapstore.digest import Digest, Kind
+from snapstore.errors import Corrupt, NotFound
+from snapstore.repository import Snapshot
+from snapstore.tree.walk import Child, children
+
+__all__ = ["DigestSet", "Marks", "needed_by"]
+
+_BATCH = 256
+_FLUSH = 1 << 16
+
+
+class DigestSet:
+    """An exact set of digests: sorted runs, merged so that there are few. Arrays of shape (n, 32) go in."""
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[NDArray[np.uint64], NDArray[np.uint8]]] = []
+
+    def __len__(self) -> int:
+        return sum(len(keys) for keys, _ in self._runs)
+
+    def contains(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which of these are in it, shape (n,)."""
+        found = np.zeros(len(rows), np.bool_)
+        wanted = prefixes(rows)
+        for keys, digests in self._runs:
+            asked = np.flatnonzero(~found)
+            at = np.searchsorted(keys, wanted[asked])
+            while len(asked):
+                near = at < len(keys)
+                asked, at = asked[near], at[near]
+                near = keys[at] == wanted[asked]
+                asked, at = asked[near], at[near]
+                same = (digests[at] == rows[asked]).all(axis=1)
+                found[asked[same]] = True
+                asked, at = asked[~same], at[~same] + 1  # another digest with the same first bytes
+        return found
+
+    def add(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Put these in; True for the first of each that was not there, shape (n,)."""
+        fresh = ~self.contains(rows)
+        _, firsts = np.unique(np.ascontiguousarray(rows).view("V32").reshape(-1), return_index=True)
+        is_first = np.zeros(len(rows), np.bool_)
+        is_first[firsts] = True
+        fresh &= is_first
+        if fresh.any():
+            self._runs.append(_sorted(rows[fresh]))
+        while len(self._runs) > 1 and len(self._runs[-2][0]) < 2 * len(self._runs[-1][0]):
+            (_, last), (_, before) = self._runs.pop(), self._runs.pop()
+            self._runs.append(_sorted(np.concatenate([before, last])))
+        return fresh
+
+
+def _sorted(rows: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    keys = prefixes(rows)
+    order = np.argsort(keys, kind="stable")
+    return keys[order], rows[order]
+
+
+class Marks:
+    """The live blobs of a store, by the first eight bytes of their digests: a dead one may pass for live, never the
+    other way round. What was walked through is remembered whole: a node taken for another would lose its children.
+    """
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+        self._walked = DigestSet()
+        self._live = np.empty(0, np.uint64)
+        self._waiting: list[NDArray[np.uint64]] = []
+        self._count = 0
+
+    def add(self, roots: Iterable[Child]) -> None:
+        """Mark these and all beneath them. Raises `NotFound` or `Corrupt` for whatever cannot be read."""
+        self._walk(list(roots), self._walked, is_strict=True)
+
+    def add_pending(self, digests: Sequence[Digest]) -> None:
+        """Mark what a pending names, as far as it is there: its parent may have been removed before it began.
+
+        What lies beneath a missing blob cannot be reached by it either. Nothing is remembered as walked: the blob may
+        be written again, and then be read beneath another root. Raises `Corrupt` for what is there and damaged.
+        """
+        # A schema may be named as well as a root: it is read, and names no further blobs.
+        self._walk([Child(Kind.TABLE, name) for name in digests], DigestSet(), is_strict=False)
+
+    def is_live(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which of these digests are needed, shape (n,)."""
+        self._settle()
+        if not len(self._live):
+            return np.zeros(len(rows), np.bool_)
+        wanted = prefixes(rows)
+        at = np.minimum(np.searchsorted(self._live, wanted), len(self._live) - 1)
+        found: NDArray[np.bool_] = self._live[at] == wanted
+        return found
+
+    @property
+    def count(self) -> int:
+        """How many blobs are live."""
+        self._settle()
+        return len(self._live)
+
+    def _walk(self, roots: Sequence[Child], walked: DigestSet, *, is_strict: bool) -> None:
+        stack = self._fresh(roots, walked)
+        while stack:
+            batch, stack = stack[-_BATCH:], stack[:-_BATCH]
+            if is_strict:
+                blobs = self._store.get_many([child.digest for child in batch])
+                below = [one for child, data in zip(batch, blobs, strict=True) for one in children(child, data)]
+            else:
+                below = [one for child in batch for one in self._children_there(child)]
+            stack += self._fresh(below, walked)
+
+    def _children_there(self, child: Child) -> list[Child]:
+        try:
+            data = self._store.get(child.digest)
+        except NotFound:
+            return []
+        try:
+            return list(children(child, data))
+        except Corrupt:
+            if child.kind is not Kind.TABLE:
+                raise
+            return []
+
+    def _fresh(self, found: Sequence[Child], walked: DigestSet) -> list[Child]:
+        """Note all as live; give those that must be read and were not."""
+        self._note(found)
+        inner = [child for child in found if not child.leaf]
+        if not inner:
+            return []
+        rows = rows_of([child.digest for child in inner])
+        is_new = walked.add(rows)
+        if walked is not self._walked:
+            is_new &= ~self._walked.contains(rows)
+        return [child for child, new in zip(inner, is_new.tolist(), strict=True) if new]
+
+    def _note(self, found: Sequence[Child]) -> None:
+        if found:
+            self._waiting.append(prefixes(rows_of([child.digest for child in found])))
+            self._count += len(found)
+            if self._count > max(_FLUSH, len(self._live) // 2):
+                self._settle()
+
+    def _settle(self) -> None:
+        if self._waiting:
+            self._live = np.unique(np.concatenate([self._live, *self._waiting]))
+            self._waiting.clear()
+            self._count = 0
+
+
+def needed_by(snapshot: Snapshot) -> list[Child]:
+    """The blobs that a committed snapshot names itself."""
+    named: list[Child] = []
+    for source in snapshot.sources:
+        if source.objects is not None:
+            named.append(Child(Kind.SCHEMA, source.objects, leaf=True))
+        for table in source.tables:
+            named.append(Child(Kind.SCHEMA, table.schema, leaf=True))
+            if table.root is not None:
+                named.append(Child(Kind.TABLE, table.root))
+    return named

@@ -1,0 +1,265 @@
+"""Builds a table's new trees from its last ones, reading only rows that may have changed (DESIGN: take).
+
+    rebuilt = rebuild(parent, cut_key, sink, stamps, read_moved)
+    rebuilt.root, rebuilt.fetched
+
+Every live key comes by, with a flag that says whether its row may have changed since the parent. Keys alone decide
+where chunks end, so the live chunks are known before any row is read: one with the same keys as a chunk of the parent,
+and no flag among them, is that chunk. The others take flagged rows from the source and the rest from the parent. The
+root is the one that a full build gives; flags that say too much only cost time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snapstore.digest import Digest
+from snapstore.errors import Corrupt
+from snapstore.rows import Batch, Cells
+from snapstore.tree import Sink, chunk, node, reference
+from snapstore.tree.builder import LeafCutter, encode_leaves, spill_columns
+from snapstore.tree.reader import Span, TableTree
+from snapstore.tree.reference import Ref
+from snapstore.tree.spine import Leaves, Spine, put_root
+
+__all__ = ["Rebuilt", "rebuild"]
+
+_GROUP = 64
+"""Chunks that are handed to the levels above at once."""
+
+_BLOCK = 1024
+"""Changed chunks that are read in one round."""
+
+_WORTH_ROWS = 20_000
+_WORTH_SHARE = 0.25
+"""Above both of these many rows that moved, reading all of them is as cheap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """The new root, how many rows the table has, and how many of them were read again."""
+
+    root: Digest
+    rows: int
+    fetched: int
+
+
+@dataclass(slots=True)
+class _Survey:
+    """The live chunks, by their keys: `dirty` holds keys and flags of those that must be made anew, in order."""
+
+    counts: list[int] = field(default_factory=list)
+    lasts: list[bytes] = field(default_factory=list)
+    ranks: list[int] = field(default_factory=list)
+    dirty: dict[int, tuple[Cells, NDArray[np.bool_]]] = field(default_factory=dict)
+    rows: int = 0
+    moved: int = 0
+
+
+def rebuild(
+    parent: TableTree,
+    cut_key: bytes,
+    sink: Sink,
+    stamps: Iterable[tuple[Cells, NDArray[np.bool_]]],
+    read_moved: Callable[[], Generator[Batch, None, None]],
+) -> Rebuilt | None:
+    """The tree of the live rows, of the parent's schema; None where a full read is as cheap or there is too little.
+
+    `stamps` gives every live key in ascending order with its flag; it is read to its end before `read_moved` is called,
+    which gives the flagged rows in the same order. Raises `Corrupt` where it does not.
+    """
+    if parent.height == 0:
+        return None
+    survey = _survey(parent, cut_key, stamps)
+    if survey is None or len(survey.counts) < 2:
+        return None
+    if not survey.dirty and survey.rows == parent.count:
+        return Rebuilt(parent.root, survey.rows, 0)
+    with closing(read_moved()) as batches:
+        try:
+            return _Weaver(parent, sink, survey, _MovedRows(batches, parent, sink)).weave()
+        except _UnknownRowError:
+            return None
+
+
+def _survey(parent: TableTree, cut_key: bytes, stamps: Iterable[tuple[Cells, NDArray[np.bool_]]]) -> _Survey | None:
+    """Cut the live keys into chunks and hold them against the parent's; None once too many rows have moved."""
+    limit = max(_WORTH_ROWS, int(parent.count * _WORTH_SHARE))
+    survey, cutter, known = _Survey(), LeafCutter(parent.table.name, cut_key), _KnownChunks(parent)
+    for keys, flags in stamps:
+        survey.moved += int(flags.sum())
+        if survey.moved > limit:
+            return None
+        # The flag rides along as a column, so that it is cut where its key is.
+        rides = Cells.fixed(flags.astype(np.uint8).reshape(-1, 1))
+        _add(survey, known, *cutter.add(Batch(keys, (rides,))))
+    _add(survey, known, *cutter.finish())
+    survey.rows = cutter.rows
+    return survey
+
+
+def _add(survey: _Survey, known: _KnownChunks, rows: Batch | None, ends: list[int], ranks: list[int]) -> None:
+    if rows is None or not ends:
+        return
+    starts = [0, *ends[:-1]]
+    flags = rows.columns[0].data.astype(np.bool_)
+    moved = np.logical_or.reduceat(flags[: ends[-1]], np.asarray(starts, np.int64)).tolist()
+    encoded = chunk.encode(rows.keys, starts, ends, is_key=True)
+    for start, end, rank, key, is_moved in zip(starts, ends, ranks, encoded, moved, strict=True):
+        last = rows.keys[end - 1] or b""
+        if is_moved or not known.has(last, key[0]):
+            survey.dirty[len(survey.counts)] = (_copy(rows.keys.slice(start, end)), flags[start:end].copy())
+        survey.counts.append(end - start)
+        survey.lasts.append(last)
+        survey.ranks.append(rank)
+
+
+def _copy(cells: Cells) -> Cells:
+    """The same cells in memory of their own, so that a batch is not kept for one chunk of it."""
+    return Cells(cells.width, cells.data.copy(), cells.offsets.copy(), cells.valid, cells.spilled)
+
+
+class _KnownChunks:
+    """The parent's key chunks, asked for in ascending order of their last key."""
+
+    def __init__(self, parent: TableTree) -> None:
+        self._chunks = _key_chunks(parent)
+        self._next = next(self._chunks, None)
+
+    def has(self, last: bytes, ref: Ref) -> bool:
+        """Whether the parent has just this chunk of keys."""
+        while self._next is not None and self._next[0] < last:
+            self._next = next(self._chunks, None)
+        return self._next is not None and self._next == (last, ref)
+
+
+def _key_chunks(parent: TableTree) -> Iterator[tuple[bytes, Ref]]:
+    """The last key and the reference of every chunk of keys, in order."""
+    for span in parent.spans([]):
+        yield from _beneath(parent, span.level, span.refs[0])
+
+
+def _beneath(parent: TableTree, level: int, ref: Ref | None) -> Iterator[tuple[bytes, Ref]]:
+    assert ref is not None
+    assert reference.is_blob(ref)
+    name = reference.digest_of(ref)
+    data = parent.fetch.get_many([name])[0]
+    parsed = node.decode_node(data, f"{parent.table.name}: keys: node {name.hex()}", level=level, is_key=True)
+    if level == 1:
+        yield from zip(parsed.separators, parsed.refs, strict=True)
+    else:
+        for child in parsed.refs:
+            yield from _beneath(parent, level - 1, child)
+
+
+class _Weaver:
+    """Puts the new trees together: chunks of the parent, and chunks made anew, in order."""
+
+    def __init__(self, parent: TableTree, sink: Sink, survey: _Survey, moved: _MovedRows) -> None:
+        self._parent = parent
+        self._sink = sink
+        self._survey = survey
+        self._moved = moved
+        self._spine = Spine(1 + len(parent.table.columns), sink)
+        self._upcoming = iter(survey.dirty)
+        self._ready: dict[int, Batch] = {}
+
+    def weave(self) -> Rebuilt:
+        """Every chunk in order; then the root."""
+        survey, kept = self._survey, self._kept()
+        at, total = 0, len(survey.counts)
+        while at < total:
+            end, is_dirty = at, at in survey.dirty
+            while end < total and (end in survey.dirty) == is_dirty and end - at < _GROUP:
+                end += 1
+            self._spine.extend(self._anew(at, end) if is_dirty else self._again(at, end, kept))
+            at = end
+        self._moved.end()
+        schema = self._parent.fetch.get_many([self._parent.schema])[0]
+        return Rebuilt(put_root(self._sink, schema, survey.rows, *self._spine.top()), survey.rows, survey.moved)
+
+    def _kept(self) -> Iterator[Span]:
+        """The parent's chunks that the live table still has, in order."""
+        lasts = (last for at, last in enumerate(self._survey.lasts) if at not in self._survey.dirty)
+        wanted = next(lasts, None)
+        for spans in self._parent.leaves():
+            for span in spans:
+                if span.separator == wanted:
+                    yield span
+                    wanted = next(lasts, None)
+
+    def _again(self, start: int, end: int, kept: Iterator[Span]) -> Leaves:
+        """Chunks of the parent: their references, which the store has."""
+        spans = [next(kept) for _ in range(start, end)]
+        chunks = [
+            [(ref or reference.NULLS, b"") for ref in refs] for refs in zip(*(s.refs for s in spans), strict=True)
+        ]
+        survey = self._survey
+        return Leaves(survey.counts[start:end], survey.lasts[start:end], survey.ranks[start:end], chunks)
+
+    def _anew(self, start: int, end: int) -> Leaves:
+        """Chunks some of whose rows were read again."""
+        batches = []
+        for at in range(start, end):
+            if at not in self._ready:
+                self._prepare()
+            batches.append(self._ready.pop(at))
+        ends = np.cumsum([len(batch) for batch in batches]).tolist()
+        return encode_leaves(Batch.concat(batches), ends, self._survey.ranks[start:end])
+
+    def _prepare(self) -> None:
+        """Read what the next block of changed chunks needs: one round to the store, and the next rows that moved."""
+        block = list(islice(self._upcoming, _BLOCK))
+        keys = Cells.concat([self._survey.dirty[at][0] for at in block])
+        flags = np.concatenate([self._survey.dirty[at][1] for at in block])
+        still = keys.take(np.flatnonzero(~flags))
+        known = self._parent.lookup([key or b"" for key in still.to_list()])
+        if len(known) != len(still):
+            raise _UnknownRowError
+        moved = self._moved.take(keys.take(np.flatnonzero(flags)))
+        order = np.empty(len(keys), np.int64)
+        order[~flags] = np.arange(len(known))
+        order[flags] = np.arange(len(known), len(keys))
+        whole = Batch.concat([known, moved]).take(order)
+        start = 0
+        for at in block:
+            end = start + self._survey.counts[at]
+            self._ready[at] = whole.slice(start, end)
+            start = end
+
+
+class _UnknownRowError(Exception):
+    """A row that has not moved, and that the parent does not have: there is no telling where it comes from."""
+
+
+class _MovedRows:
+    """The rows that moved, in order, large cells spilled."""
+
+    def __init__(self, batches: Iterator[Batch], parent: TableTree, sink: Sink) -> None:
+        self._batches = batches
+        self._parent = parent
+        self._sink = sink
+        self._waiting = parent.empty()
+
+    def take(self, keys: Cells) -> Batch:
+        """The rows with these keys, which are the next ones. Raises `Corrupt` where they are not."""
+        pieces = [self._waiting]
+        while sum(map(len, pieces)) < len(keys) and (batch := next(self._batches, None)) is not None:
+            pieces.append(Batch(batch.keys, spill_columns(self._parent.table, batch, self._sink)))
+        rows = Batch.concat(pieces)
+        count = min(len(keys), len(rows))
+        taken, self._waiting = rows.slice(0, count), rows.slice(count, len(rows))
+        if taken.keys.to_list() != keys.to_list():
+            raise Corrupt(f"{self._parent.table.name}: the source gave other rows than those it had named")
+        return taken
+
+    def end(self) -> None:
+        """Raises `Corrupt` if there are more."""
+        if len(self._waiting) or next(self._batches, None) is not None:
+            raise Corrupt(f"{self._parent.table.name}: the source gave more rows than it had named")

@@ -1,0 +1,90 @@
+"""A backend that does something at one chosen storage call: fails, as a killed process would, or lets others work.
+
+points = Points(backend, at=7, before=crash)
+points.calls        # how many there were
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from snapstore.backends import Backend, Entry, Stored
+from snapstore.digest import Buffer
+from snapstore.errors import Unavailable
+
+Result = TypeVar("Result")
+
+
+def crash() -> None:
+    """What a killed process finds of its store."""
+    raise Unavailable("killed")
+
+
+class Points:
+    """Calls `before` or `after` at call number `at`; once that raised, every later call raises too: `Backend`.
+
+    With `writes_only` calls that read are not counted.
+    """
+
+    def __init__(
+        self,
+        inner: Backend,
+        at: int = -1,
+        *,
+        before: Callable[[], None] | None = None,
+        after: Callable[[], None] | None = None,
+        writes_only: bool = False,
+    ) -> None:
+        self.inner = inner
+        self.calls = 0
+        self._at = at
+        self._before = before
+        self._after = after
+        self._writes_only = writes_only
+        self._error: BaseException | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def location(self) -> str:
+        return self.inner.location
+
+    def _call(self, call: Callable[[], Result], *, writes: bool = False) -> Result:
+        with self._lock:  # takes write from several threads; one call is one point
+            if self._error is not None:
+                raise self._error
+            if self._writes_only and not writes:
+                return call()
+            number, self.calls = self.calls, self.calls + 1
+            if number == self._at and self._before is not None:
+                self._run(self._before)
+            result = call()
+            if number == self._at and self._after is not None:
+                self._run(self._after)
+            return result
+
+    def _run(self, what: Callable[[], None]) -> None:
+        try:
+            what()
+        except BaseException as error:
+            self._error = error
+            raise
+
+    def get(self, name: str) -> Stored:
+        return self._call(lambda: self.inner.get(name))
+
+    def get_range(self, name: str, offset: int, length: int) -> bytes:
+        return self._call(lambda: self.inner.get_range(name, offset, length))
+
+    def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
+        return self._call(lambda: self.inner.put(name, parts, unique=unique), writes=True)
+
+    def replace(self, name: str, data: Buffer, *, tag: str) -> str:
+        return self._call(lambda: self.inner.replace(name, data, tag=tag), writes=True)
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        return self._call(lambda: self.inner.list(prefix))
+
+    def delete(self, name: str) -> None:
+        return self._call(lambda: self.inner.delete(name), writes=True)
