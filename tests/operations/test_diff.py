@@ -149,9 +149,9 @@ def test_a_change_of_shape_is_told_in_words_and_common_columns_are_compared(smal
     world.run("UPDATE notes SET body = 'new' WHERE id <= 10")
     found = world.status(before)["public.notes"]
     assert found.shape == (
-        "column heat: pg_catalog.float4 before, pg_catalog.float8 after",
-        "column tag (pg_catalog.text) only before",
-        "column more (pg_catalog.int4) only after",
+        "column heat: real before, double precision after",
+        "column tag (text) only before",
+        "column more (integer) only after",
     )
     assert (found.added, found.removed, found.changed, found.columns) == (0, 0, 10, {"body": 10})
     assert not found.is_equal
@@ -185,7 +185,7 @@ def test_a_snapshot_of_shapes_alone_says_nothing_of_rows(small_world: World) -> 
         assert found.shape in (("rows not taken before",), ("rows not taken after",))
     assert world.status(shape)["public.notes"].is_equal
     world.run("ALTER TABLE notes ADD more text")
-    assert world.status(shape)["public.notes"].shape == ("column more (pg_catalog.text) only after",)
+    assert world.status(shape)["public.notes"].shape == ("column more (text) only after",)
 
 
 def test_live_means_what_the_snapshot_took(world: World) -> None:

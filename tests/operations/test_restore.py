@@ -381,8 +381,8 @@ def test_columns_that_only_one_side_has_are_left_as_they_are(world: World) -> No
     )
     plan = world.plan(snapshot)
     assert plan.tables[0].shape == (
-        "column extra (pg_catalog.text) only live",
-        "column gone (pg_catalog.text) only in the snapshot",
+        "column extra (text) only live",
+        "column gone (text) only in the snapshot",
     )
     assert counts(plan) == {"public.notes": (5, 10, 0, 0, 0)}
     world.restore(snapshot, plan_id=plan.id)
