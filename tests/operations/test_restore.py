@@ -453,7 +453,8 @@ def test_another_session_that_holds_a_table_is_named(world: World) -> None:
         other.execute("LOCK TABLE notes IN ROW EXCLUSIVE MODE")
         with pytest.raises(Unavailable, match=r"public\.notes cannot be locked") as caught:
             restore(world.repository, snapshot, source, Ask(mode=Mode.EXACT))
-        assert "another session" in caught.value.hint
+        assert "public.notes is held by" in caught.value.message
+        assert "the other session" in caught.value.hint
         other.rollback()
     assert world.repository.pendings() == []
     assert world.restore(snapshot).plan.tables[0].insert == 1
