@@ -24,6 +24,7 @@ from snapstore.sources import Work
 from snapstore.sources.postgres import ddl
 from snapstore.sources.postgres.applying import explained
 from snapstore.sources.postgres.extrasddl import set_rule, set_trigger
+from snapstore.sources.postgres.lineage import ancestors_of
 from snapstore.sources.postgres.obstacles import (
     ForeignKey,
     dear_indexes,
@@ -60,16 +61,16 @@ class Aside:
         """
         for trigger in read_event_triggers(self._connection):
             if trigger.may_alter:
-                self._connection.execute(
-                    sql.SQL("ALTER EVENT TRIGGER {} DISABLE").format(sql.Identifier(trigger.name))
-                )
+                self._connection.execute(sql.SQL("ALTER EVENT TRIGGER {} DISABLE").format(sql.Identifier(trigger.name)))
                 self._event_triggers.append((trigger.name, trigger.enabled))
             else:
                 self.notes.append(f"the event trigger {trigger.name} fires: this role may not disable it")
 
     def clear(self, works: Sequence[Work], all_works: Sequence[Work], live: Mapping[str, Table]) -> None:
         """Set aside what would fire, fail or cost too much while the rows of these live tables change."""
-        self._foreign_keys = upset_foreign_keys(read_foreign_keys(self._connection), all_works)
+        self._foreign_keys = upset_foreign_keys(
+            read_foreign_keys(self._connection), all_works, ancestors_of(table.definition for table in live.values())
+        )
         for key in self._foreign_keys:
             if key.altered:
                 raise Unsupported(
@@ -87,7 +88,8 @@ class Aside:
     def _clear(self, work: Work, table: Mapping[str, Any]) -> None:
         enabled = [trigger for trigger in table["triggers"] if trigger["enabled"] != "D"]
         if enabled:
-            self._connection.execute(ddl.alter(table, "DISABLE TRIGGER USER"))
+            for trigger in enabled:
+                self._connection.execute(set_trigger(table, {**trigger, "enabled": "D"}))
             self._triggers += [(table, trigger) for trigger in enabled]
         for rule in table.get("rules", ()):
             if rule["enabled"] != "D":
@@ -122,9 +124,7 @@ class Aside:
             self._run(table, [set_rule(table, rule)])
         for name, enabled in self._event_triggers:
             state = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}[enabled]
-            self._connection.execute(
-                sql.SQL("ALTER EVENT TRIGGER {} {}").format(sql.Identifier(name), ddl.text(state))
-            )
+            self._connection.execute(sql.SQL("ALTER EVENT TRIGGER {} {}").format(sql.Identifier(name), ddl.text(state)))
 
     def _rows(self, table: Mapping[str, Any]) -> float:
         """About how many rows a live table has: the server's estimate, or a count where it has none."""

@@ -25,7 +25,7 @@ from snapstore.sources.postgres.grants import SYSTEM
 from snapstore.sources.postgres.objects import Objects, Relation, read_objects, read_sequence_states
 from snapstore.sources.postgres.order import in_order
 from snapstore.sources.postgres.tables import Definition, full_name, read_definitions
-from snapstore.sources.postgres.types import key_part, stored_column
+from snapstore.sources.postgres.types import CONTENT_KEY, key_part, stored_column
 
 __all__ = ["Catalog", "read_catalog", "table_of"]
 
@@ -116,17 +116,12 @@ def table_of(definition: Definition, left_out: Collection[str] = (), *, vectors:
     """The table of this definition, without the cells of these columns (and of vectors, if so wished).
 
     Columns without cells are still in the definition, and named in its `left_out`.
-    Raises `Unsupported` for a table without a primary key or with a column that cannot be held, `Invalid` for a key
-    left out.
+    Raises `Unsupported` for a column that cannot be held, `Invalid` for a key left out.
     """
     name = full_name(definition["schema"], definition["name"])
-    by_name = {column["name"]: column for column in definition["columns"]}
-    primary = next((one for one in definition["constraints"] if one["kind"] == "primary key"), None)
-    if primary is None:
-        raise Unsupported("it has no primary key, and tables without one are not held yet")
-    key = tuple(_key_part(by_name[column]) for column in primary["columns"])
+    key = _key(definition)
     for column in sorted(set(left_out) & {part.name for part in key}):
-        raise Invalid(f"{name}.{column} is part of the primary key and cannot be left out")
+        raise Invalid(f"{name}.{column} is part of the key and cannot be left out")
     in_key = {part.name for part in key if part.lossless}
     columns = tuple(
         _stored(column)
@@ -141,27 +136,33 @@ def table_of(definition: Definition, left_out: Collection[str] = (), *, vectors:
     return Table(name, key, columns, {**definition, "left_out": gone} if gone else definition)
 
 
+def _key(definition: Definition) -> tuple[KeyPart, ...]:
+    """The primary key, else a unique index that has every row once, else the rows' content."""
+    by_name = {column["name"]: column for column in definition["columns"]}
+    found = next((one for one in definition["constraints"] if one["kind"] == "primary key"), definition.get("key"))
+    if found is None:
+        return CONTENT_KEY
+    parts = []
+    for name in found["columns"]:
+        column = by_name[name]
+        _check_type(column)
+        parts.append(key_part(name, column["base_type"], form=column.get("form", "binary")))
+    return tuple(parts)
+
+
 def _stored(column: Definition) -> Column:
+    _check_type(column)
     return stored_column(
-        column["name"],
-        column["base_type"],
-        column["type"],
-        kind=column["base_kind"],
-        element=column["element"],
-        has_send=column["send"] is not None,
-        extension=column["extension"],
+        column["name"], column["base_type"], form=column.get("form", "binary"), extension=column["extension"]
     )
 
 
-def _key_part(column: Definition) -> KeyPart:
-    return key_part(
-        column["name"],
-        column["base_type"],
-        column["type"],
-        kind=column["base_kind"],
-        element=column["element"],
-        has_send=column["send"] is not None,
-    )
+def _check_type(column: Definition) -> None:
+    if why := column.get("refused"):
+        raise Unsupported(
+            f"column {column['name']} has the type {column['type']}, which cannot be held: {why}",
+            hint=f"leave it out with --exclude-column TABLE.{column['name']}, or keep it as text or jsonb",
+        )
 
 
 def _is_vector(column: Definition) -> bool:
@@ -176,7 +177,9 @@ def _of_a_view(definition: Definition) -> Definition:
         for column in definition["columns"]
         if column["default"] is not None or column["comment"] is not None
     ]
-    common = {part: definition[part] for part in ("options", "comment", "triggers", "rules")}
+    common = {part: definition[part] for part in ("options", "comment", "triggers")}
+    if rules := definition.get("rules"):
+        common["rules"] = rules
     return {**common, "columns": columns}
 
 

@@ -49,10 +49,12 @@ def choose(found: Objects, selection: Selection, absent: bool) -> Chosen:
         names[key] = full_name(one["schema"], one["name"]) if "schema" in one else one["name"]
     unheld = {thing.id: thing.name for thing in found.unheld}
     chosen = Chosen()
-    chosen.excluded = _matching(selection.exclude, {**names, **unheld}, absent)
+    beneath, above = _partitions(found)
+    chosen.excluded = closure(_matching(selection.exclude, {**names, **unheld}, absent), beneath)
     relation_names = {key: name for key, name in names.items() if key.startswith(_RELATIONS)}
     if selection.tables:
-        meant = _matching(selection.tables, relation_names, absent) - chosen.excluded
+        # A partitioned table means its partitions, where its rows are; and they are nothing without it.
+        meant = closure(_matching(selection.tables, relation_names, absent), beneath, above) - chosen.excluded
         chosen.ids = _with_needs(found, meant, chosen.excluded)
     else:
         meant = set(relation_names) - chosen.excluded
@@ -62,7 +64,7 @@ def choose(found: Objects, selection: Selection, absent: bool) -> Chosen:
                 (chosen.skipped if thing.skipped else chosen.refused)[thing.id] = thing.reason
     for thing in found.unheld:  # what is part of a selected relation (a rule, an index) is selected with it
         if thing.within in meant and thing.id not in chosen.excluded:
-            chosen.refused[thing.id] = thing.reason
+            (chosen.skipped if thing.skipped else chosen.refused)[thing.id] = thing.reason
     for key in sorted(meant):
         relation = found.relations.get(key)
         if relation is not None and relation.refusal:
@@ -91,6 +93,16 @@ def _with_needs(found: Objects, meant: Collection[str], excluded: Collection[str
     reached |= {"grants", "default privileges"} & set(found.objects)  # those on what is chosen
     others = {key for key in reached if key in found.objects and key not in found.relations}
     return (set(meant) | others) - set(excluded)
+
+
+def _partitions(found: Objects) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The partitions of each partitioned table, and the table that each is one of."""
+    by_oid = {relation.oid: relation.id for relation in found.relations.values()}
+    above = {one.id: [by_oid[one.whole_oid]] for one in found.relations.values() if one.whole_oid in by_oid}
+    beneath: dict[str, list[str]] = {}
+    for part, [whole] in above.items():
+        beneath.setdefault(whole, []).append(part)
+    return beneath, above
 
 
 def owner(sequence: Mapping[str, Any]) -> str:

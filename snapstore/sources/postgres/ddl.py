@@ -15,12 +15,15 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
+from snapstore.sources.postgres.lineage import comes_with_parent, explicit_columns, own_changes, own_not_nulls
+
 __all__ = [
     "COMPRESSION",
     "Statement",
     "alter",
     "collate",
     "comment_on",
+    "comment_on_constraint",
     "create_checks",
     "create_constraint",
     "create_foreign_keys",
@@ -62,17 +65,21 @@ def create_table(table: Part, sequences: Mapping[str, Part]) -> Iterator[Stateme
 
     `sequences` are those of its identity columns, by column: their names and parameters.
     """
-    columns = [_column(column) for column in table["columns"]]
+    columns = [_column(column, _not_null_name(table, column)) for column in explicit_columns(table)]
     options = options_of(table["options"]) + options_of(table["toast_options"], "toast.")
-    yield sql.SQL("CREATE {}TABLE {} ({}){}").format(
+    above = [relation(parent) for parent in table.get("inherits", ()) if not table.get("joins_late")]
+    yield sql.SQL("CREATE {}TABLE {} ({}){}{}{}").format(
         sql.SQL("UNLOGGED " if table["persistence"] == "u" else ""),
         relation(table),
-        sql.SQL(", ").join(columns),
+        sql.SQL(", ").join([*columns, *own_not_nulls(table)]),
+        sql.SQL(" INHERITS ({})").format(sql.SQL(", ").join(above)) if above else sql.SQL(""),
+        text(f" PARTITION BY {table['partition_key']}" if "partition_key" in table else ""),
         with_options(options),
     )
+    yield from own_changes(table)
     for column in table["columns"]:
         name = sql.Identifier(column["name"])
-        if column["identity"]:
+        if column["identity"] and "partition_of" not in table:  # a partition has it from above
             always = sql.SQL("ALWAYS" if column["identity"] == "always" else "BY DEFAULT")
             sequence = sequences.get(column["name"])
             settings: Statement = sql.SQL("")
@@ -99,7 +106,18 @@ COMPRESSION: Mapping[str, LiteralString] = {"p": "pglz", "l": "lz4"}
 _GENERATED: Mapping[str, LiteralString] = {"stored": "STORED", "virtual": "VIRTUAL"}
 
 
-def _column(column: Part) -> sql.Composed:
+def _not_null_name(table: Part, column: Part) -> str | None:
+    """The name of a NOT NULL constraint, said even where it is the one the server would choose: it would choose another
+    if some other table had that.
+    """
+    name = str(column["not_null_name"] or f"{table['name']}_{column['name']}_not_null")
+    return name if len(name.encode()) < _NAME_BYTES else None
+
+
+_NAME_BYTES = 64
+
+
+def _column(column: Part, name: str | None) -> sql.Composed:
     words: list[sql.Composable] = [sql.Identifier(column["name"]), text(column["type"])]
     if column["compression"]:
         words.append(sql.SQL("COMPRESSION " + COMPRESSION[column["compression"]]))
@@ -111,7 +129,7 @@ def _column(column: Part) -> sql.Composed:
     elif column["default"] is not None:
         words.append(text(f"DEFAULT {column['default']}"))
     # One that is not valid may have NULLs in its way: it comes after the rows.
-    words.append(named_not_null(column["not_null"] and column["not_null_valid"], column["not_null_name"]))
+    words.append(named_not_null(column["not_null"] and column["not_null_valid"], name))
     if column["not_null"] and column["not_null_valid"] and column["not_null_no_inherit"]:
         words.append(sql.SQL("NO INHERIT"))
     return sql.SQL(" ").join(words)
@@ -135,13 +153,13 @@ def create_keys(table: Part) -> Iterator[Statement]:
 def create_checks(table: Part) -> Iterator[Statement]:
     """CHECK constraints, and NOT NULL ones that are not valid."""
     for constraint in table["constraints"]:
-        if constraint["kind"] == "check":
+        if constraint["kind"] == "check" and not comes_with_parent(table, constraint):
             yield from create_constraint(table, constraint)
     for column in table["columns"]:
-        if column["not_null"]:
+        if column["not_null"] and not column.get("inherited"):
             constraint = not_null_of(table, column)
             if column["not_null_valid"]:
-                yield from _comment_constraint(table, constraint)
+                yield from comment_on_constraint(table, constraint)
             else:
                 yield from create_constraint(table, constraint)
 
@@ -168,9 +186,13 @@ def create_foreign_keys(table: Part) -> Iterator[Statement]:
 def create_constraint(table: Part, constraint: Part) -> Iterator[Statement]:
     """One constraint with all that belongs to it and to its index."""
     name = sql.Identifier(constraint["name"])
-    yield alter(table, "ADD CONSTRAINT {} {}", name, text(constraint["definition"]))
-    yield from _comment_constraint(table, constraint)
-    if constraint["kind"] in ("primary key", "unique", "exclusion"):
+    has_index = constraint["kind"] in ("primary key", "unique", "exclusion")
+    # The keys of partitions have names and comments of their own, and are attached afterwards.
+    only = sql.SQL("ONLY " if has_index and "partition_key" in table else "")
+    statement = sql.SQL("ALTER TABLE {}{} ADD CONSTRAINT {} {}")
+    yield statement.format(only, relation(table), name, text(constraint["definition"]))
+    yield from comment_on_constraint(table, constraint)
+    if has_index:
         index = {"schema": table["schema"], "name": constraint["name"]}
         if constraint["index_options"]:
             settings = sql.SQL(", ").join(options_of(constraint["index_options"]))
@@ -187,7 +209,8 @@ def create_constraint(table: Part, constraint: Part) -> Iterator[Statement]:
         )
 
 
-def _comment_constraint(table: Part, constraint: Part) -> Iterator[Statement]:
+def comment_on_constraint(table: Part, constraint: Part) -> Iterator[Statement]:
+    """What is said of a constraint."""
     target = sql.SQL("{} ON {}").format(sql.Identifier(constraint["name"]), relation(table))
     yield from comment_on("constraint", target, constraint["comment"])
 

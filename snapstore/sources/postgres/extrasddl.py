@@ -13,7 +13,8 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from snapstore.sources.postgres.ddl import Part, Statement, alter, comment_on, relation, text
+from snapstore.sources.postgres.ddl import Part, Statement, alter, comment_on, comment_on_constraint, relation, text
+from snapstore.sources.postgres.lineage import comes_with_parent
 
 __all__ = ["create_extras", "create_rules", "create_statistics", "create_trigger", "set_rule", "set_trigger"]
 
@@ -41,6 +42,9 @@ def create_extras(table: Part) -> Iterator[Statement]:
         yield alter(table, "REPLICA IDENTITY FULL" if table["replica_identity"] == "f" else "REPLICA IDENTITY NOTHING")
     for trigger in table["triggers"]:
         yield from create_trigger(table, trigger)
+    for constraint in table["constraints"]:
+        if comes_with_parent(table, constraint):
+            yield from comment_on_constraint(table, constraint)
     yield from comment_on("table", relation(table), table["comment"])
     for column in table["columns"]:
         name = sql.Identifier(table["schema"], table["name"], column["name"])
@@ -57,9 +61,10 @@ _TRIGGER_STATES: Mapping[str, LiteralString] = {
 
 
 def create_trigger(table: Part, trigger: Part) -> Iterator[Statement]:
-    """A trigger in the state it had."""
-    yield text(trigger["definition"])
-    if trigger["enabled"] != "O":
+    """A trigger in the state it had. One that a partition has from above is there already."""
+    if not trigger.get("inherited"):
+        yield text(trigger["definition"])
+    if trigger["enabled"] != "O" or trigger.get("inherited"):
         yield set_trigger(table, trigger)
     target = sql.SQL("{} ON {}").format(sql.Identifier(trigger["name"]), relation(table))
     yield from comment_on("trigger", target, trigger["comment"])

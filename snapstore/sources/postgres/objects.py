@@ -33,7 +33,10 @@ __all__ = ["Objects", "Relation", "read_objects", "read_sequence_states"]
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table, view or other relation: enough to select it and to say why it is not held (`refusal`, or empty)."""
+    """A table, view or other relation: enough to select it and to say why it is not held (`refusal`, or empty).
+
+    `whole_oid` is the partitioned table it is a partition of.
+    """
 
     id: str
     oid: int
@@ -42,6 +45,7 @@ class Relation:
     kind: str
     refusal: str
     skipped: bool
+    whole_oid: int | None = None
 
 
 @dataclass(slots=True)
@@ -65,8 +69,8 @@ _COMMENT = "obj_description({1}.oid, '{0}') AS comment"
 
 _RELATIONS = f"""
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind, c.relpersistence AS persistence,
-  c.relispartition AS partition, c.reloftype <> 0 AS typed, am.amname AS method,
-  EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) AS inherits
+  am.amname AS method,
+  (SELECT i.inhparent::int8 FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid) AS whole
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am am ON am.oid = c.relam
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ({IN_A_USER_SCHEMA} OR c.relpersistence = 't'
   AND n.nspname !~ '^pg_toast')
@@ -164,7 +168,9 @@ def _read_relations(connection: psycopg.Connection[Any], found: Objects, at: dic
         kind = _RELATION_KINDS[row["kind"]]
         refusal, skipped = _refusal(row)
         name = full_name(row["schema"], row["name"])
-        relation = Relation(f"{kind} {name}", row["oid"], row["schema"], row["name"], kind, refusal, skipped)
+        relation = Relation(
+            f"{kind} {name}", row["oid"], row["schema"], row["name"], kind, refusal, skipped, row["whole"]
+        )
         found.relations[relation.id] = relation
         at["pg_class", row["oid"]] = relation.id
     views = {one.oid: one for one in found.relations.values() if one.kind.endswith("view") and not one.refusal}
@@ -186,14 +192,6 @@ def _refusal(row: dict[str, Any]) -> tuple[str, bool]:
         return "it is temporary and ends with its session", True
     if row["kind"] == "f":
         return "it is a foreign table: its rows live elsewhere", True
-    if row["kind"] == "p":
-        return "partitioned tables are not held yet", False
-    if row["partition"]:
-        return "partitions are not held yet", False
-    if row["inherits"]:
-        return "tables that inherit or are inherited from are not held yet", False
-    if row["typed"]:
-        return "tables OF a type are not held yet", False
     if row["kind"] in ("r", "m") and row["method"] != "heap":
         return f"tables under the access method {row['method']} are not held yet", False
     return "", False

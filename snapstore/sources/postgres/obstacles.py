@@ -16,7 +16,7 @@ and composes; `snapstore.sources.postgres.aside` executes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -24,7 +24,7 @@ from psycopg import sql
 
 from snapstore.sources import Work
 from snapstore.sources.postgres.ddl import Statement, alter, create_constraint, not_null_of
-from snapstore.sources.postgres.tables import full_name, rows_of
+from snapstore.sources.postgres.querying import full_name, rows_of
 
 __all__ = [
     "EventTrigger",
@@ -133,14 +133,23 @@ def read_event_triggers(connection: psycopg.Connection[Any]) -> list[EventTrigge
     return [EventTrigger(**row) for row in rows_of(connection, _EVENT_TRIGGERS)]
 
 
-def upset_foreign_keys(keys: Sequence[ForeignKey], works: Sequence[Work]) -> list[ForeignKey]:
+def upset_foreign_keys(
+    keys: Sequence[ForeignKey], works: Sequence[Work], above: Mapping[str, Sequence[str]] | None = None
+) -> list[ForeignKey]:
     """The keys that this work could violate on its way, or whose actions it could set off.
 
     Rows are deleted, then updated, then inserted; tables come in the order of `works`, referenced ones first, as far as
-    that goes. Inserting parents before children upsets nothing, nor does deleting children.
+    that goes. Inserting parents before children upsets nothing, nor does deleting children. `above` has the partitioned
+    tables that each partition belongs to, whose keys are its own.
     """
-    place = {work.table.name: at for at, work in enumerate(works)}
-    by_name = {work.table.name: work for work in works}
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    by_name: dict[str, Work] = {}
+    for at, work in enumerate(works):
+        for name in (work.table.name, *(above or {}).get(work.table.name, ())):
+            first.setdefault(name, at)
+            last[name] = at
+            by_name[name] = _both(by_name[name], work) if name in by_name else work
     upset = []
     for key in keys:
         child, parent = by_name.get(key.table), by_name.get(key.other)
@@ -153,19 +162,36 @@ def upset_foreign_keys(keys: Sequence[ForeignKey], works: Sequence[Work]) -> lis
         too_early = parent is not None and parent.inserts > 0 and child is not None
         if child is not None and too_early:
             too_early = not child.updates.isdisjoint(key.columns) or (
-                child.inserts > 0 and place[key.other] > place[key.table]
+                child.inserts > 0 and last[key.other] > first[key.table]
             )
         if fires or too_early or is_unvalidated:
             upset.append(key)
     return upset
 
 
+def _both(one: Work, other: Work) -> Work:
+    """The work on two partitions, as work on the table they belong to."""
+    return replace(
+        one,
+        inserts=one.inserts + other.inserts,
+        deletes=one.deletes + other.deletes,
+        updates=one.updates | other.updates,
+        updated=one.updated + other.updated,
+    )
+
+
 def unvalidated(definition: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The constraints of a live table that hold for new rows only (NOT VALID): rows put back are not new."""
     found = [
-        one for one in definition["constraints"] if one["kind"] == "check" and one["definition"].endswith(_NOT_VALID)
+        one
+        for one in definition["constraints"]
+        if one["kind"] == "check" and one["definition"].endswith(_NOT_VALID) and not one.get("inherited")
     ]
-    columns = [one for one in definition["columns"] if one["not_null"] and not one["not_null_valid"]]
+    columns = [
+        one
+        for one in definition["columns"]
+        if one["not_null"] and not one["not_null_valid"] and not one.get("inherited")
+    ]
     return found + [not_null_of(definition, column) for column in columns]
 
 
@@ -173,4 +199,9 @@ def dear_indexes(definition: Mapping[str, Any], work: Work, rows: float) -> list
     """The indexes of a live table of so many rows that are cheaper to build anew than to keep through this work."""
     if work.inserts + work.deletes + work.updated <= _REBUILD_SHARE * rows:
         return []
-    return [index for index in definition["indexes"] if index["method"] in _DEAR_METHODS and not index["is_unique"]]
+    return [index for index in definition["indexes"] if _is_dear(index)]
+
+
+def _is_dear(index: Mapping[str, Any]) -> bool:
+    """Whether it can be dropped and made again, and may be worth it; one attached to another's cannot."""
+    return index["method"] in _DEAR_METHODS and not index["is_unique"] and "attach" not in index

@@ -36,6 +36,7 @@ from snapstore.sources.postgres.finals import (
     set_sequences,
     set_settings,
 )
+from snapstore.sources.postgres.lineage import ancestors_of, children_first, join, join_indexes, joins_empty, parents_of
 from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making
 from snapstore.sources.postgres.objectddl import finish_materialized_view
 from snapstore.sources.postgres.objects import read_objects
@@ -135,8 +136,7 @@ class PostgresTarget(PostgresView):
             # What was deferred is checked now: a table with checks still waiting cannot be altered.
             self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         with self._qualified():
-            for table in made:
-                self._execute(table, ddl.create_keys(table), ddl.create_indexes(table), ddl.create_checks(table))
+            self._make_whole(made)
             self._aside.put_back_indexes()
             for key in making.late:
                 self._make(key)
@@ -169,6 +169,21 @@ class PostgresTarget(PostgresView):
         self._facts = None  # tables may have been made anew
         self._live = {table.name: table for table in catalog.tables}
 
+    def _make_whole(self, made: Sequence[Mapping[str, Any]]) -> None:
+        """Keys, indexes and checks; partitions and heirs first, so that each is whole when it joins its parent."""
+        names = {full_name(table["schema"], table["name"]) for table in made}
+        for table, children in children_first(made):
+            for child in children:
+                if not joins_empty(child, self._making.tables):
+                    self._execute(child, join(child))
+            self._execute(table, ddl.create_keys(table), ddl.create_indexes(table), ddl.create_checks(table))
+            for child in children:
+                self._execute(child, join_indexes(child))
+        for table in made:
+            # A parent that was there has its indexes, and finds those of the partition that fit.
+            if not names.intersection(parents_of(table)):
+                self._execute(table, join(table))
+
     def _check(self, works: Sequence[Work]) -> None:
         """Refuse what cannot be worked on before anything is touched."""
         for work in works:
@@ -177,6 +192,18 @@ class PostgresTarget(PostgresView):
                 raise Conflict(f"{name} was there when the restore was planned and is not now", hint="plan it again")
             if work.exists and not work.recreate:
                 _check_shape(work, self._live[name])
+            if work.exists and work.recreate:
+                self._check_partitions(name, works)
+
+    def _check_partitions(self, name: str, works: Sequence[Work]) -> None:
+        """A partitioned table takes its partitions with it when it is dropped."""
+        anew = {work.table.name for work in works if work.recreate}
+        for other, above in ancestors_of(table.definition for table in self._live.values()).items():
+            if name in above and other not in anew:
+                raise Conflict(
+                    f"{name} cannot be made anew: its partition {other} would go with it",
+                    hint=f"detach {other} first, or restore a snapshot that has it",
+                )
 
     def _check_references(self, there: Collection[str]) -> None:
         """A foreign key of a table to be made must find the other table."""
@@ -209,7 +236,10 @@ class PostgresTarget(PostgresView):
         objects = self._wanted.get("objects", {})
         with explained(f"{key} cannot be made"):
             if key in self._making.tables:
-                make_table(self._connection, self._making.tables[key].table.definition, objects)
+                table = self._making.tables[key].table.definition
+                make_table(self._connection, table, objects)
+                if joins_empty(table, self._making.tables):
+                    self._run(join(table))
             else:
                 make_object(self._connection, objects[key])
 
@@ -248,9 +278,11 @@ def _check_shape(work: Work, live: Table) -> None:
     if not (work.inserts or work.deletes or work.updates):
         return
     name = work.table.name
+    if ("partition_key" in live.definition) != ("partition_key" in work.table.definition):
+        raise Conflict(f"{name} is a partitioned table in one of the snapshot and the database, and not in the other")
     hint = "let the restore make the table anew, restore into another database, or undo the change of the live table"
     if [part.name for part in live.key] != [part.name for part in work.table.key]:
-        raise Conflict(f"{name} has another primary key than in the snapshot", hint=hint)
+        raise Conflict(f"{name} has another key than in the snapshot", hint=hint)
     now = {column["name"]: column for column in live.definition["columns"]}
     then = {column["name"]: column for column in work.table.definition["columns"]}
     for column in dict.fromkeys([*(part.name for part in live.key), *(one.name for one in work.table.columns)]):

@@ -65,7 +65,7 @@ def test_a_table_comes_with_defaults_and_without_what_is_dearer_before_the_rows(
         "schema": "s", "name": "t seq", "start": 1, "increment": 1, "min": 1, "max": 9, "cache": 1, "cycle": True,
     }  # fmt: skip
     assert [" ".join(one.split()) for one in written(ddl.create_table(made, {"id": sequence}))] == [
-        'CREATE UNLOGGED TABLE "s"."t" ("id" bigint NOT NULL, '
+        'CREATE UNLOGGED TABLE "s"."t" ("id" bigint CONSTRAINT "t_id_not_null" NOT NULL, '
         '"Heat" real DEFAULT \'1\'::real CONSTRAINT "must" NOT NULL, '
         '"later" text , "up" text COLLATE pg_catalog."C" GENERATED ALWAYS AS (upper(x)) VIRTUAL ) '
         "WITH (\"fillfactor\"='70')",
