@@ -29,14 +29,19 @@ __all__ = [
 
 
 class SnapstoreError(Exception):
-    """The root of the tree: `message` says what and where, `hint` what to do next."""
+    """The root of the tree: `message` says what and where, `hint` what to do next.
+
+    `again` says that the very same call may well succeed at once: a deadlock or a serialization failure, where an
+    engine chose one of two that were both right. What such an error ended has left nothing behind.
+    """
 
     code = "failed"
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", again: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.again = again
 
     def __str__(self) -> str:
         return self.message

@@ -85,6 +85,11 @@ class Table:
         listed = {column["name"]: column["type"] for column in self.definition.get("columns", ())}
         return {column.name: listed.get(column.name, column.type) for column in self.columns}
 
+    @property
+    def by_content(self) -> bool:
+        """Whether rows have no key of their own and are known by what is in them (format.md §8, rows by content)."""
+        return len(self.key) == 1 and not self.key[0].name
+
     def column(self, name: str) -> int:
         """The position of a stored column; raises `KeyError`."""
         for position, column in enumerate(self.columns):

@@ -165,6 +165,7 @@ class Shell:
 
     def _retold(self, line: str) -> str:
         folder = re.escape(str(self._server.folder))
+        line = line.replace("what was made belongs to postgres", "what was made belongs to me")
         line = re.sub(r"postgresql://postgres@/(\w+)\?host=" + folder + r"(?:&port=5432)?", URL + r"\1", line)
         return line.replace(str(self._folder), FOLDER).rstrip()
 

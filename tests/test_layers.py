@@ -26,6 +26,7 @@ LAYERS = {
     "snapstore.rows": 2,
     "snapstore.ragged": 1,
     "snapstore.keys": 3,
+    "snapstore.multiset": 3,
     "snapstore.backends": 4,
     "snapstore.tree": 4,
     "snapstore.blobs": 5,
@@ -38,8 +39,12 @@ LAYERS = {
 
 # Downwards, and still not allowed: what a layer must not know to stay what it is.
 STRANGERS = {
-    "snapstore.backends": {"snapstore.rows", "snapstore.ragged", "snapstore.keys"},  # bytes under names
-    "snapstore.blobs": {"snapstore.rows", "snapstore.ragged", "snapstore.keys", "snapstore.tree"},  # bytes by digest
+    # bytes under names
+    "snapstore.backends": {"snapstore.rows", "snapstore.ragged", "snapstore.keys", "snapstore.multiset"},
+    # bytes by digest
+    "snapstore.blobs": {
+        "snapstore.rows", "snapstore.ragged", "snapstore.keys", "snapstore.multiset", "snapstore.tree",
+    },
     "snapstore.sources": {"snapstore.tree", "snapstore.backends"},  # live systems, wherever their rows go
 }
 

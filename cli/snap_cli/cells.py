@@ -34,7 +34,9 @@ _ELEMENTS = {4: "<f4", 2: "<f2"}
 
 
 def keys_of(parts: Sequence[KeyPart], keys: Cells) -> list[dict[str, Any]]:
-    """The columns of each key by name, as values for JSON."""
+    """The columns of each key by name, as values for JSON; none where rows are known by their content."""
+    if not any(part.name for part in parts):
+        return [{} for _ in range(len(keys))]
     cells = [own.to_list() for own in decode_equal(parts, keys)]
     return [
         {part.name: display(part.type, own[at]) for part, own in zip(parts, cells, strict=True)}
@@ -45,6 +47,8 @@ def keys_of(parts: Sequence[KeyPart], keys: Cells) -> list[dict[str, Any]]:
 def key_text(key: dict[str, Any]) -> str:
     """The key as it can be typed after `TABLE:`."""
     words = [_word(value) for value in key.values()]
+    if not words:
+        return "row"
     if len(words) == 1:
         return words[0]
     line = io.StringIO()

@@ -47,6 +47,7 @@ __all__ = ["carry_out", "restore_command"]
 @click.option("--to", metavar="URL|NAME", help="The live database [SNAP_SOURCE, or as recorded].")
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
 @click.option("--recreate", is_flag=True, help="Rebuild tables whose shape changed as they were (drops the live ones).")
+@click.option("--no-privileges", is_flag=True, help="Do not give tables that are made the privileges they had.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 @click.option("--no-verify", is_flag=True, help="Do not read the rows back before committing.")
 @click.pass_obj
@@ -63,6 +64,7 @@ def restore_command(
     to: str | None,
     plan_id: str | None,
     recreate: bool,
+    no_privileges: bool,
     yes: bool,
     no_verify: bool,
 ) -> None:
@@ -95,6 +97,7 @@ def restore_command(
         tables=_patterns(tables, wanted, where),
         scope=Scope(keys=wanted, where=where),
         recreate=recreate,
+        privileges=not no_privileges,
     )
     again = ["snap", *(["-r", app.repo] if app.repo else []), "restore", snapshot.id[:8]]
     again += ["--exact"] if exact else ["--conflict", mode.value] if mode is not Mode.SKIP else []
@@ -103,6 +106,7 @@ def restore_command(
     again += ["--source", held.name] if len(snapshot.sources) > 1 else []
     again += ["--to", to if to in app.settings.sources else live.url] if to else []
     again += ["--recreate"] if recreate else []
+    again += ["--no-privileges"] if no_privileges else []
     carry_out(
         app, repository, snapshot, held, live, ask,
         dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,
@@ -260,6 +264,7 @@ def _tell_done(app: App, restored: Restored) -> None:
         shape = _json(plan)
         shape["safety"] = restored.safety.id if restored.safety else None
         shape["seconds"] = restored.seconds
+        shape["notes"] = list(restored.notes)
         app.document(shape)
         return
     for line in _plan_lines(plan):
@@ -275,6 +280,8 @@ def _tell_done(app: App, restored: Restored) -> None:
     made = sum(table.create or table.recreate for table in plan.tables)
     done += [plural(made, "table") + " made"] if made else []
     app.out(f"restored in {seconds(restored.seconds)}: {', '.join(done)}")
+    for note in restored.notes:
+        app.out(clean(note))
     if restored.safety is not None:
         app.out(
             f"the state before is the safety snapshot {paint(restored.safety.id[:8], 'bold')}; `snap undo` restores it"

@@ -142,7 +142,7 @@ def _table(app: App, snapshot: Snapshot | None, table: StateTable) -> None:
                 "source": table.source,
                 "table": {
                     **table_json(table.entry),
-                    "key": [{"name": part.name, "type": part.type} for part in shape.key],
+                    "key": [{"name": part.name, "type": part.type} for part in shape.key if part.name],
                     "columns": [{"name": column.name, "type": column.type} for column in shape.columns],
                 },
                 "first_rows": [row for _, row in samples],
@@ -152,10 +152,12 @@ def _table(app: App, snapshot: Snapshot | None, table: StateTable) -> None:
     app.out(f"{paint(table.name, 'bold')} of {clean(table.source)}: {plural(table.entry.rows, 'row')}")
     key = {part.name for part in shape.key}
     declared = {one["name"]: one["type"] for one in shape.definition.get("columns", ())}
-    listed = [[part.name, declared.get(part.name, part.type), "key"] for part in shape.key]
+    listed = [[part.name, declared.get(part.name, part.type), "key"] for part in shape.key if part.name]
     listed += [[own.name, declared.get(own.name, own.type), ""] for own in shape.columns if own.name not in key]
     listed += [[name, "", "not held"] for name in table.entry.left_out]
     app.out(columns([["column", "type", ""], *listed]))
+    if shape.by_content:
+        app.out("no key: rows are known by what is in them, and counted")
     if samples:
         app.out(f"the first {plural(len(samples), 'row')}:")
     for own, row in samples:

@@ -203,4 +203,6 @@ def shape_differences(old: Table, new: Table, *, before: str = "before", after: 
 
 
 def _key(table: Table) -> str:
+    if table.by_content:
+        return "none"
     return "(" + ", ".join(f"{part.name} {part.type}" for part in table.key) + ")"

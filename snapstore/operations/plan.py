@@ -176,7 +176,9 @@ def _errors(live: Table, wanted: Table) -> list[str]:
     """Why rows cannot be moved between these shapes as they are."""
     errors = []
     if live.key != wanted.key:
-        errors.append(f"{wanted.name}: the live table has another primary key than the snapshot")
+        errors.append(f"{wanted.name}: the live table has another key than the snapshot")
+    elif wanted.by_content and {column.name for column in live.columns} != {column.name for column in wanted.columns}:
+        errors.append(f"{wanted.name}: it has no key, and rows of other columns than the snapshot's cannot be matched")
     now = live.declared_types
     for name, declared in wanted.declared_types.items():
         if now.get(name, declared) != declared:

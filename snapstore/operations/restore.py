@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from snapstore.errors import Conflict, Invalid, NotFound, Unavailable
+from snapstore.errors import Conflict, Invalid, NotFound, SnapstoreError, Unavailable
 from snapstore.operations.apply import apply, works
 from snapstore.operations.capture import Progress, capture, silent
 from snapstore.operations.diff import TableDiff, diff
@@ -29,13 +29,15 @@ from snapstore.sources import Selection, Source, Target
 
 __all__ = ["Ask", "Restored", "plan_restore", "restore"]
 
+_ATTEMPTS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What is to be restored: which source of the snapshot, which tables and rows of it, and how.
 
     `tables` are patterns; `keys` and `where` narrow the rows, by table name. `recreate` rebuilds tables whose shape
-    differs.
+    differs. `privileges` gives what is made the privileges it had.
     """
 
     mode: Mode = Mode.SKIP
@@ -43,15 +45,20 @@ class Ask:
     tables: tuple[str, ...] = ()
     scope: Scope = field(default_factory=Scope)
     recreate: bool = False
+    privileges: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was done: the plan carried out, the snapshot of the state before (None if nothing was there), the time."""
+    """What was done: the plan carried out, the snapshot of the state before (None if nothing was there), the time.
+
+    `notes` are the target's own words on how it was done (whose the new tables are, which event triggers fired).
+    """
 
     plan: Plan
     safety: Snapshot | None
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def plan_restore(
@@ -83,6 +90,29 @@ def restore(
     Raises `Conflict` where the live rows have drifted from that plan, a row stands in the way, or the result is not
     what was planned; the database is then as it was.
     """
+    for _ in range(_ATTEMPTS - 1):
+        # Whatever ended an attempt for another's sake (a deadlock, a lock that did not come) has left nothing behind.
+        with suppress(_AgainError):
+            return _attempt(repository, snapshot, source, ask, plan_id, verify, host, progress, can_repeat=True)
+    return _attempt(repository, snapshot, source, ask, plan_id, verify, host, progress, can_repeat=False)
+
+
+class _AgainError(Exception):
+    """Nothing was done, and the same may succeed now."""
+
+
+def _attempt(
+    repository: Repository,
+    snapshot: Snapshot,
+    source: Source,
+    ask: Ask,
+    plan_id: str | None,
+    verify: bool,
+    host: str,
+    progress: Progress,
+    *,
+    can_repeat: bool,
+) -> Restored:
     began = time.monotonic()
     ask, held, wanted = _wanted(repository, snapshot, source, ask)
     selection = _selection(wanted)
@@ -103,19 +133,22 @@ def restore(
             safety = _commit_safety(repository, pending, snapshot, before, plan, ask, host)
             definition = read_objects(repository.blobs, held.objects)
             todo = works(plan, state, wanted, target)
-            target.begin(definition, todo)
+            target.begin(definition, todo, privileges=ask.privileges)
             apply(plan, state, wanted, target, ask.scope, progress)
             target.finish()
             if verify:
                 _verify(repository, target, selection, parent, state, wanted, plan, ask, progress)
+            notes = tuple(target.notes)
             is_decided = True
-    except BaseException:
+    except BaseException as error:
         # Once the database has been asked to commit, nobody knows whether it did: then the safety snapshot stays.
         _give_up(repository, pending, None if is_decided else safety)
+        if can_repeat and isinstance(error, SnapstoreError) and error.again and not is_decided:
+            raise _AgainError from error
         raise
     if safety is None:
         repository.abandon(pending)
-    return Restored(plan, safety, time.monotonic() - began)
+    return Restored(plan, safety, time.monotonic() - began, notes)
 
 
 def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask) -> tuple[Ask, SnapshotSource, State]:

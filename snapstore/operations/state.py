@@ -23,7 +23,7 @@ from typing import Any
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import Digest
-from snapstore.errors import Conflict, Invalid
+from snapstore.errors import Conflict, Invalid, SnapstoreError
 from snapstore.operations.capture import Captured, Progress, capture, silent
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.repository import Repository, Snapshot, SnapshotTable
@@ -165,10 +165,18 @@ def stable_capture(
     fetch: Fetch | None = None,
     progress: Progress = silent,
 ) -> Captured:
-    """Capture a view of the source; again if its tables changed shape beneath it, and `Conflict` if they go on so."""
+    """Capture a view of the source; again if its tables changed shape beneath it, and `Conflict` if they go on so.
+
+    Again too where the engine ended it for another's sake (a standby's recovery, say).
+    """
     for attempt in range(_ATTEMPTS):
         with source.view(selection) as view:
-            captured = capture(view, sink, cut_key, selection, parent=parent, fetch=fetch, progress=progress)
+            try:
+                captured = capture(view, sink, cut_key, selection, parent=parent, fetch=fetch, progress=progress)
+            except SnapstoreError as error:
+                if not error.again or attempt + 1 == _ATTEMPTS:
+                    raise
+                continue
             try:
                 view.confirm()
             except Conflict:

@@ -115,9 +115,15 @@ class Target(View, Protocol):
     Foreign keys hold again after `finish`; user triggers do not fire. Any error rolls everything back.
     """
 
-    def begin(self, definition: Mapping[str, Any], work: Sequence[Work]) -> None:
+    @property
+    def notes(self) -> Sequence[str]:
+        """What people should know of how it was done, told after `finish`."""
+
+    def begin(self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True) -> None:
         """Make what is missing (extensions, schemas, types, sequences, tables without indexes and constraints) and
         clear the way (user triggers, foreign keys that would fire, indexes dearer to keep than to rebuild).
+
+        With `privileges` False what is made gets none of the privileges it had.
         """
 
     def replaces(self, table: Table, columns: Sequence[str]) -> bool:

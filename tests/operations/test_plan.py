@@ -68,8 +68,9 @@ def test_a_plan_has_the_same_id_for_the_same_changes_only(small_world: World) ->
     ("change", "words"),
     [
         ("ALTER TABLE notes ALTER heat TYPE float8", "column heat is"),
-        ("ALTER TABLE notes DROP CONSTRAINT notes_pkey, ADD PRIMARY KEY (id, body)", "another primary key"),
-        ("ALTER TABLE notes RENAME id TO number", "another primary key"),
+        ("ALTER TABLE notes DROP CONSTRAINT notes_pkey, ADD PRIMARY KEY (id, body)", "another key"),
+        ("ALTER TABLE notes RENAME id TO number", "another key"),
+        ("ALTER TABLE notes DROP CONSTRAINT notes_pkey", "another key"),
     ],
 )
 def test_a_table_of_another_shape_is_refused_or_made_anew(

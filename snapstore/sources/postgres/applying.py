@@ -18,16 +18,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import psycopg
 from psycopg import sql
 
 from snapstore import keys
-from snapstore.rows import Batch, Cells, Column, KeyPart, Table
+from snapstore.rows import Batch, Cells, Table
 from snapstore.sources.postgres.connection import translate
+from snapstore.sources.postgres.contents import delete_by_content
 from snapstore.sources.postgres.copying import HEADER, TRAILER, Field, encode
 from snapstore.sources.postgres.ddl import relation
-from snapstore.sources.postgres.tables import rows_of
+from snapstore.sources.postgres.oids import to_oids
+from snapstore.sources.postgres.querying import rows_of
+from snapstore.sources.postgres.reading import forms_in
 
 __all__ = ["delete_rows", "explained", "insert_rows", "update_rows"]
 
@@ -38,39 +40,57 @@ def insert_rows(connection: psycopg.Connection[Any], table: Table, batches: Iter
     """Insert whole rows; returns how many. Raises `Conflict` with the server's DETAIL for a row in the way.
 
     Every stored column is named, so dropped columns and another order of columns do not matter; generated ones
-    are left to the server. COPY fills GENERATED ALWAYS AS IDENTITY columns as it is told to.
+    are left to the server. GENERATED ALWAYS AS IDENTITY columns are filled as they are told to be.
     """
-    from_key = [part for part in table.key if part.lossless]
-    fields = [_field_of(part) for part in from_key] + [_field(column) for column in table.columns]
+    generated = {column["name"] for column in table.definition.get("columns", ()) if column["generated"]}
+    from_key = [part.lossless and part.name not in generated for part in table.key]
+    names = [part.name for part, is_meant in zip(table.key, from_key, strict=True) if is_meant]
+    names += [column.name for column in table.columns]
+    given = _Given(connection, table, names)
 
     def rows() -> Iterator[memoryview]:
         for batch in batches:
             if len(batch):
                 decoded = keys.decode(table.key, batch.keys)
-                cells = [one for one in decoded if one is not None]
-                yield encode(table.name, fields, [*cells, *batch.columns])
+                cells = [one for one, is_meant in zip(decoded, from_key, strict=True) if is_meant and one is not None]
+                yield given.encode([*cells, *batch.columns])
 
     with explained(f"rows cannot be inserted into {table.name}"):
-        return _copy(connection, relation(table.definition), [field.name for field in fields], rows())
+        if not names:
+            return _insert_nothing(connection, table, sum(map(len, batches)))
+        if not given.has_text:
+            return _copy(connection, relation(table.definition), names, rows())
+        places = [sql.Identifier(f"c{at}") for at in range(len(names))]
+        with _temporary(connection, table, given, "c") as passed:
+            _copy(connection, passed, [f"c{at}" for at in range(len(names))], rows())
+            statement = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}")
+            return connection.execute(
+                statement.format(
+                    relation(table.definition),
+                    sql.SQL(", ").join(map(sql.Identifier, names)),
+                    sql.SQL(", ").join(given.taken(name, place) for name, place in zip(names, places, strict=True)),
+                    passed,
+                )
+            ).rowcount
 
 
 def update_rows(
     connection: psycopg.Connection[Any], table: Table, columns: Sequence[str], batches: Iterable[Batch]
 ) -> int:
     """Set these columns in the rows with these keys; returns how many there were. Keys occur once in all batches."""
-    chosen = [table.columns[table.column(name)] for name in columns]
-    fields = [_field_of(part) for part in table.key] + [_field(column) for column in chosen]
+    key, set_ = _Given(connection, table, [part.name for part in table.key]), _Given(connection, table, columns)
 
     def rows() -> Iterator[memoryview]:
         for batch in batches:
             if len(batch):
-                yield encode(table.name, fields, [*_equal_cells(table.key, batch.keys), *batch.columns])
+                cells = [*key.live(keys.decode_equal(table.key, batch.keys)), *set_.live(batch.columns)]
+                yield encode(table.name, [*key.fields, *set_.fields], cells)
 
     settings = sql.SQL(", ").join(
-        sql.SQL("{} = given.{}").format(sql.Identifier(name), sql.Identifier(f"c{at}"))
+        sql.SQL("{} = {}").format(sql.Identifier(name), set_.taken(name, sql.Identifier("given", f"c{at}")))
         for at, name in enumerate(columns)
     )
-    with explained(f"rows of {table.name} cannot be updated"), _temporary(connection, table, columns) as given:
+    with explained(f"rows of {table.name} cannot be updated"), _temporary(connection, table, key, "k", set_) as given:
         _copy(
             connection,
             given,
@@ -79,25 +99,28 @@ def update_rows(
         )
         statement = sql.SQL("UPDATE ONLY {} AS live SET {} FROM {} AS given WHERE {}")
         done = connection.execute(
-            statement.format(relation(table.definition), settings, given, _same_key(connection, table))
+            statement.format(relation(table.definition), settings, given, _same_key(connection, table, key))
         )
         return done.rowcount
 
 
 def delete_rows(connection: psycopg.Connection[Any], table: Table, groups: Iterable[Cells]) -> int:
-    """Delete the rows with these keys; returns how many there were."""
-    fields = [_field_of(part) for part in table.key]
+    """Delete the rows with these keys, which ascend; returns how many there were."""
+    if table.by_content:
+        with explained(f"rows of {table.name} cannot be deleted"):
+            return delete_by_content(connection, table, groups)
+    key = _Given(connection, table, [part.name for part in table.key])
 
     def rows() -> Iterator[memoryview]:
         for group in groups:
             if len(group):
-                yield encode(table.name, fields, _equal_cells(table.key, group))
+                yield key.encode(keys.decode_equal(table.key, group))
 
-    with explained(f"rows of {table.name} cannot be deleted"), _temporary(connection, table, ()) as given:
+    with explained(f"rows of {table.name} cannot be deleted"), _temporary(connection, table, key, "k") as given:
         _copy(connection, given, [f"k{at}" for at in range(len(table.key))], rows())
         statement = sql.SQL("DELETE FROM ONLY {} AS live USING {} AS given WHERE {}")
         return connection.execute(
-            statement.format(relation(table.definition), given, _same_key(connection, table))
+            statement.format(relation(table.definition), given, _same_key(connection, table, key))
         ).rowcount
 
 
@@ -109,7 +132,8 @@ def explained(doing: str) -> Iterator[None]:
     except psycopg.Error as error:
         ours = translate(error, doing)
         detail = " ".join((error.diag.message_detail or "").split())
-        raise type(ours)(f"{ours.message}: {detail}" if detail else ours.message, hint=ours.hint) from error
+        message = f"{ours.message}: {detail}" if detail else ours.message
+        raise type(ours)(message, hint=ours.hint, again=ours.again) from error
 
 
 def _copy(
@@ -125,100 +149,94 @@ def _copy(
         return cursor.rowcount
 
 
+class _Given:
+    """Some columns of a table whose cells are given to the server, each in the form the server takes."""
+
+    def __init__(self, connection: psycopg.Connection[Any], table: Table, names: Sequence[str]) -> None:
+        self._table = table
+        self._forms = forms_in(connection, table, names)
+        shapes = {column.name: Field(column.name, column.width, column.stride) for column in table.columns}
+        self.names = tuple(names)
+        self.fields = [shapes.get(name, Field(name)) for name in names]
+
+    @property
+    def has_text(self) -> bool:
+        """Whether some cells are text that only an input function understands."""
+        return any(form.kind == "text" for form in self._forms.values())
+
+    def live(self, cells: Sequence[Cells]) -> list[Cells]:
+        """The cells with this database's OIDs in them."""
+        return [
+            to_oids(form.shape, own) if (form := self._forms.get(name)) is not None and form.kind == "named" else own
+            for name, own in zip(self.names, cells, strict=True)
+        ]
+
+    def encode(self, cells: Sequence[Cells]) -> memoryview:
+        """Rows of these cells."""
+        return encode(self._table.name, self.fields, self.live(cells))
+
+    def taken(self, name: str, place: sql.Composable) -> sql.Composable:
+        """The column's value from what was passed at this place."""
+        return self._forms[name].taken(place) if name in self._forms else place
+
+    def passed(self, prefix: str) -> list[sql.Composable]:
+        """The columns of a table through which they are passed: of the live types, text where text is held."""
+        return [
+            sql.SQL("{} AS {}").format(
+                sql.SQL("NULL::pg_catalog.text")
+                if name in self._forms and self._forms[name].kind == "text"
+                else sql.Identifier(name),
+                sql.Identifier(f"{prefix}{at}"),
+            )
+            for at, name in enumerate(self.names)
+        ]
+
+
+def _insert_nothing(connection: psycopg.Connection[Any], table: Table, count: int) -> int:
+    """Rows of a table in which no column is stored."""
+    statement = sql.SQL("INSERT INTO {} SELECT FROM pg_catalog.generate_series(1, {})")
+    return connection.execute(statement.format(relation(table.definition), sql.Literal(count))).rowcount
+
+
 @contextmanager
-def _temporary(connection: psycopg.Connection[Any], table: Table, columns: Sequence[str]) -> Iterator[sql.Identifier]:
-    """A temporary table with the key's columns (k0, k1, …) and these (c0, …), of the same types and collations."""
+def _temporary(
+    connection: psycopg.Connection[Any], table: Table, first: _Given, prefix: str, second: _Given | None = None
+) -> Iterator[sql.Identifier]:
+    """A temporary table with these columns (k0, k1, … or c0, …, then c0, …), of the live types and collations."""
     name = sql.Identifier("pg_temp", _KEYS)
-    wanted = [(f"k{at}", part.name) for at, part in enumerate(table.key)]
-    wanted += [(f"c{at}", column) for at, column in enumerate(columns)]
-    selected = sql.SQL(", ").join(
-        sql.SQL("{} AS {}").format(sql.Identifier(column), sql.Identifier(alias)) for alias, column in wanted
-    )
+    selected = sql.SQL(", ").join([*first.passed(prefix), *(second.passed("c") if second is not None else [])])
     statement = sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM ONLY {} WITH NO DATA")
     connection.execute(statement.format(sql.Identifier(_KEYS), selected, relation(table.definition)))
     yield name
     connection.execute(sql.SQL("DROP TABLE {}").format(name))
 
 
-# The equality of the primary key's own index: `=` in the search path may be another operator, or none (citext, ltree).
+# The equality of a unique index over the key: `=` in the search path may be another operator, or none (citext, ltree).
 _EQUALITY = """
-SELECT a.attname AS name, n.nspname AS schema, o.oprname AS operator
-FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) AS part(number, class)
+SELECT c.relname AS index, a.attname AS name, n.nspname AS schema, o.oprname AS operator
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS part(number, class, place)
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = part.number
-JOIN pg_opclass c ON c.oid = part.class
-JOIN pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
-JOIN pg_amop p ON p.amopfamily = c.opcfamily AND p.amopstrategy = 3
-  AND p.amoplefttype = c.opcintype AND p.amoprighttype = c.opcintype
+JOIN pg_opclass oc ON oc.oid = part.class
+JOIN pg_am m ON m.oid = oc.opcmethod AND m.amname = 'btree'
+JOIN pg_amop p ON p.amopfamily = oc.opcfamily AND p.amopstrategy = 3
+  AND p.amoplefttype = oc.opcintype AND p.amoprighttype = oc.opcintype
 JOIN pg_operator o ON o.oid = p.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
-WHERE i.indrelid = %s::regclass AND i.indisprimary"""
+WHERE i.indrelid = %s::regclass AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND place <= i.indnkeyatts
+ORDER BY i.indisprimary DESC, c.relname"""
 
 
-def _same_key(connection: psycopg.Connection[Any], table: Table) -> sql.Composed:
+def _same_key(connection: psycopg.Connection[Any], table: Table, key: _Given) -> sql.Composed:
     found = rows_of(connection, _EQUALITY, (relation(table.definition).as_string(connection),))
-    operators = {row["name"]: (row["schema"], row["operator"]) for row in found}
+    by_index: dict[str, dict[str, tuple[str, str]]] = {}
+    for row in found:
+        by_index.setdefault(row["index"], {})[row["name"]] = (row["schema"], row["operator"])
+    operators = next((own for own in by_index.values() if own.keys() == set(key.names)), {})
     terms = []
-    for at, part in enumerate(table.key):
-        schema, operator = operators.get(part.name, ("pg_catalog", "="))
+    for at, name in enumerate(key.names):
+        schema, operator = operators.get(name, ("pg_catalog", "="))
         # An operator's name is not an identifier; pg_operator allows none but + - * / < > = ~ ! @ # % ^ & | ` ?.
         equals = sql.SQL("OPERATOR({}." + operator + ")").format(sql.Identifier(schema))
-        terms.append(sql.SQL("live.{} {} given.{}").format(sql.Identifier(part.name), equals, sql.Identifier(f"k{at}")))
+        given = key.taken(name, sql.Identifier("given", f"k{at}"))
+        terms.append(sql.SQL("live.{} {} {}").format(sql.Identifier(name), equals, given))
     return sql.SQL(" AND ").join(terms)
-
-
-def _field(column: Column) -> Field:
-    return Field(column.name, column.width, column.stride)
-
-
-def _field_of(part: KeyPart) -> Field:
-    return Field(part.name)
-
-
-def _equal_cells(parts: Sequence[KeyPart], encoded: Cells) -> list[Cells]:
-    """A cell for each part that the server holds equal to the one the key was made of.
-
-    Parts that lose something (which zero, which NaN, the scale of a numeric) come back in their simplest form.
-    """
-    decoded = keys.decode(parts, encoded)
-    if all(cells is not None for cells in decoded):
-        return [cells for cells in decoded if cells is not None]
-    lossy: list[list[bytes]] = [[] for _ in parts]
-    for key in encoded.to_list():
-        at = 0
-        for number, part in enumerate(parts):
-            assert key is not None  # keys are never NULL
-            cell, at = _walk(part, key, at, last=number == len(parts) - 1)
-            lossy[number].append(cell)
-    return [Cells.of(list(plain)) if cells is None else cells for cells, plain in zip(decoded, lossy, strict=True)]
-
-
-def _walk(part: KeyPart, key: bytes, at: int, *, last: bool) -> tuple[bytes, int]:
-    """The cell of a lossy part at this place of a key (nothing for others), and where the next part begins."""
-    if part.encoding in ("float4", "float8"):
-        size = int(part.encoding[-1])
-        turned = int.from_bytes(key[at : at + size], "big")
-        top = 1 << (8 * size - 1)
-        bits = turned ^ top if turned & top else turned ^ (2 * top - 1)
-        return bits.to_bytes(size, "big"), at + size
-    if part.encoding == "numeric":
-        return _walk_numeric(key, at)
-    if part.encoding == "bytes":
-        return b"", len(key) if last else key.index(b"\0\0", at) + 2
-    return b"", at + keys.width((part,))
-
-
-# The sign words of PostgreSQL's binary numeric by the first byte of its encoding (format.md §8): −∞, <0, 0, >0, ∞, NaN.
-_SIGNS = (0xF000, 0x4000, 0x0000, 0x0000, 0xD000, 0xC000)
-
-
-def _walk_numeric(key: bytes, at: int) -> tuple[bytes, int]:
-    kind, at = key[at], at + 1
-    if kind not in (1, 3):
-        return np.array([0, 0, _SIGNS[kind], 0], ">u2").tobytes(), at
-    flip = 0xFFFF if kind == 1 else 0
-    words: list[int] = []
-    while not words or words[-1] != 0 or len(words) == 1:
-        words.append(int.from_bytes(key[at : at + 2], "big") ^ flip)
-        at += 2
-    weight, digits = words[0] - 32768, [word - 1 for word in words[1:-1]]
-    scale = max(0, 4 * (len(digits) - weight - 1))
-    return np.array([len(digits), weight & 0xFFFF, _SIGNS[kind], scale, *digits], ">u2").tobytes(), at

@@ -11,7 +11,6 @@ reads no rows, but reads where sequences stand.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +20,14 @@ import psycopg
 from snapstore.errors import Invalid, Unsupported
 from snapstore.rows import Column, KeyPart, Table
 from snapstore.sources import Selection
+from snapstore.sources.postgres.choosing import Chosen, choose, refuse, spread
+from snapstore.sources.postgres.grants import SYSTEM
 from snapstore.sources.postgres.objects import Objects, Relation, read_objects, read_sequence_states
-from snapstore.sources.postgres.order import closure, in_order
+from snapstore.sources.postgres.order import in_order
 from snapstore.sources.postgres.tables import Definition, full_name, read_definitions
-from snapstore.sources.postgres.types import key_part, stored_column
+from snapstore.sources.postgres.types import CONTENT_KEY, key_part, stored_column
 
-__all__ = ["Catalog", "fits", "read_catalog", "table_of"]
+__all__ = ["Catalog", "read_catalog", "table_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +55,19 @@ def read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, a
         # Empty, so that the server qualifies every name it writes that is not its own; SET LOCAL suits poolers.
         connection.execute("SELECT set_config('search_path', '', true)")
         found = read_objects(connection)
-        chosen = _choose(found, selection, absent)
+        chosen = choose(found, selection, absent)
         relations = [r for r in found.relations.values() if r.id in chosen.ids and not r.refusal]
         definitions = read_definitions(connection, [r.oid for r in relations])
         for relation in relations:
             if relation.kind == "view":
                 found.objects[relation.id].update(_of_a_view(definitions[relation.oid]))
+            elif relation.kind == "materialized view":
+                found.objects[relation.id].update(_of_a_materialized_view(definitions[relation.oid]))
         tables = _tables(relations, definitions, selection, chosen, absent)
-        _spread(found, chosen)
-        _refuse(chosen, selection)
+        spread(found, chosen)
+        refuse(chosen, selection)
         objects = {key: value for key, value in sorted(found.objects.items()) if key in chosen.ids}
-        _narrow_grants(objects, chosen)
+        _narrow_grants(objects, chosen, selection)
         _read_states(connection, objects)
     tables = {key: table for key, table in tables.items() if key in chosen.ids}
     order = _table_order(tables, found)
@@ -77,113 +80,11 @@ def read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, a
     return Catalog(tuple(tables[key] for key in order), definition, tuple(sorted(chosen.missing)))
 
 
-class _Chosen:
-    """The ids that are meant and held, and what is meant and not held: refused (with why) or skipped with a word."""
-
-    def __init__(self) -> None:
-        self.ids: set[str] = set()
-        self.refused: dict[str, str] = {}
-        self.skipped: dict[str, str] = {}
-        self.excluded: set[str] = set()
-
-    def refuse(self, key: str, reason: str) -> None:
-        self.ids.discard(key)
-        self.refused[key] = reason
-
-    @property
-    def missing(self) -> list[str]:
-        return [f"{key}: {reason}" for key, reason in {**self.refused, **self.skipped}.items()]
-
-
-def _choose(found: Objects, selection: Selection, absent: bool) -> _Chosen:
-    """Selected relations and all other things that go with them, before the definitions of tables are looked at."""
-    names = {relation.id: full_name(relation.schema, relation.name) for relation in found.relations.values()}
-    for key, one in found.objects.items():
-        names[key] = full_name(one["schema"], one["name"]) if "schema" in one else one["name"]
-    unheld = {thing.id: thing.name for thing in found.unheld}
-    chosen = _Chosen()
-    chosen.excluded = _matching(selection.exclude, {**names, **unheld}, absent)
-    relation_names = {key: name for key, name in names.items() if key.split(" ")[0] not in _NOT_RELATIONS}
-    if selection.tables:
-        meant = _matching(selection.tables, relation_names, absent) - chosen.excluded
-        chosen.ids = _with_needs(found, meant, chosen.excluded)
-    else:
-        meant = set(relation_names) - chosen.excluded
-        chosen.ids = set(names) - chosen.excluded
-        for thing in found.unheld:
-            if thing.id not in chosen.excluded and not (thing.within and thing.within not in chosen.ids):
-                (chosen.skipped if thing.skipped else chosen.refused)[thing.id] = thing.reason
-    for thing in found.unheld:  # what is part of a selected relation (a rule, an index) is selected with it
-        if thing.within in meant and thing.id not in chosen.excluded:
-            chosen.refused[thing.id] = thing.reason
-    for key in sorted(meant):
-        relation = found.relations.get(key)
-        if relation is not None and relation.refusal:
-            chosen.refuse(key, relation.refusal)
-            if relation.skipped:
-                chosen.skipped[key] = chosen.refused.pop(key)
-    return chosen
-
-
-# The first words of ids that a pattern of tables does not reach.
-_NOT_RELATIONS = {"schema", "extension", "type", "function", "procedure", "settings", "grants"}
-
-
-def _with_needs(found: Objects, meant: Collection[str], excluded: Collection[str]) -> set[str]:
-    """What was asked for by name, with the objects it needs (functions, types, extensions …) and its own sequences.
-
-    Other tables are not drawn in: where they are needed, `_spread` says so.
-    """
-    owned = set()
-    for key, one in found.objects.items():
-        if one["kind"] == "sequence" and _owner(one) in meant:
-            owned.add(key)
-    reached = closure([*meant, *owned], _between_others(found, found.needs), _between_others(found, found.uses))
-    reached |= {"grants"} & set(found.objects)
-    others = {key for key in reached if key in found.objects and key not in found.relations}
-    return (set(meant) | others) - set(excluded)
-
-
-def _owner(sequence: Mapping[str, Any]) -> str:
-    """The id of the table whose column owns this sequence, or nothing."""
-    owner = sequence["owner"]
-    return "" if owner is None else f"table {full_name(owner['schema'], owner['name'])}"
-
-
-def _between_others(found: Objects, edges: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
-    return {key: [needed for needed in needs if needed not in found.relations] for key, needs in edges.items()}
-
-
-def _matching(patterns: Iterable[str], names: Mapping[str, str], absent: bool) -> set[str]:
-    """The ids whose names fit one of the patterns; `Invalid` for a pattern that fits none."""
-    matched: set[str] = set()
-    for pattern in patterns:
-        ids = {key for key, name in names.items() if fits(pattern, name)}
-        if not ids and not absent:
-            raise Invalid(
-                f"nothing in this database fits the pattern {pattern!r}",
-                hint="patterns are schema.table, may use * and ?, and mind capitals; without a dot they fit any schema",
-            )
-        matched |= ids
-    return matched
-
-
-def fits(pattern: str, name: str) -> bool:
-    """Whether a name (`schema.name`, or one without a schema) fits a pattern with `*` and `?`.
-
-    A pattern without a dot means the part after the schema, whatever the schema.
-    """
-    whole = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
-    if "." not in pattern:
-        name = re.sub(r'^("([^"]|"")*"|[^."]*)\.(?=.)', "", name)
-    return re.fullmatch(whole, name, re.DOTALL) is not None
-
-
 def _tables(
     relations: list[Relation],
     definitions: Mapping[int, Definition],
     selection: Selection,
-    chosen: _Chosen,
+    chosen: Chosen,
     absent: bool,
 ) -> dict[str, Table]:
     """A `Table` for every selected table that can be held, by id; the others are added to `chosen.refused`."""
@@ -215,17 +116,12 @@ def table_of(definition: Definition, left_out: Collection[str] = (), *, vectors:
     """The table of this definition, without the cells of these columns (and of vectors, if so wished).
 
     Columns without cells are still in the definition, and named in its `left_out`.
-    Raises `Unsupported` for a table without a primary key or with a column that cannot be held, `Invalid` for a key
-    left out.
+    Raises `Unsupported` for a column that cannot be held, `Invalid` for a key left out.
     """
     name = full_name(definition["schema"], definition["name"])
-    by_name = {column["name"]: column for column in definition["columns"]}
-    primary = next((one for one in definition["constraints"] if one["kind"] == "primary key"), None)
-    if primary is None:
-        raise Unsupported("it has no primary key, and tables without one are not held yet")
-    key = tuple(_key_part(by_name[column]) for column in primary["columns"])
+    key = _key(definition)
     for column in sorted(set(left_out) & {part.name for part in key}):
-        raise Invalid(f"{name}.{column} is part of the primary key and cannot be left out")
+        raise Invalid(f"{name}.{column} is part of the key and cannot be left out")
     in_key = {part.name for part in key if part.lossless}
     columns = tuple(
         _stored(column)
@@ -240,27 +136,33 @@ def table_of(definition: Definition, left_out: Collection[str] = (), *, vectors:
     return Table(name, key, columns, {**definition, "left_out": gone} if gone else definition)
 
 
+def _key(definition: Definition) -> tuple[KeyPart, ...]:
+    """The primary key, else a unique index that has every row once, else the rows' content."""
+    by_name = {column["name"]: column for column in definition["columns"]}
+    found = next((one for one in definition["constraints"] if one["kind"] == "primary key"), definition.get("key"))
+    if found is None:
+        return CONTENT_KEY
+    parts = []
+    for name in found["columns"]:
+        column = by_name[name]
+        _check_type(column)
+        parts.append(key_part(name, column["base_type"], form=column.get("form", "binary")))
+    return tuple(parts)
+
+
 def _stored(column: Definition) -> Column:
+    _check_type(column)
     return stored_column(
-        column["name"],
-        column["base_type"],
-        column["type"],
-        kind=column["base_kind"],
-        element=column["element"],
-        has_send=column["send"] is not None,
-        extension=column["extension"],
+        column["name"], column["base_type"], form=column.get("form", "binary"), extension=column["extension"]
     )
 
 
-def _key_part(column: Definition) -> KeyPart:
-    return key_part(
-        column["name"],
-        column["base_type"],
-        column["type"],
-        kind=column["base_kind"],
-        element=column["element"],
-        has_send=column["send"] is not None,
-    )
+def _check_type(column: Definition) -> None:
+    if why := column.get("refused"):
+        raise Unsupported(
+            f"column {column['name']} has the type {column['type']}, which cannot be held: {why}",
+            hint=f"leave it out with --exclude-column TABLE.{column['name']}, or keep it as text or jsonb",
+        )
 
 
 def _is_vector(column: Definition) -> bool:
@@ -276,35 +178,17 @@ def _of_a_view(definition: Definition) -> Definition:
         if column["default"] is not None or column["comment"] is not None
     ]
     common = {part: definition[part] for part in ("options", "comment", "triggers")}
+    if rules := definition.get("rules"):
+        common["rules"] = rules
     return {**common, "columns": columns}
 
 
-def _spread(found: Objects, chosen: _Chosen) -> None:
-    """Whatever needs something that is left out cannot be made again: refuse it too, and so on."""
-    changed = True
-    while changed:
-        changed = False
-        for key in sorted(chosen.ids):
-            needed = found.needs.get(key, set()) | {
-                one for one in found.uses.get(key, ()) if not one.startswith("table ")
-            }
-            lacking = sorted(one for one in needed if one not in chosen.ids)
-            if lacking:
-                chosen.refuse(key, f"it needs {lacking[0]}, which is left out")
-                changed = True
-    for key, one in found.objects.items():
-        if one["kind"] == "sequence" and _owner(one) and _owner(one) not in chosen.ids:
-            chosen.ids.discard(key)  # it comes and goes with its table, which is named already
-
-
-def _refuse(chosen: _Chosen, selection: Selection) -> None:
-    if chosen.refused and not selection.partial:
-        lines = "\n".join(f"  {key}: {reason}" for key, reason in sorted(chosen.refused.items()))
-        count = len(chosen.refused)
-        raise Unsupported(
-            f"{count} thing{'s' if count > 1 else ''} in this database cannot be held:\n{lines}",
-            hint="leave each out with --exclude NAME, or take the rest and name these as missing: --allow-partial",
-        )
+def _of_a_materialized_view(definition: Definition) -> Definition:
+    """What a materialized view has beyond its query: what a table has about how it is stored and found."""
+    parts = ("name", "storage", "compression", "statistics", "options", "comment")
+    columns = [{part: column[part] for part in parts} for column in definition["columns"]]
+    common = {part: definition[part] for part in ("options", "toast_options", "comment", "indexes", "statistics")}
+    return {**common, "columns": [one for one in columns if any(one[part] for part in parts[1:])]}
 
 
 def _read_states(connection: psycopg.Connection[Any], objects: dict[str, dict[str, Any]]) -> None:
@@ -314,13 +198,16 @@ def _read_states(connection: psycopg.Connection[Any], objects: dict[str, dict[st
         objects[key] = {**objects[key], "state": [last_value, is_called]}
 
 
-def _narrow_grants(objects: dict[str, dict[str, Any]], chosen: _Chosen) -> None:
-    """Only privileges on what is held are told."""
-    if "grants" in objects:
-        held = [one for one in objects["grants"]["grants"] if one["on"] in chosen.ids]
-        objects["grants"] = {**objects["grants"], "grants": held}
-        if not held:
-            del objects["grants"]
+def _narrow_grants(objects: dict[str, dict[str, Any]], chosen: Chosen, selection: Selection) -> None:
+    """Only privileges on what is held are told; those on the server's own with the whole database alone."""
+    on = chosen.ids | (set() if selection.tables else {SYSTEM})
+    for key in {"grants", "default privileges"} & set(objects):
+        held = [
+            one
+            for one in objects[key]["grants"]
+            if (one["on"] if key == "grants" else SYSTEM if one["schema"] is None else f"schema {one['schema']}") in on
+        ]
+        objects[key] = {**objects[key], "grants": held}
 
 
 def _table_order(tables: Mapping[str, Table], found: Objects) -> list[str]:

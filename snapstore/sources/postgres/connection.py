@@ -96,7 +96,7 @@ def translate(error: psycopg.Error, doing: str) -> SnapstoreError:
     state = error.sqlstate or ""
     for prefix, kind, hint in _BY_STATE:
         if state.startswith(prefix):
-            return kind(f"{doing}: {said}", hint=hint)
+            return kind(f"{doing}: {said}", hint=hint, again=state.startswith(_AGAIN))
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not state:
         return Unavailable(f"{doing}: the connection was lost: {said}", hint="is the server up? then try again")
     return Unavailable(f"{doing}: {said}" + (f" (SQLSTATE {state})" if state else ""))
@@ -124,6 +124,10 @@ _BY_STATE: tuple[tuple[str, type[SnapstoreError], str], ...] = (
     ("22", Invalid, ""),
     ("42", Invalid, ""),
 )
+
+
+# Transaction rollbacks (also by a standby's recovery), and locks that did not come.
+_AGAIN = ("40", "55P03")
 
 
 def _parse(url: str) -> dict[str, Any]:

@@ -15,26 +15,30 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
-from snapstore.errors import Unsupported
+from snapstore.sources.postgres.lineage import comes_with_parent, explicit_columns, own_changes, own_not_nulls
 
 __all__ = [
+    "COMPRESSION",
     "Statement",
     "alter",
+    "collate",
+    "comment_on",
+    "comment_on_constraint",
     "create_checks",
     "create_constraint",
-    "create_extras",
     "create_foreign_keys",
     "create_index",
     "create_indexes",
     "create_keys",
-    "create_object",
     "create_table",
-    "create_trigger",
+    "named_not_null",
     "not_null_of",
-    "own_sequence",
+    "options_of",
     "relation",
-    "set_trigger",
+    "sequence_options",
+    "set_column",
     "text",
+    "with_options",
 ]
 
 Part = Mapping[str, Any]
@@ -56,124 +60,83 @@ def alter(table: Part, change: LiteralString, *values: sql.Composable) -> sql.Co
     return sql.SQL("ALTER TABLE {} ").format(relation(table)) + sql.SQL(change).format(*values)
 
 
-def create_object(one: Part) -> Iterator[Statement]:
-    """What makes a schema, extension, type, sequence, function, procedure or view, and its comment."""
-    kind = one["kind"]
-    if kind == "schema":
-        name: sql.Composable = sql.Identifier(one["name"])
-        yield sql.SQL("CREATE SCHEMA {}").format(name)
-    elif kind == "type":
-        name = relation(one)
-        yield from _create_type(one)
-    elif kind == "sequence":
-        name = relation(one)
-        unlogged = sql.SQL("UNLOGGED " if one["persistence"] == "u" else "")
-        yield sql.SQL("CREATE {}SEQUENCE {} AS {} {}").format(unlogged, name, text(one["type"]), _sequence_options(one))
-    elif kind in ("function", "procedure"):
-        name = sql.SQL("{}({})").format(relation(one), text(one["arguments"]))
-        yield text(one["definition"])
-    elif kind == "view":
-        name = relation(one)
-        yield from _create_view(one)
-    else:
-        raise Unsupported(f"the snapshot has a {kind} ({one['name']}), which this version cannot make")
-    yield from _comment(kind, name, one["comment"])
-
-
-def _create_type(one: Part) -> Iterator[Statement]:
-    name = relation(one)
-    if one["variety"] == "enum":
-        labels = sql.SQL(", ").join(sql.Literal(label) for label in one["labels"])
-        yield sql.SQL("CREATE TYPE {} AS ENUM ({})").format(name, labels)
-    elif one["variety"] == "composite":
-        attributes = [
-            sql.SQL("{} {}{}").format(sql.Identifier(part["name"]), text(part["type"]), _collate(part["collation"]))
-            for part in one["attributes"]
-        ]
-        yield sql.SQL("CREATE TYPE {} AS ({})").format(name, sql.SQL(", ").join(attributes))
-        for part in one["attributes"]:
-            yield from _comment("column", sql.Identifier(one["schema"], one["name"], part["name"]), part["comment"])
-    else:
-        yield sql.SQL("CREATE DOMAIN {} AS {}{}{}{}").format(
-            name,
-            text(one["base"]),
-            _collate(one["collation"]),
-            text(f" DEFAULT {one['default']}" if one["default"] is not None else ""),
-            _named_not_null(one["not_null"], one["not_null_name"]),
-        )
-        for check in one["constraints"]:
-            constraint = sql.Identifier(check["name"])
-            definition = text(check["definition"])
-            yield sql.SQL("ALTER DOMAIN {} ADD CONSTRAINT {} {}").format(name, constraint, definition)
-            yield from _comment("constraint", sql.SQL("{} ON DOMAIN {}").format(constraint, name), check["comment"])
-
-
-def _create_view(one: Part) -> Iterator[Statement]:
-    name = relation(one)
-    query = text(one["definition"].rstrip().removesuffix(";"))
-    yield sql.SQL("CREATE VIEW {}{} AS {}").format(name, _with(_options(one["options"])), query)
-    for column in one["columns"]:
-        if column["default"] is not None:
-            change = sql.SQL("ALTER VIEW {} ALTER COLUMN {} SET DEFAULT {}")
-            yield change.format(name, sql.Identifier(column["name"]), text(column["default"]))
-        yield from _comment("column", sql.Identifier(one["schema"], one["name"], column["name"]), column["comment"])
-
-
 def create_table(table: Part, sequences: Mapping[str, Part]) -> Iterator[Statement]:
     """The table with its columns, defaults and NOT NULL, and nothing that is dearer before the rows than after.
 
     `sequences` are those of its identity columns, by column: their names and parameters.
     """
-    columns = [_column(column) for column in table["columns"]]
-    options = _options(table["options"]) + _options(table["toast_options"], "toast.")
-    yield sql.SQL("CREATE {}TABLE {} ({}){}").format(
+    columns = [_column(column, _not_null_name(table, column)) for column in explicit_columns(table)]
+    options = options_of(table["options"]) + options_of(table["toast_options"], "toast.")
+    above = [relation(parent) for parent in table.get("inherits", ()) if not table.get("joins_late")]
+    yield sql.SQL("CREATE {}TABLE {} ({}){}{}{}").format(
         sql.SQL("UNLOGGED " if table["persistence"] == "u" else ""),
         relation(table),
-        sql.SQL(", ").join(columns),
-        _with(options),
+        sql.SQL(", ").join([*columns, *own_not_nulls(table)]),
+        sql.SQL(" INHERITS ({})").format(sql.SQL(", ").join(above)) if above else sql.SQL(""),
+        text(f" PARTITION BY {table['partition_key']}" if "partition_key" in table else ""),
+        with_options(options),
     )
+    yield from own_changes(table)
     for column in table["columns"]:
         name = sql.Identifier(column["name"])
-        if column["identity"]:
+        if column["identity"] and "partition_of" not in table:  # a partition has it from above
             always = sql.SQL("ALWAYS" if column["identity"] == "always" else "BY DEFAULT")
             sequence = sequences.get(column["name"])
             settings: Statement = sql.SQL("")
             if sequence is not None:
-                settings = sql.SQL(" (SEQUENCE NAME {} {})").format(relation(sequence), _sequence_options(sequence))
+                settings = sql.SQL(" (SEQUENCE NAME {} {})").format(relation(sequence), sequence_options(sequence))
             yield alter(table, "ALTER COLUMN {} ADD GENERATED {} AS IDENTITY{}", name, always, settings)
-        if column["storage"]:
-            yield alter(table, "ALTER COLUMN {} SET STORAGE {}", name, sql.SQL(_STORAGE[column["storage"]]))
-        if column["statistics"] is not None:
-            yield alter(table, "ALTER COLUMN {} SET STATISTICS {}", name, sql.Literal(column["statistics"]))
-        if column["options"]:
-            settings = sql.SQL(", ").join(_options(column["options"]))
-            yield alter(table, "ALTER COLUMN {} SET ({})", name, settings)
+        yield from set_column(table, column)
+
+
+def set_column(table: Part, column: Part) -> Iterator[Statement]:
+    """How the server is to store a column and what it is to count there; also for materialized views."""
+    name = sql.Identifier(column["name"])
+    if column["storage"]:
+        yield alter(table, "ALTER COLUMN {} SET STORAGE {}", name, sql.SQL(_STORAGE[column["storage"]]))
+    if column["statistics"] is not None:
+        yield alter(table, "ALTER COLUMN {} SET STATISTICS {}", name, sql.Literal(column["statistics"]))
+    if column["options"]:
+        settings = sql.SQL(", ").join(options_of(column["options"]))
+        yield alter(table, "ALTER COLUMN {} SET ({})", name, settings)
 
 
 _STORAGE: Mapping[str, LiteralString] = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
-_COMPRESSION: Mapping[str, LiteralString] = {"p": "pglz", "l": "lz4"}
+COMPRESSION: Mapping[str, LiteralString] = {"p": "pglz", "l": "lz4"}
 _GENERATED: Mapping[str, LiteralString] = {"stored": "STORED", "virtual": "VIRTUAL"}
 
 
-def _column(column: Part) -> sql.Composed:
+def _not_null_name(table: Part, column: Part) -> str | None:
+    """The name of a NOT NULL constraint, said even where it is the one the server would choose: it would choose another
+    if some other table had that.
+    """
+    name = str(column["not_null_name"] or f"{table['name']}_{column['name']}_not_null")
+    return name if len(name.encode()) < _NAME_BYTES else None
+
+
+_NAME_BYTES = 64
+
+
+def _column(column: Part, name: str | None) -> sql.Composed:
     words: list[sql.Composable] = [sql.Identifier(column["name"]), text(column["type"])]
     if column["compression"]:
-        words.append(sql.SQL("COMPRESSION " + _COMPRESSION[column["compression"]]))
+        words.append(sql.SQL("COMPRESSION " + COMPRESSION[column["compression"]]))
     if column["collation"]:
-        words.append(_collate(column["collation"]))
+        words.append(collate(column["collation"]))
     if column["generated"]:
         expression, kind = column["generated"]["expression"], column["generated"]["kind"]
         words.append(sql.SQL("GENERATED ALWAYS AS ({}) {}").format(text(expression), sql.SQL(_GENERATED[kind])))
     elif column["default"] is not None:
         words.append(text(f"DEFAULT {column['default']}"))
     # One that is not valid may have NULLs in its way: it comes after the rows.
-    words.append(_named_not_null(column["not_null"] and column["not_null_valid"], column["not_null_name"]))
+    words.append(named_not_null(column["not_null"] and column["not_null_valid"], name))
     if column["not_null"] and column["not_null_valid"] and column["not_null_no_inherit"]:
         words.append(sql.SQL("NO INHERIT"))
     return sql.SQL(" ").join(words)
 
 
-def _named_not_null(not_null: bool, name: str | None) -> Statement:
+def named_not_null(not_null: bool, name: str | None) -> Statement:
+    """A NOT NULL clause with its name, or nothing."""
     if not not_null:
         return sql.SQL("")
     return sql.SQL(" CONSTRAINT {} NOT NULL").format(sql.Identifier(name)) if name else sql.SQL(" NOT NULL")
@@ -190,13 +153,13 @@ def create_keys(table: Part) -> Iterator[Statement]:
 def create_checks(table: Part) -> Iterator[Statement]:
     """CHECK constraints, and NOT NULL ones that are not valid."""
     for constraint in table["constraints"]:
-        if constraint["kind"] == "check":
+        if constraint["kind"] == "check" and not comes_with_parent(table, constraint):
             yield from create_constraint(table, constraint)
     for column in table["columns"]:
-        if column["not_null"]:
+        if column["not_null"] and not column.get("inherited"):
             constraint = not_null_of(table, column)
             if column["not_null_valid"]:
-                yield from _comment_constraint(table, constraint)
+                yield from comment_on_constraint(table, constraint)
             else:
                 yield from create_constraint(table, constraint)
 
@@ -223,12 +186,16 @@ def create_foreign_keys(table: Part) -> Iterator[Statement]:
 def create_constraint(table: Part, constraint: Part) -> Iterator[Statement]:
     """One constraint with all that belongs to it and to its index."""
     name = sql.Identifier(constraint["name"])
-    yield alter(table, "ADD CONSTRAINT {} {}", name, text(constraint["definition"]))
-    yield from _comment_constraint(table, constraint)
-    if constraint["kind"] in ("primary key", "unique", "exclusion"):
+    has_index = constraint["kind"] in ("primary key", "unique", "exclusion")
+    # The keys of partitions have names and comments of their own, and are attached afterwards.
+    only = sql.SQL("ONLY " if has_index and "partition_key" in table else "")
+    statement = sql.SQL("ALTER TABLE {}{} ADD CONSTRAINT {} {}")
+    yield statement.format(only, relation(table), name, text(constraint["definition"]))
+    yield from comment_on_constraint(table, constraint)
+    if has_index:
         index = {"schema": table["schema"], "name": constraint["name"]}
         if constraint["index_options"]:
-            settings = sql.SQL(", ").join(_options(constraint["index_options"]))
+            settings = sql.SQL(", ").join(options_of(constraint["index_options"]))
             yield sql.SQL("ALTER INDEX {} SET ({})").format(relation(index), settings)
         yield from _finish_index(
             table,
@@ -242,9 +209,10 @@ def create_constraint(table: Part, constraint: Part) -> Iterator[Statement]:
         )
 
 
-def _comment_constraint(table: Part, constraint: Part) -> Iterator[Statement]:
+def comment_on_constraint(table: Part, constraint: Part) -> Iterator[Statement]:
+    """What is said of a constraint."""
     target = sql.SQL("{} ON {}").format(sql.Identifier(constraint["name"]), relation(table))
-    yield from _comment("constraint", target, constraint["comment"])
+    yield from comment_on("constraint", target, constraint["comment"])
 
 
 def create_indexes(table: Part) -> Iterator[Statement]:
@@ -267,95 +235,22 @@ def _finish_index(table: Part, index: Part) -> Iterator[Statement]:
         yield alter(table, "CLUSTER ON {}", sql.Identifier(index["name"]))
     if index["replica_identity"]:
         yield alter(table, "REPLICA IDENTITY USING INDEX {}", sql.Identifier(index["name"]))
-    yield from _comment("index", relation(index), index["comment"])
+    yield from comment_on("index", relation(index), index["comment"])
 
 
-def create_extras(table: Part) -> Iterator[Statement]:
-    """Statistics objects, row security, replica identity, triggers, comments: whatever minds neither rows nor keys."""
-    for statistics in table["statistics"]:
-        yield text(statistics["definition"])
-        if statistics["target"] is not None:
-            change = sql.SQL("ALTER STATISTICS {} SET STATISTICS {}")
-            yield change.format(relation(statistics), sql.Literal(statistics["target"]))
-        yield from _comment("statistics", relation(statistics), statistics["comment"])
-    for policy in table["policies"]:
-        yield from _create_policy(table, policy)
-    if table["row_security"]:
-        yield alter(table, "ENABLE ROW LEVEL SECURITY")
-    if table["force_row_security"]:
-        yield alter(table, "FORCE ROW LEVEL SECURITY")
-    if table["replica_identity"] in ("f", "n"):
-        yield alter(table, "REPLICA IDENTITY FULL" if table["replica_identity"] == "f" else "REPLICA IDENTITY NOTHING")
-    for trigger in table["triggers"]:
-        yield from create_trigger(table, trigger)
-    yield from _comment("table", relation(table), table["comment"])
-    for column in table["columns"]:
-        name = sql.Identifier(table["schema"], table["name"], column["name"])
-        yield from _comment("column", name, column["comment"])
-
-
-# The states of pg_trigger.tgenabled other than the one a new trigger has.
-_TRIGGER_STATES: Mapping[str, LiteralString] = {
-    "D": "DISABLE TRIGGER {}",
-    "R": "ENABLE REPLICA TRIGGER {}",
-    "A": "ENABLE ALWAYS TRIGGER {}",
-    "O": "ENABLE TRIGGER {}",
-}
-
-
-def create_trigger(table: Part, trigger: Part) -> Iterator[Statement]:
-    """A trigger in the state it had."""
-    yield text(trigger["definition"])
-    if trigger["enabled"] != "O":
-        yield set_trigger(table, trigger)
-    target = sql.SQL("{} ON {}").format(sql.Identifier(trigger["name"]), relation(table))
-    yield from _comment("trigger", target, trigger["comment"])
-
-
-def set_trigger(table: Part, trigger: Part) -> Statement:
-    """Bring an existing trigger into this state."""
-    return alter(table, _TRIGGER_STATES[trigger["enabled"]], sql.Identifier(trigger["name"]))
-
-
-_COMMANDS: Mapping[str, LiteralString] = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "*": "ALL"}
-
-
-def _create_policy(table: Part, policy: Part) -> Iterator[Statement]:
-    # pg_policy writes PUBLIC as role 0, which has no name.
-    roles = [sql.Identifier(role) if role else sql.SQL("PUBLIC") for role in policy["roles"]]
-    name = sql.Identifier(policy["name"])
-    yield sql.SQL("CREATE POLICY {} ON {} AS {} FOR {} TO {}{}{}").format(
-        name,
-        relation(table),
-        sql.SQL("PERMISSIVE" if policy["permissive"] else "RESTRICTIVE"),
-        sql.SQL(_COMMANDS[policy["command"]]),
-        sql.SQL(", ").join(roles),
-        text(f" USING ({policy['using']})" if policy["using"] is not None else ""),
-        text(f" WITH CHECK ({policy['check']})" if policy["check"] is not None else ""),
-    )
-    target = sql.SQL("{} ON {}").format(name, relation(table))
-    yield from _comment("policy", target, policy["comment"])
-
-
-def own_sequence(sequence: Part) -> Iterator[Statement]:
-    """Bind a sequence to the column it serves, so that it goes when the column goes. Identity brings this with it."""
-    owner = sequence["owner"]
-    if owner is not None and not sequence["identity"]:
-        column = sql.Identifier(owner["schema"], owner["name"], owner["column"])
-        yield sql.SQL("ALTER SEQUENCE {} OWNED BY {}").format(relation(sequence), column)
-
-
-def _sequence_options(sequence: Part) -> sql.Composed:
+def sequence_options(sequence: Part) -> sql.Composed:
+    """The parameters of a sequence, as CREATE SEQUENCE takes them."""
     words: LiteralString = "START WITH {} INCREMENT BY {} MINVALUE {} MAXVALUE {} CACHE {}"
     values = [sql.Literal(sequence[part]) for part in ("start", "increment", "min", "max", "cache")]
     return sql.SQL(words).format(*values) + sql.SQL(" CYCLE" if sequence["cycle"] else " NO CYCLE")
 
 
-def _collate(collation: str | None) -> Statement:
+def collate(collation: str | None) -> Statement:
+    """A COLLATE clause, or nothing."""
     return text(f" COLLATE {collation}" if collation else "")
 
 
-def _options(options: Sequence[str] | None, prefix: LiteralString = "") -> list[Statement]:
+def options_of(options: Sequence[str] | None, prefix: LiteralString = "") -> list[Statement]:
     """`name=value` settings as the server keeps them, for WITH or SET."""
     settings = [option.partition("=") for option in options or ()]
     return [
@@ -364,10 +259,12 @@ def _options(options: Sequence[str] | None, prefix: LiteralString = "") -> list[
     ]
 
 
-def _with(options: Sequence[Statement]) -> Statement:
+def with_options(options: Sequence[Statement]) -> Statement:
+    """A WITH clause, or nothing."""
     return sql.SQL(" WITH ({})").format(sql.SQL(", ").join(options)) if options else sql.SQL("")
 
 
-def _comment(kind: str, name: sql.Composable, comment: str | None) -> Iterator[Statement]:
+def comment_on(kind: str, name: sql.Composable, comment: str | None) -> Iterator[Statement]:
+    """COMMENT ON, where there is one."""
     if comment is not None:
         yield sql.SQL("COMMENT ON {} {} IS {}").format(text(kind.upper()), name, sql.Literal(comment))

@@ -72,6 +72,8 @@ def _display(column_type: str, cell: bytes, stride: int) -> Any:
         if name in _TYPES:
             return _TYPES[name](cell)
         element = name.removeprefix("_")
+        if element.startswith("reg") or element == "aclitem":
+            return _text(cell)  # held as the server writes it
         if element != name and (element in _TYPES):
             return _array(_TYPES[element], cell)
         return {"hex": cell.hex()}
@@ -81,6 +83,13 @@ def _display(column_type: str, cell: bytes, stride: int) -> Any:
         if zero or dimensions != len(elements):
             raise ValueError("not a vector")
         return _floats(elements)
+    if name.endswith("[]"):
+        return _array(_plain, cell)
+    return _plain(cell)
+
+
+def _plain(cell: bytes) -> Any:
+    """What outside `pg_catalog` is plain text (enums, citext), as that."""
     text = cell.decode("utf-8")
     return text if text.isprintable() else {"hex": cell.hex()}
 
@@ -174,12 +183,15 @@ def _bits(cell: bytes) -> str:
 
 
 def _array(element: Callable[[bytes], Any], cell: bytes) -> Any:
-    """Dimensions, has NULLs, element's OID; by dimension its length and lower bound; the elements with lengths."""
-    dimensions, _, _ = struct.unpack_from(">iiI", cell)
+    """Dimensions, has NULLs, element's OID, or 0 and its name; by dimension its length and lower bound; the elements
+    with lengths.
+    """
+    dimensions, _, oid = struct.unpack_from(">iiI", cell)
     if not 0 <= dimensions <= 6:
         _wrong()
-    shape = [struct.unpack_from(">ii", cell, 12 + 8 * at)[0] for at in range(dimensions)]
-    place = 12 + 8 * dimensions
+    start = 12 if oid else 14 + struct.unpack_from(">H", cell, 12)[0]
+    shape = [struct.unpack_from(">ii", cell, start + 8 * at)[0] for at in range(dimensions)]
+    place = start + 8 * dimensions
     values: list[Any] = []
     if math.prod(shape) * 4 > len(cell):
         _wrong()

@@ -27,6 +27,8 @@ __all__ = ["parse_key"]
 
 def parse_key(table: Table, text: str) -> bytes:
     """The key of the row that the text names. Raises `Invalid` saying what the key looks like."""
+    if table.by_content:
+        raise Invalid(f"{table.name} has no key, so none of its rows can be named", hint="choose rows with --where")
     words = [text] if len(table.key) == 1 else _csv(table, text)
     if len(words) != len(table.key):
         raise _wrong(table, text, f"it has {len(words)} parts")

@@ -18,11 +18,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from snapstore.errors import Conflict, Invalid, SnapstoreError, Unavailable, Unsupported
+from snapstore.errors import Conflict, Invalid, SnapstoreError, Unsupported
 from snapstore.rows import Table
 from snapstore.sources import Selection
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
 from snapstore.sources.postgres.connection import translated
+from snapstore.sources.postgres.waiting import BusyError, Patience, busy
 
 __all__ = ["begin", "read_again", "relation_of"]
 
@@ -61,28 +62,33 @@ def begin(
     come in time, `Conflict` where tables keep changing, and what `read_catalog` raises.
     """
     access = "READ WRITE" if is_writable else "READ ONLY"
-    lock_timeout = f"{max(1, round(lock_timeout_seconds * 1000))}ms"
-    moved = ""
-    for _ in range(_ATTEMPTS):
+    patience = Patience(lock_timeout_seconds)
+    moved: list[str] = []
+    while len(moved) < _ATTEMPTS:
+        lock_timeout = _milliseconds(patience.slice_seconds)
         try:
-            listed = _list(connection, selection, lock_timeout, absent=absent)
-            with translated("a transaction cannot be begun"):
-                connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ {access}")
-                _set(connection, lock_timeout)
-            _lock(connection, listed.tables, lock_mode)
-            catalog = _read_catalog(connection, selection, absent=absent)
+            with busy():
+                listed = _list(connection, selection, lock_timeout, absent=absent)
+                with translated("a transaction cannot be begun"):
+                    connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ {access}")
+                    _set(connection, lock_timeout)
+                _lock(connection, listed.tables, lock_mode)
+                catalog = _read_catalog(connection, selection, absent=absent)
             _check_same(listed.tables, catalog.tables)
         except _MovedError as error:
-            moved = str(error)
-            with translated("the transaction cannot be ended"):
-                connection.execute("ROLLBACK")
+            moved.append(str(error))
+            _roll_back(connection)
+        except BusyError as error:
+            _roll_back(connection)
+            patience.wait(connection, error, lock_mode)
         else:
             with translated("the transaction cannot be set up"):
+                connection.execute(f"SET LOCAL lock_timeout = '{_milliseconds(lock_timeout_seconds)}'")
                 # read_catalog empties it; conditions may use functions and operators of extensions.
                 connection.execute("SET LOCAL search_path TO DEFAULT")
             return catalog
     raise Conflict(
-        f"tables keep changing while they are listed, last: {moved}", hint="wait until the migration is over"
+        f"tables keep changing while they are listed, last: {moved[-1]}", hint="wait until the migration is over"
     )
 
 
@@ -114,6 +120,15 @@ def _transaction(connection: psycopg.Connection[Any], access: str) -> Iterator[N
         connection.execute("COMMIT")
 
 
+def _milliseconds(seconds: float) -> str:
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
+def _roll_back(connection: psycopg.Connection[Any]) -> None:
+    with translated("the transaction cannot be ended"):
+        connection.execute("ROLLBACK")
+
+
 def _set(connection: psycopg.Connection[Any], lock_timeout: str) -> None:
     settings = {**_SETTINGS, "lock_timeout": lock_timeout}
     if connection.info.server_version >= 170_000:
@@ -131,26 +146,10 @@ class _MovedError(Exception):
 
 def _list(connection: psycopg.Connection[Any], selection: Selection, lock_timeout: str, *, absent: bool) -> Catalog:
     """The catalogue in a transaction of its own."""
-    try:
-        with _transaction(connection, "READ ONLY"):
-            with translated("the catalogue cannot be read"):
-                _set(connection, lock_timeout)
-            return _read_catalog(connection, selection, absent=absent)
-    except Unavailable as error:
-        if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
-            raise
-        # The server describes indexes and expressions under locks as well, and does not say of which table.
+    with _transaction(connection, "READ ONLY"):
         with translated("the catalogue cannot be read"):
-            held = ", ".join(name for (name,) in connection.execute(_HELD))
-        raise Unavailable(f"{held or 'a table'} is locked: {error.message}", hint=error.hint) from error
-
-
-_HELD = """
-SELECT DISTINCT n.nspname || '.' || c.relname FROM pg_catalog.pg_locks l
-JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE l.mode = 'AccessExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid() AND c.relkind IN ('r', 'p', 'v', 'm')
-  AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-ORDER BY 1"""
+            _set(connection, lock_timeout)
+        return _read_catalog(connection, selection, absent=absent)
 
 
 def _read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, absent: bool) -> Catalog:

@@ -21,28 +21,56 @@ from psycopg import sql
 
 from snapstore.errors import Conflict, Unsupported
 from snapstore.sources import Selection, Work
-from snapstore.sources.postgres.catalog import fits
-from snapstore.sources.postgres.ddl import create_object, create_table, relation
-from snapstore.sources.postgres.objects import Objects, read_sequence_states
+from snapstore.sources.postgres.choosing import fits
+from snapstore.sources.postgres.ddl import comment_on, create_table
+from snapstore.sources.postgres.objectddl import create_object
+from snapstore.sources.postgres.objects import Objects
 from snapstore.sources.postgres.order import closure, in_order
 from snapstore.sources.postgres.tables import full_name, rows_of
 
-__all__ = ["Making", "is_whole", "make_object", "make_table", "plan_making", "set_sequence", "set_settings"]
+__all__ = ["Making", "is_whole", "make_object", "make_table", "plan_making"]
 
 Definition = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """What to make, in order, as ids. `meant` are the objects of the definition that this is about, made or live."""
+    """What to make, in order, as ids: before the rows, after them, and when nothing else is left to do.
+
+    `meant` are the objects of the definition that this is about, made or live; `is_whole` that it is about all of them.
+    `was_empty` and `live_settings` are the database's before.
+    """
 
     early: tuple[str, ...]
     late: tuple[str, ...]
+    last: tuple[str, ...]
     tables: Mapping[str, Work]
     meant: frozenset[str]
+    is_whole: bool
+    was_empty: bool
+    live_settings: tuple[str, ...]
+
+    def made(self, objects: Definition) -> dict[str, Definition]:
+        """Everything this restore makes, with its definition."""
+        made = {key: objects[key] for key in (*self.early, *self.late, *self.last) if key in objects}
+        made |= {key: work.table.definition for key, work in self.tables.items()}
+        for key, one in objects.items():
+            if one["kind"] == "sequence" and one["identity"] and key in self.meant:
+                owner = one["owner"]
+                if f"table {full_name(owner['schema'], owner['name'])}" in self.tables:
+                    made[key] = one
+        if self.was_empty and "schema public" in objects:
+            made["schema public"] = objects["schema public"]  # it is there in every new database
+        return made
 
 
-def plan_making(definition: Definition, works: Sequence[Work], live: Objects, selection: Selection) -> Making:
+# What is no thing of its own to make: `snapstore.sources.postgres.finals` sees to these.
+_FINALS = ("settings", "grants", "default privileges")
+
+
+def plan_making(
+    definition: Definition, works: Sequence[Work], live: Objects, selection: Selection, *, privileges: bool = True
+) -> Making:
     """What of `definition` and `works` the database lacks. Raises `Conflict` and `Unsupported` as the module says.
 
     Where the selection has every table of the definition, everything else in it is meant too; else only what the
@@ -51,8 +79,8 @@ def plan_making(definition: Definition, works: Sequence[Work], live: Objects, se
     objects: Definition = definition.get("objects", {})
     needs: Mapping[str, Collection[str]] = definition.get("needs", {})
     tables = {f"table {work.table.name}": work for work in works if not work.exists or work.recreate}
-    meant = _meant(definition, works, selection)
-    lacking = {key for key in meant if key not in live.objects and objects[key]["kind"] not in ("settings", "grants")}
+    meant = _meant(definition, works, selection) - (set() if privileges else {"grants", "default privileges"})
+    lacking = {key for key in meant if key not in live.objects and objects[key]["kind"] not in _FINALS}
     lacking -= {key for key in lacking if _comes_with_a_table(objects[key], tables)}
     _check_types(objects, live, closure(tables, needs))
     wanted = lacking | set(tables)
@@ -62,13 +90,18 @@ def plan_making(definition: Definition, works: Sequence[Work], live: Objects, se
         raise Unsupported(f"these need each other, so none can be made first: {pairs}")
     # A view may lean on a primary key (GROUP BY), so views wait; what a new table leans on cannot.
     before = closure(tables, needs)
-    views = {key for key in lacking if objects[key]["kind"] == "view"}
+    views = {key for key in lacking if objects[key]["kind"] in ("view", "materialized view")}
+    last = {key for key in lacking if objects[key]["kind"] == "event trigger"}
     late = {key for key in order if key not in before and closure([key], needs) & views}
     return Making(
-        tuple(key for key in order if key not in late),
+        tuple(key for key in order if key not in late | last),
         tuple(key for key in order if key in late),
+        tuple(key for key in order if key in last),
         tables,
         frozenset(meant),
+        is_whole(definition, selection),
+        not live.relations,
+        tuple(live.objects.get("settings", {"settings": ()})["settings"]),
     )
 
 
@@ -85,9 +118,10 @@ def _meant(definition: Definition, works: Sequence[Work], selection: Selection) 
 
     names = {work.table.name for work in works}
     if not is_whole(definition, selection):
-        others = {"grants"} & set(objects)
+        others = {"grants", "default privileges"} & set(objects)  # of which only those on what is made are given
         start = {f"table {name}" for name in names}
-        start |= {key for key in objects if key.split(" ")[0] in ("view", "sequence") and is_any(key, selection.tables)}
+        relations = [key for key in objects if key.startswith(("view ", "materialized view ", "sequence "))]
+        start |= {key for key in relations if is_any(key, selection.tables)}
         start |= {key for key, one in objects.items() if one["kind"] == "sequence" and _owner(one) in names}
         meant = closure(start, definition.get("needs", {}), definition.get("uses", {})) & set(objects) | others
     else:
@@ -168,59 +202,9 @@ def _make_extension(connection: psycopg.Connection[Any], one: Definition) -> Non
     connection.execute(
         statement.format(sql.Identifier(one["name"]), sql.Identifier(one["in_schema"]), sql.Literal(version))
     )
+    for comment in comment_on("extension", sql.Identifier(one["name"]), one["comment"]):
+        connection.execute(comment)
 
 
 def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)]
-
-
-def set_sequence(connection: psycopg.Connection[Any], one: Definition, *, made: bool) -> None:
-    """Put a sequence where the snapshot has it: exactly if this restore made it, else only forward.
-
-    `setval` outlives a rollback, and a sequence of a live database may have been drawn from since: going back would
-    hand out a value twice. Where it has to move the sequence is locked first (by an ALTER that changes nothing), so
-    that nobody draws from it between the look and the move.
-    """
-    name = (one["schema"], one["name"])
-    last_value, is_called = one["state"]
-    if not made:
-        if not _is_behind(connection, one):
-            return
-        connection.execute(
-            sql.SQL("ALTER SEQUENCE {} CACHE {}").format(relation(one), sql.Literal(_cache(connection, one)))
-        )
-        if not _is_behind(connection, one):
-            return
-    statement = sql.SQL("SELECT setval({}::regclass, {}, {})")
-    qualified = sql.Identifier(*name).as_string(connection)
-    connection.execute(statement.format(sql.Literal(qualified), sql.Literal(last_value), sql.Literal(is_called)))
-
-
-def _is_behind(connection: psycopg.Connection[Any], one: Definition) -> bool:
-    """Whether the next value of the live sequence comes before the next one in the snapshot."""
-    [(live_value, live_called)] = read_sequence_states(connection, [(one["schema"], one["name"])])
-    last_value, is_called = one["state"]
-    down = one["increment"] < 0
-    live, told = (live_value, live_called), (last_value, is_called)
-    return told < live if down and told[0] != live[0] else live < told
-
-
-def _cache(connection: psycopg.Connection[Any], one: Definition) -> int:
-    query = "SELECT seqcache AS cache FROM pg_sequence WHERE seqrelid = %s::regclass"
-    [row] = rows_of(connection, query, (relation(one).as_string(connection),))
-    return int(row["cache"])
-
-
-def set_settings(connection: psycopg.Connection[Any], one: Definition, live: Definition | None) -> None:
-    """Settings of the database (ALTER DATABASE … SET) that it lacks. One it has is left as it is."""
-    has = {setting.partition("=")[0] for setting in (live or {}).get("settings", ())}
-    [row] = rows_of(connection, "SELECT current_database() AS name")
-    for setting in one["settings"]:
-        name, _, value = setting.partition("=")
-        if name not in has:
-            # FROM CURRENT takes lists such as search_path as they are; the server alone knows which settings are lists.
-            query = "SELECT current_setting(%s, true) AS before, set_config(%s, %s, true)"
-            [before] = rows_of(connection, query, (name, name, value))
-            statement = sql.SQL("ALTER DATABASE {} SET {} FROM CURRENT")
-            connection.execute(statement.format(sql.Identifier(row["name"]), sql.Identifier(*name.split("."))))
-            connection.execute("SELECT set_config(%s, %s, true)", (name, before["before"] or ""))

@@ -1,4 +1,4 @@
-"""What must step aside while rows are changed, and come back after: foreign keys, user triggers, vector indexes.
+"""What must step aside while rows are changed, and come back after: foreign keys, triggers, vector indexes.
 
     keys = upset_foreign_keys(read_foreign_keys(connection, names), works)
     for key in keys:
@@ -10,13 +10,13 @@
 Rows are changed in an order that a foreign key may not like, and its ON DELETE CASCADE or SET NULL would destroy rows
 in silence, also in tables that nobody selected. So a key that the work can upset is dropped and made again in the same
 transaction, where it is checked against all rows: what it would have hidden now fails, and by name. This module decides
-and composes; `snapstore.sources.postgres.target` executes.
+and composes; `snapstore.sources.postgres.aside` executes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -24,9 +24,17 @@ from psycopg import sql
 
 from snapstore.sources import Work
 from snapstore.sources.postgres.ddl import Statement, alter, create_constraint, not_null_of
-from snapstore.sources.postgres.tables import full_name, rows_of
+from snapstore.sources.postgres.querying import full_name, rows_of
 
-__all__ = ["ForeignKey", "dear_indexes", "read_foreign_keys", "read_rules", "unvalidated", "upset_foreign_keys"]
+__all__ = [
+    "EventTrigger",
+    "ForeignKey",
+    "dear_indexes",
+    "read_event_triggers",
+    "read_foreign_keys",
+    "unvalidated",
+    "upset_foreign_keys",
+]
 
 # Above this share of rows inserted, deleted or updated a vector index is built anew instead of kept. Inserting 4,000
 # rows into an HNSW index cost more than building it; the exact share is still to be measured.
@@ -85,10 +93,18 @@ JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamesp
 JOIN pg_class rc ON rc.oid = k.confrelid JOIN pg_namespace rn ON rn.oid = rc.relnamespace
 WHERE k.contype = 'f' AND k.conparentid = 0 ORDER BY 1, 2, 3"""
 
-_RULES = """
-SELECT n.nspname AS schema, c.relname AS table, r.rulename AS name
-FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND r.ev_enabled <> 'D' ORDER BY 1, 2, 3"""
+_EVENT_TRIGGERS = """
+SELECT evtname AS name, evtenabled AS enabled, pg_has_role(evtowner, 'USAGE') AS may_alter
+FROM pg_event_trigger WHERE evtenabled IN ('O', 'A') ORDER BY 1"""
+
+
+@dataclass(frozen=True, slots=True)
+class EventTrigger:
+    """An event trigger that would fire: its state (as in pg_event_trigger) and whether this role may change it."""
+
+    name: str
+    enabled: str
+    may_alter: bool
 
 
 def read_foreign_keys(connection: psycopg.Connection[Any]) -> list[ForeignKey]:
@@ -112,19 +128,28 @@ def read_foreign_keys(connection: psycopg.Connection[Any]) -> list[ForeignKey]:
     return keys
 
 
-def read_rules(connection: psycopg.Connection[Any]) -> dict[str, str]:
-    """The tables with an active rule, each with the name of one: an UPDATE or DELETE there does something else."""
-    return {full_name(row["schema"], row["table"]): row["name"] for row in rows_of(connection, _RULES)}
+def read_event_triggers(connection: psycopg.Connection[Any]) -> list[EventTrigger]:
+    """The event triggers of the database that DDL would set off."""
+    return [EventTrigger(**row) for row in rows_of(connection, _EVENT_TRIGGERS)]
 
 
-def upset_foreign_keys(keys: Sequence[ForeignKey], works: Sequence[Work]) -> list[ForeignKey]:
+def upset_foreign_keys(
+    keys: Sequence[ForeignKey], works: Sequence[Work], above: Mapping[str, Sequence[str]] | None = None
+) -> list[ForeignKey]:
     """The keys that this work could violate on its way, or whose actions it could set off.
 
     Rows are deleted, then updated, then inserted; tables come in the order of `works`, referenced ones first, as far as
-    that goes. Inserting parents before children upsets nothing, nor does deleting children.
+    that goes. Inserting parents before children upsets nothing, nor does deleting children. `above` has the partitioned
+    tables that each partition belongs to, whose keys are its own.
     """
-    place = {work.table.name: at for at, work in enumerate(works)}
-    by_name = {work.table.name: work for work in works}
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    by_name: dict[str, Work] = {}
+    for at, work in enumerate(works):
+        for name in (work.table.name, *(above or {}).get(work.table.name, ())):
+            first.setdefault(name, at)
+            last[name] = at
+            by_name[name] = _both(by_name[name], work) if name in by_name else work
     upset = []
     for key in keys:
         child, parent = by_name.get(key.table), by_name.get(key.other)
@@ -137,19 +162,36 @@ def upset_foreign_keys(keys: Sequence[ForeignKey], works: Sequence[Work]) -> lis
         too_early = parent is not None and parent.inserts > 0 and child is not None
         if child is not None and too_early:
             too_early = not child.updates.isdisjoint(key.columns) or (
-                child.inserts > 0 and place[key.other] > place[key.table]
+                child.inserts > 0 and last[key.other] > first[key.table]
             )
         if fires or too_early or is_unvalidated:
             upset.append(key)
     return upset
 
 
+def _both(one: Work, other: Work) -> Work:
+    """The work on two partitions, as work on the table they belong to."""
+    return replace(
+        one,
+        inserts=one.inserts + other.inserts,
+        deletes=one.deletes + other.deletes,
+        updates=one.updates | other.updates,
+        updated=one.updated + other.updated,
+    )
+
+
 def unvalidated(definition: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The constraints of a live table that hold for new rows only (NOT VALID): rows put back are not new."""
     found = [
-        one for one in definition["constraints"] if one["kind"] == "check" and one["definition"].endswith(_NOT_VALID)
+        one
+        for one in definition["constraints"]
+        if one["kind"] == "check" and one["definition"].endswith(_NOT_VALID) and not one.get("inherited")
     ]
-    columns = [one for one in definition["columns"] if one["not_null"] and not one["not_null_valid"]]
+    columns = [
+        one
+        for one in definition["columns"]
+        if one["not_null"] and not one["not_null_valid"] and not one.get("inherited")
+    ]
     return found + [not_null_of(definition, column) for column in columns]
 
 
@@ -157,4 +199,9 @@ def dear_indexes(definition: Mapping[str, Any], work: Work, rows: float) -> list
     """The indexes of a live table of so many rows that are cheaper to build anew than to keep through this work."""
     if work.inserts + work.deletes + work.updated <= _REBUILD_SHARE * rows:
         return []
-    return [index for index in definition["indexes"] if index["method"] in _DEAR_METHODS and not index["is_unique"]]
+    return [index for index in definition["indexes"] if _is_dear(index)]
+
+
+def _is_dear(index: Mapping[str, Any]) -> bool:
+    """Whether it can be dropped and made again, and may be worth it; one attached to another's cannot."""
+    return index["method"] in _DEAR_METHODS and not index["is_unique"] and "attach" not in index

@@ -12,6 +12,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from snapstore.rows import KeyPart
+from snapstore.sources.postgres.forms import Form
 
 __all__ = ["order_by"]
 
@@ -23,8 +24,10 @@ _TEXT = {"pg_catalog.text", "pg_catalog.varchar", "pg_catalog.name"}
 _SAME_BYTES = {"UTF8", "SQL_ASCII"}
 
 
-def order_by(part: KeyPart, *, send: str, encoding: str) -> sql.Composed:
-    """One term of ORDER BY. `send` is the type's send function, quoted as SQL; `encoding` the database's."""
+def order_by(part: KeyPart, *, send: str | None, encoding: str, form: Form | None = None) -> sql.Composed:
+    """One term of ORDER BY. `send` is the type's send function, quoted as SQL; `encoding` the database's; `form`
+    how its cells are held, where that is not as they are sent.
+    """
     column = sql.Identifier(part.name)
     if part.encoding != "bytes" or part.type == "pg_catalog.bytea":
         return sql.Composed([column])
@@ -32,6 +35,12 @@ def order_by(part: KeyPart, *, send: str, encoding: str) -> sql.Composed:
         if encoding in _SAME_BYTES:
             return sql.SQL('{} COLLATE pg_catalog."C"').format(column)
         return sql.SQL("pg_catalog.convert_to({}::pg_catalog.text, 'UTF8')").format(column)
+    if form is not None and form.kind == "text":
+        words = sql.SQL("({})::pg_catalog.text").format(form.sent(column))
+        if encoding in _SAME_BYTES:
+            return sql.SQL('{} COLLATE pg_catalog."C"').format(words)
+        return sql.SQL("pg_catalog.convert_to({}, 'UTF8')").format(words)
+    assert send is not None  # or it would be held as text
     # The catalogue quoted the name (regproc). Send functions convert text to the client's encoding.
     function = send if "." in send else f"pg_catalog.{send}"
     return sql.SQL("{}({})").format(sql.SQL(function), column)

@@ -11,13 +11,18 @@ that only newer servers have are asked for through `to_jsonb`, so one query serv
 It knows nothing of selections, cells or what to do with a definition (`snapstore.sources.postgres.ddl` does).
 """
 
+# ruff: noqa: S608  # every query is put together from constants of this module
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
+
+from snapstore.errors import Unsupported
+from snapstore.sources.postgres.forms import Types, read_types
+from snapstore.sources.postgres.lineage import settle
+from snapstore.sources.postgres.querying import full_name, rows_of
 
 __all__ = ["Definition", "full_name", "read_definitions", "rows_of"]
 
@@ -27,7 +32,13 @@ _RELATIONS = """
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relpersistence AS persistence,
   c.reloptions AS options, toast.reloptions AS toast_options, c.relreplident AS replica_identity,
   c.relrowsecurity AS row_security, c.relforcerowsecurity AS force_row_security,
-  obj_description(c.oid, 'pg_class') AS comment
+  obj_description(c.oid, 'pg_class') AS comment,
+  CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS partition_key,
+  CASE WHEN c.relispartition THEN pg_get_expr(c.relpartbound, c.oid) END AS bound,
+  coalesce((SELECT json_agg(json_build_object('schema', pn.nspname, 'name', p.relname) ORDER BY i.inhseqno)
+    FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace
+    WHERE i.inhrelid = c.oid), '[]') AS parents,
+  CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END AS of_type
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class toast ON toast.oid = c.reltoastrelid
 WHERE c.oid = ANY(%s::oid[])"""
 
@@ -38,11 +49,12 @@ WITH RECURSIVE domains(domain, base) AS (
   SELECT domains.domain, t.typbasetype FROM domains JOIN pg_type t ON t.oid = domains.base WHERE t.typtype = 'd'
 )
 SELECT a.attrelid::int8 AS relation, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-  bn.nspname AS base_schema, b.typname AS base_name, b.typtype AS base_kind,
+  a.atttypid::int8 AS type_oid, bn.nspname AS base_schema, b.typname AS base_name, b.typtype AS base_kind,
   en.nspname AS element_schema, element.typname AS element_name,
   nullif(b.typsend, 0)::regproc::text AS send, extension.extname AS extension,
   a.attnotnull AS not_null, nn.conname AS not_null_name, to_jsonb(nn)->>'convalidated' AS not_null_valid,
   coalesce(nn.connoinherit, false) AS not_null_no_inherit, obj_description(nn.oid, 'pg_constraint') AS not_null_comment,
+  NOT a.attislocal AS inherited, to_jsonb(nn)->>'conislocal' = 'true' AS not_null_local,
   a.attidentity AS identity, a.attgenerated AS generated,
   pg_get_expr(d.adbin, d.adrelid) AS expression,
   CASE WHEN a.attcollation <> t.typcollation AND a.attcollation <> 0
@@ -68,7 +80,12 @@ LEFT JOIN pg_constraint nn ON nn.conrelid = a.attrelid AND nn.contype = 'n' AND 
 WHERE a.attrelid = ANY(%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum"""
 
-_CONSTRAINTS = """
+# The index of a partitioned table that an index of a partition belongs to.
+_ATTACH = """(SELECT json_build_object('schema', pn.nspname, 'name', p.relname)
+  FROM pg_inherits up JOIN pg_class p ON p.oid = up.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace
+  WHERE up.inhrelid = {})"""
+
+_CONSTRAINTS = f"""
 SELECT c.conrelid::int8 AS relation, c.conname AS name, c.contype AS kind, pg_get_constraintdef(c.oid) AS definition,
   ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k(number, place)
     JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number ORDER BY place) AS columns,
@@ -76,18 +93,22 @@ SELECT c.conrelid::int8 AS relation, c.conname AS name, c.contype AS kind, pg_ge
   ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS k(number, place)
     JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number ORDER BY place) AS other_columns,
   i.indisclustered AS clustered, i.indisreplident AS replica_identity,
-  obj_description(c.oid, 'pg_constraint') AS comment
+  obj_description(c.oid, 'pg_constraint') AS comment, c.contype = 'c' AND NOT c.conislocal AS inherited,
+  CASE WHEN c.contype IN ('p', 'u', 'x') THEN {_ATTACH.format("c.conindid")} END AS attach
 FROM pg_constraint c
 LEFT JOIN pg_class rc ON rc.oid = c.confrelid LEFT JOIN pg_namespace rn ON rn.oid = rc.relnamespace
 LEFT JOIN pg_index i ON i.indexrelid = c.conindid AND i.indrelid = c.conrelid AND c.contype IN ('p', 'u', 'x')
 WHERE c.conrelid = ANY(%s::oid[]) AND c.contype IN ('p', 'u', 'x', 'c', 'f')
+  -- the foreign keys that partitions have from above come with those
+  AND NOT (c.contype = 'f' AND c.conparentid <> 0)
 ORDER BY c.conrelid, c.contype, c.conname"""
 
-_INDEXES = """
+_INDEXES = f"""
 SELECT i.indrelid::int8 AS relation, c.relname AS name, n.nspname AS schema, m.amname AS method,
   pg_get_indexdef(i.indexrelid) AS definition,
   i.indisunique AS is_unique, i.indisclustered AS clustered, i.indisreplident AS replica_identity,
   c.reloptions AS options, con.conname AS constraint, obj_description(c.oid, 'pg_class') AS comment,
+  {_ATTACH.format("c.oid")} AS attach,
   -- pg_depend knows the columns of expressions and predicates too, but not always those of a constraint's index
   ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum > 0
     AND (a.attnum = ANY(i.indkey) OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
@@ -99,13 +120,20 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n
 JOIN pg_am m ON m.oid = c.relam
 LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.conrelid = i.indrelid
   AND con.contype IN ('p', 'u', 'x')
-WHERE i.indrelid = ANY(%s::oid[]) AND i.indisvalid
+WHERE i.indrelid = ANY(%s::oid[]) AND (i.indisvalid OR c.relkind = 'I')  -- not yet on every partition
 ORDER BY i.indrelid, c.relname"""
 
 _TRIGGERS = """
 SELECT t.tgrelid::int8 AS relation, t.tgname AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled AS enabled,
-  obj_description(t.oid, 'pg_trigger') AS comment
-FROM pg_trigger t WHERE t.tgrelid = ANY(%s::oid[]) AND NOT t.tgisinternal ORDER BY t.tgrelid, t.tgname"""
+  obj_description(t.oid, 'pg_trigger') AS comment, t.tgparentid <> 0 AS inherited
+FROM pg_trigger t WHERE t.tgrelid = ANY(%s::oid[])
+  -- before version 15 those that a partition has from above count as internal
+  AND (NOT t.tgisinternal OR (t.tgparentid <> 0 AND t.tgconstraint = 0)) ORDER BY t.tgrelid, t.tgname"""
+
+_RULES = """
+SELECT r.ev_class::int8 AS relation, r.rulename AS name, pg_get_ruledef(r.oid) AS definition, r.ev_enabled AS enabled,
+  obj_description(r.oid, 'pg_rewrite') AS comment
+FROM pg_rewrite r WHERE r.ev_class = ANY(%s::oid[]) AND r.rulename <> '_RETURN' ORDER BY r.ev_class, r.rulename"""
 
 _POLICIES = """
 SELECT p.polrelid::int8 AS relation, p.polname AS name, p.polcmd AS command, p.polpermissive AS permissive,
@@ -122,57 +150,86 @@ SELECT s.stxrelid::int8 AS relation, n.nspname AS schema, s.stxname AS name,
 FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = ANY(%s::oid[]) ORDER BY s.stxrelid, n.nspname, s.stxname"""
 
+# What can serve as a key: it has every row once, at every moment, and the default equality of its types. The one of
+# fewest columns first, then by name.
+_KEYS = """
+SELECT i.indrelid::int8 AS relation, c.relname AS index,
+  ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+    WHERE place <= i.indnkeyatts ORDER BY place) AS columns
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
+WHERE i.indrelid = ANY(%s::oid[]) AND i.indisunique AND i.indisvalid AND i.indimmediate
+  AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND NOT EXISTS (SELECT FROM pg_index p WHERE p.indrelid = i.indrelid AND p.indisprimary)
+  AND NOT EXISTS (
+    SELECT FROM unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS k(number, class, place)
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+    LEFT JOIN pg_opclass o ON o.oid = k.class
+    WHERE place <= i.indnkeyatts AND NOT (a.attnotnull AND o.opcdefault
+      AND NOT EXISTS (SELECT FROM pg_constraint nn WHERE nn.conrelid = i.indrelid AND nn.contype = 'n'
+        AND nn.conkey = ARRAY[a.attnum] AND to_jsonb(nn)->>'convalidated' = 'false')))
+ORDER BY i.indrelid, i.indnkeyatts, c.relname"""
+
 # The keys of a definition that hold lists, and where each list comes from.
 _PARTS = {
     "columns": _COLUMNS,
     "constraints": _CONSTRAINTS,
     "indexes": _INDEXES,
     "triggers": _TRIGGERS,
+    "rules": _RULES,
     "policies": _POLICIES,
     "statistics": _STATISTICS,
 }
 
 
 def read_definitions(connection: psycopg.Connection[Any], oids: Sequence[int]) -> dict[int, Definition]:
-    """The definition of each of these tables or views, by its OID. Seven queries, however many tables.
+    """The definition of each of these tables or views, by its OID. Ten queries, however many tables.
 
     Lists are in attribute order (columns) or in order of name. `columns[].base_type`, `base_kind`, `send`, `element`
-    and `extension` describe the type beneath domains. `indexes` leaves out those that a constraint owns.
+    and `extension` describe the type beneath domains; `form` says how cells are held where that is not as they are, and
+    `refused` why they cannot be. `indexes` leaves out those that a constraint owns. `key` is the unique index that
+    serves as the key of a table without a primary key.
     """
     wanted = list(oids)
     definitions: dict[int, Definition] = {}
     for row in rows_of(connection, _RELATIONS, (wanted,)):
         oid = row.pop("oid")
         definitions[oid] = {**_sorted_options(row), **{part: [] for part in _PARTS}}
+    types = read_types(connection, wanted)
     for part, query in _PARTS.items():
         for row in rows_of(connection, query, (wanted,)):
+            if part == "columns":
+                _say_form(row, types)
             definitions[row.pop("relation")][part].append(_shape(part, row))
+    for row in rows_of(connection, _KEYS, (wanted,)):
+        definitions[row["relation"]].setdefault("key", {"index": row["index"], "columns": row["columns"]})
+    settle(definitions.values())
     for definition in definitions.values():
         _settle(definition)
+        if not definition["rules"]:
+            del definition["rules"]  # so that the roots of tables without any are what they were before rules were held
     return definitions
 
 
-def full_name(schema: str, name: str) -> str:
-    """`schema.name` as people write it; a part with a dot or a double quote stands in double quotes, so that no two
-    things have one name.
-    """
-    return ".".join(
-        '"' + part.replace('"', '""') + '"' if "." in part or '"' in part else part for part in (schema, name)
-    )
-
-
-def rows_of(
-    connection: psycopg.Connection[Any], query: Any, parameters: Sequence[Any] | None = None
-) -> list[dict[str, Any]]:
-    """All rows of a query, each as a map from column name to value."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, parameters).fetchall()
+def _say_form(column: Definition, types: Types) -> None:
+    """`form` or `refused`, where cells are not held as the server sends them."""
+    oid = column.pop("type_oid")
+    try:
+        form = types.form(oid)
+    except Unsupported as error:
+        column["refused"] = error.message
+        return
+    if form.kind != "binary":
+        column["form"] = form.kind
+    if form.type.element is not None and form.type.schema != "pg_catalog":
+        column["array_of"] = types.name(form.type.element)
 
 
 def _shape(part: str, row: Definition) -> Definition:
     if part == "columns":
         schema, name = row.pop("base_schema"), row.pop("base_name")
-        row["base_type"] = full_name(schema, name)
+        array_of = row.pop("array_of", None)
+        row["base_type"] = full_name(schema, name) if array_of is None else f"{array_of}[]"
         schema, name = row.pop("element_schema"), row.pop("element_name")
         row["element"] = full_name(schema, name) if name is not None else None
         expression, generated = row.pop("expression"), row.pop("generated")

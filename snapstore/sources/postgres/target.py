@@ -21,31 +21,25 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg import sql
 
-from snapstore.errors import Conflict, Unsupported
+from snapstore.errors import Conflict
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection, Work
 from snapstore.sources.postgres import ddl
 from snapstore.sources.postgres.applying import delete_rows, explained, insert_rows, update_rows
+from snapstore.sources.postgres.aside import Aside
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
-from snapstore.sources.postgres.grants import give_grants
-from snapstore.sources.postgres.making import (
-    Making,
-    is_whole,
-    make_object,
-    make_table,
-    plan_making,
-    set_sequence,
+from snapstore.sources.postgres.extrasddl import create_extras, create_rules, create_trigger
+from snapstore.sources.postgres.finals import (
+    check_all_roles,
+    give_privileges,
+    refresh_views,
+    set_sequences,
     set_settings,
 )
+from snapstore.sources.postgres.lineage import ancestors_of, children_first, join, join_indexes, joins_empty, parents_of
+from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making
+from snapstore.sources.postgres.objectddl import finish_materialized_view
 from snapstore.sources.postgres.objects import read_objects
-from snapstore.sources.postgres.obstacles import (
-    ForeignKey,
-    dear_indexes,
-    read_foreign_keys,
-    read_rules,
-    unvalidated,
-    upset_foreign_keys,
-)
 from snapstore.sources.postgres.tables import full_name, rows_of
 from snapstore.sources.postgres.view import PostgresView, open_view
 
@@ -64,6 +58,9 @@ def open_target(
     return open_view(url, lenient, PostgresTarget, lock_timeout_seconds=lock_timeout_seconds, absent=True)
 
 
+_VIEWS = ("view ", "materialized view ")
+
+
 class PostgresTarget(PostgresView):
     """The `Target` over a transaction that is open, locked and has its snapshot. Made by `open_target`."""
 
@@ -76,15 +73,16 @@ class PostgresTarget(PostgresView):
         super().__init__(connection, selection, catalog, position)
         self._live = {table.name: table for table in catalog.tables}
         self._wanted: Mapping[str, Any] = {}
-        self._making = Making((), (), {}, frozenset())
-        self._live_settings: Mapping[str, Any] | None = None
-        self._was_empty = False
-        self._foreign_keys: list[ForeignKey] = []
-        self._triggers: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
-        self._indexes: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
-        self._constraints: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
+        self._making = Making((), (), (), {}, frozenset(), is_whole=False, was_empty=False, live_settings=())
+        self._aside = Aside(connection)
+        self._notes: list[str] = []
 
-    def begin(self, definition: Mapping[str, Any], work: Sequence[Work]) -> None:
+    @property
+    def notes(self) -> Sequence[str]:
+        """As `Target.notes`."""
+        return (*self._aside.notes, *self._notes)
+
+    def begin(self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True) -> None:
         """As `Target.begin`. Raises `Conflict` for what stands in the way and would have to be dropped with it.
 
         Replaced rows count in `deletes` and in `inserts`.
@@ -93,15 +91,15 @@ class PostgresTarget(PostgresView):
         with explained("the database cannot be made ready"), self._qualified():
             self._connection.execute("SET LOCAL check_function_bodies = off")
             self._check(work)
+            self._aside.silence()
             self._drop([one for one in work if one.recreate and one.exists])
             live = read_objects(self._connection)
-            self._live_settings = live.objects.get("settings")
-            self._was_empty = not live.relations
-            self._making = plan_making(definition, work, live, self._selection)
+            self._making = plan_making(definition, work, live, self._selection, privileges=privileges)
+            check_all_roles(self._connection, definition.get("objects", {}), self._making)
             self._check_references(live.relations.keys())
             for key in self._making.early:
                 self._make(key)
-            self._clear([one for one in work if one.exists and not one.recreate], work)
+            self._aside.clear([one for one in work if one.exists and not one.recreate], work, self._live)
 
     def confirm(self) -> None:
         """Nothing to do: the locks kept every shape as it was."""
@@ -132,53 +130,79 @@ class PostgresTarget(PostgresView):
 
     def finish(self) -> None:
         """As `Target.finish`. Raises `Conflict` for rows that violate a constraint, naming both."""
-        made = [work.table.definition for work in self._making.tables.values()]
+        making, objects = self._making, self._wanted.get("objects", {})
+        made = [work.table.definition for work in making.tables.values()]
         with explained("the changes cannot be finished"):
             # What was deferred is checked now: a table with checks still waiting cannot be altered.
             self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         with self._qualified():
-            for table in made:
-                self._execute(table, ddl.create_keys(table), ddl.create_indexes(table), ddl.create_checks(table))
-            for table, constraint in self._constraints:
-                self._execute(table, ddl.create_constraint(table, constraint))
-            for table, index in self._indexes:
-                self._execute(table, ddl.create_index(table, index))
-            for key in self._making.late:
-                with explained(f"{key} cannot be made"):
-                    self._make(key)
-            for key in (*self._making.early, *self._making.late):
-                if key.startswith("view "):
-                    view = self._wanted["objects"][key]
-                    for trigger in view["triggers"]:
-                        self._execute(view, ddl.create_trigger(view, trigger))
-            for foreign_key in self._foreign_keys:
-                with explained(f"the foreign key {foreign_key.name} of {foreign_key.table} does not hold"):
-                    self._run(foreign_key.create())
+            self._make_whole(made)
+            self._aside.put_back_indexes()
+            for key in making.late:
+                self._make(key)
+            views = [objects[key] for key in (*making.early, *making.late) if key.startswith(_VIEWS)]
+            for view in views:
+                for trigger in view.get("triggers", ()):
+                    self._execute(view, create_trigger(view, trigger))
+            self._aside.put_back_keys()
             for table in made:
                 self._execute(table, ddl.create_foreign_keys(table))
             for table in made:
-                self._execute(table, ddl.create_extras(table))
-            for table, trigger in self._triggers:
-                self._execute(table, iter([ddl.set_trigger(table, trigger)]))
-            self._finish_objects()
+                self._execute(table, create_extras(table))
+            for view in views:
+                if view["kind"] == "materialized view":
+                    self._execute(view, finish_materialized_view(view))
+        with explained("the materialized views cannot be filled"):
+            refresh_views(self._connection, objects, making)
+        with self._qualified():
+            for relation in (*made, *views):
+                self._execute(relation, create_rules(relation))
+            set_sequences(self._connection, objects, making)
+            self._notes += give_privileges(self._connection, objects, making)
+            set_settings(self._connection, objects, making)
+            for key in making.last:
+                self._make(key)
+            self._aside.put_back_triggers()
+            self._note_owner(objects)
             catalog = read_catalog(self._connection, self._selection, absent=True)
         self._catalog = catalog
         self._facts = None  # tables may have been made anew
         self._live = {table.name: table for table in catalog.tables}
 
+    def _make_whole(self, made: Sequence[Mapping[str, Any]]) -> None:
+        """Keys, indexes and checks; partitions and heirs first, so that each is whole when it joins its parent."""
+        names = {full_name(table["schema"], table["name"]) for table in made}
+        for table, children in children_first(made):
+            for child in children:
+                if not joins_empty(child, self._making.tables):
+                    self._execute(child, join(child))
+            self._execute(table, ddl.create_keys(table), ddl.create_indexes(table), ddl.create_checks(table))
+            for child in children:
+                self._execute(child, join_indexes(child))
+        for table in made:
+            # A parent that was there has its indexes, and finds those of the partition that fit.
+            if not names.intersection(parents_of(table)):
+                self._execute(table, join(table))
+
     def _check(self, works: Sequence[Work]) -> None:
         """Refuse what cannot be worked on before anything is touched."""
-        rules = read_rules(self._connection)
         for work in works:
             name = work.table.name
             if work.exists and name not in self._live:
                 raise Conflict(f"{name} was there when the restore was planned and is not now", hint="plan it again")
             if work.exists and not work.recreate:
                 _check_shape(work, self._live[name])
-            if work.exists and not work.recreate and name in rules:
-                raise Unsupported(
-                    f"{name} has the rule {rules[name]}, which makes changes of rows mean something else",
-                    hint=f"ALTER TABLE {name} DISABLE RULE for the time of the restore, or --exclude it",
+            if work.exists and work.recreate:
+                self._check_partitions(name, works)
+
+    def _check_partitions(self, name: str, works: Sequence[Work]) -> None:
+        """A partitioned table takes its partitions with it when it is dropped."""
+        anew = {work.table.name for work in works if work.recreate}
+        for other, above in ancestors_of(table.definition for table in self._live.values()).items():
+            if name in above and other not in anew:
+                raise Conflict(
+                    f"{name} cannot be made anew: its partition {other} would go with it",
+                    hint=f"detach {other} first, or restore a snapshot that has it",
                 )
 
     def _check_references(self, there: Collection[str]) -> None:
@@ -208,93 +232,22 @@ class PostgresTarget(PostgresView):
                     hint="drop these first, or restore the rows of the live table without making it anew",
                 ) from error
 
-    def _clear(self, works: Sequence[Work], all_works: Sequence[Work]) -> None:
-        """Set aside what would fire, fail or cost too much while the rows of these live tables change."""
-        self._foreign_keys = upset_foreign_keys(read_foreign_keys(self._connection), all_works)
-        for key in self._foreign_keys:
-            if key.altered:
-                raise Unsupported(
-                    f"the foreign key {key.name} of {key.table} has its own triggers disabled or altered, a state that "
-                    "cannot be put back",
-                    hint=f"ALTER TABLE {key.table} ENABLE TRIGGER ALL, or --exclude it",
-                )
-            with explained(f"the foreign key {key.name} of {key.table} cannot be set aside"):
-                self._connection.execute(key.drop())
-        for work in works:
-            table = self._live[work.table.name].definition
-            changes = work.inserts + work.deletes > 0 or work.updates
-            enabled = [trigger for trigger in table["triggers"] if trigger["enabled"] != "D"]
-            if enabled and changes:
-                self._connection.execute(ddl.alter(table, "DISABLE TRIGGER USER"))
-                self._triggers += [(table, trigger) for trigger in enabled]
-            if changes:
-                for constraint in unvalidated(table):
-                    self._connection.execute(ddl.alter(table, "DROP CONSTRAINT {}", sql.Identifier(constraint["name"])))
-                    self._constraints.append((table, constraint))
-                for index in dear_indexes(table, work, self._rows(table)):
-                    self._connection.execute(sql.SQL("DROP INDEX {}").format(ddl.relation(index)))
-                    self._indexes.append((table, index))
-
-    def _rows(self, table: Mapping[str, Any]) -> float:
-        """About how many rows a live table has: the server's estimate, or a count where it has none."""
-        query = "SELECT reltuples AS rows FROM pg_class WHERE oid = %s::regclass"
-        [row] = rows_of(self._connection, query, (ddl.relation(table).as_string(self._connection),))
-        if row["rows"] <= 0:
-            [row] = rows_of(
-                self._connection, sql.SQL("SELECT count(*) AS rows FROM ONLY {}").format(ddl.relation(table))
-            )
-        return float(row["rows"])
-
     def _make(self, key: str) -> None:
         objects = self._wanted.get("objects", {})
         with explained(f"{key} cannot be made"):
             if key in self._making.tables:
-                make_table(self._connection, self._making.tables[key].table.definition, objects)
+                table = self._making.tables[key].table.definition
+                make_table(self._connection, table, objects)
+                if joins_empty(table, self._making.tables):
+                    self._run(join(table))
             else:
                 make_object(self._connection, objects[key])
 
-    def _finish_objects(self) -> None:
-        """Ownership and state of sequences, and the database's own settings."""
-        objects = self._wanted.get("objects", {})
-        created = {*self._making.early, *self._making.late}
-        for key in sorted(self._making.meant):
-            one = objects[key]
-            if one["kind"] == "sequence":
-                owner = one["owner"]
-                with_its_table = owner is not None and (
-                    f"table {full_name(owner['schema'], owner['name'])}" in self._making.tables
-                )
-                made = key in created or (one["identity"] and with_its_table)
-                with explained(f"{key} cannot be set"):
-                    if key in created:
-                        self._run(ddl.own_sequence(one))
-                    if made or self._is_live(one):
-                        set_sequence(self._connection, one, made=made)
-            elif one["kind"] == "grants":
-                with explained("privileges cannot be given"):
-                    give_grants(self._connection, one["grants"], self._made())
-            elif one["kind"] == "settings" and is_whole(self._wanted, self._selection):
-                with explained("the settings of the database cannot be made"):
-                    set_settings(self._connection, one, self._live_settings)
-
-    def _made(self) -> dict[str, Mapping[str, Any]]:
-        """Everything this restore made, with its definition."""
-        objects = self._wanted.get("objects", {})
-        made = {key: objects[key] for key in (*self._making.early, *self._making.late) if key in objects}
-        made |= {key: work.table.definition for key, work in self._making.tables.items()}
-        for key, one in objects.items():
-            if one["kind"] == "sequence" and one["identity"] and key in self._making.meant:
-                owner = one["owner"]
-                if f"table {full_name(owner['schema'], owner['name'])}" in self._making.tables:
-                    made[key] = one
-        if self._was_empty and "schema public" in objects:
-            made["schema public"] = objects["schema public"]  # it is there in every new database
-        return made
-
-    def _is_live(self, one: Mapping[str, Any]) -> bool:
-        query = "SELECT to_regclass(%s) IS NOT NULL AS is_live"
-        [row] = rows_of(self._connection, query, (ddl.relation(one).as_string(self._connection),))
-        return bool(row["is_live"])
+    def _note_owner(self, objects: Mapping[str, Any]) -> None:
+        """Owners are not held: roles are a server's own, and only a superuser may give things away."""
+        if self._making.made(objects):
+            [row] = rows_of(self._connection, "SELECT current_user::text AS name")
+            self._notes.append(f"what was made belongs to {row['name']}")
 
     def _execute(self, table: Mapping[str, Any], *groups: Iterator[ddl.Statement]) -> None:
         with explained(f"{full_name(table['schema'], table['name'])} cannot be finished"):
@@ -325,9 +278,11 @@ def _check_shape(work: Work, live: Table) -> None:
     if not (work.inserts or work.deletes or work.updates):
         return
     name = work.table.name
+    if ("partition_key" in live.definition) != ("partition_key" in work.table.definition):
+        raise Conflict(f"{name} is a partitioned table in one of the snapshot and the database, and not in the other")
     hint = "let the restore make the table anew, restore into another database, or undo the change of the live table"
     if [part.name for part in live.key] != [part.name for part in work.table.key]:
-        raise Conflict(f"{name} has another primary key than in the snapshot", hint=hint)
+        raise Conflict(f"{name} has another key than in the snapshot", hint=hint)
     now = {column["name"]: column for column in live.definition["columns"]}
     then = {column["name"]: column for column in work.table.definition["columns"]}
     for column in dict.fromkeys([*(part.name for part in live.key), *(one.name for one in work.table.columns)]):

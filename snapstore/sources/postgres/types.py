@@ -1,23 +1,21 @@
-"""Which PostgreSQL types are held, how wide their binary form is, and how they stand in a key (format.md §8).
+"""How wide the binary form of PostgreSQL's types is, and how they stand in a key (format.md §8).
 
-    stored_column("heat", "pg_catalog.float4", "real", kind="b")            # Column(width=4)
-    stored_column("at", "public.vector", "public.vector(384)", kind="b", extension="vector")   # Column(stride=4)
-    key_part("id", "pg_catalog.int8", "bigint", kind="b")                   # KeyPart(encoding="int8")
+    stored_column("heat", "pg_catalog.float4")                      # Column(width=4)
+    stored_column("at", "public.vector", extension="vector")        # Column(stride=4)
+    key_part("id", "pg_catalog.int8")                               # KeyPart(encoding="int8")
 
 `Column.type` is the qualified name of the base type, domains resolved: it says how to read a cell without a server.
 The type as declared (a domain, a length) belongs to the table's definition. Names come from the catalogue; this module
 asks no server.
 
-Refused by name, because their bytes mean something else in another database: types whose binary form embeds OIDs that
-are handed out locally (`reg*`, composites, arrays of anything but built-in types), and types that have no binary form.
+Whether a type can be held at all, and in which form, is the business of `snapstore.sources.postgres.forms`.
 """
 
 from __future__ import annotations
 
-from snapstore.errors import Unsupported
 from snapstore.rows import Column, KeyPart
 
-__all__ = ["key_part", "stored_column"]
+__all__ = ["CONTENT_KEY", "key_part", "stored_column"]
 
 # The size of every binary form that has one (src/backend/utils/adt/*_send).
 _WIDTHS = {
@@ -27,16 +25,6 @@ _WIDTHS = {
     "date": 4, "time": 8, "timetz": 12, "timestamp": 8, "timestamptz": 8, "interval": 16,
     "point": 16, "lseg": 32, "box": 32, "line": 24, "circle": 24,
 }  # fmt: skip
-
-_VARIABLE = {
-    "text", "varchar", "bpchar", "name", "bytea", "json", "jsonb", "jsonpath", "xml", "numeric", "bit", "varbit",
-    "inet", "cidr", "path", "polygon", "tsvector", "tsquery", "refcursor", "int2vector", "oidvector",
-    "txid_snapshot", "pg_snapshot",
-    "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange",
-    "int4multirange", "int8multirange", "nummultirange", "tsmultirange", "tstzmultirange", "datemultirange",
-}  # fmt: skip
-
-_BUILT_IN = _WIDTHS.keys() | _VARIABLE
 
 _STRIDES = {"vector": 4, "halfvec": 2}
 
@@ -51,70 +39,31 @@ _ENCODINGS = {
 _LOSSY = {"float4", "float8", "numeric"}
 
 
-def stored_column(
-    name: str,
-    base_type: str,
-    type_name: str,
-    *,
-    kind: str = "",
-    element: str | None = None,
-    has_send: bool = True,
-    extension: str | None = None,
-) -> Column:
-    """The stored form of a column; raises `Unsupported` naming column and type where it cannot be held.
+# A row known by its content: 16 bytes of digest and a number, and no column of that name.
+CONTENT_KEY = (KeyPart("", "", "fixed20", lossless=False),)
 
-    `base_type` is the qualified name of the type with domains resolved (`pg_catalog.int4`, `public.vector`),
-    `type_name` the declared one for people. Of the base type: `kind` is `pg_type.typtype`, `element` the qualified base
-    type of an array's elements, `has_send` whether `typsend` is set, `extension` the extension that owns it. A type
-    that is not built in and comes without `kind` is refused.
+
+def stored_column(name: str, base_type: str, *, form: str = "binary", extension: str | None = None) -> Column:
+    """The stored form of a column.
+
+    `base_type` is the qualified name of the type with domains resolved (`pg_catalog.int4`, `public.vector`), `form` as
+    in `snapstore.sources.postgres.forms`, `extension` the one that owns the type.
     """
-    _check(name, base_type, type_name, kind=kind, element=element, has_send=has_send)
     schema, _, bare = base_type.rpartition(".")
+    if form == "text":
+        return Column(name, base_type)
     if extension == "vector" and bare in _STRIDES:
         return Column(name, base_type, stride=_STRIDES[bare])
     return Column(name, base_type, width=_WIDTHS.get(bare, 0) if schema == "pg_catalog" else 0)
 
 
-def key_part(
-    name: str,
-    base_type: str,
-    type_name: str,
-    *,
-    kind: str = "",
-    element: str | None = None,
-    has_send: bool = True,
-) -> KeyPart:
-    """How a column stands in the key; arguments and errors as for `stored_column`.
+def key_part(name: str, base_type: str, *, form: str = "binary") -> KeyPart:
+    """How a column stands in the key; arguments as for `stored_column`.
 
     A type whose equal values can differ in bytes (citext, text under a nondeterministic collation, interval, jsonb) is
     held by its bytes: changing `A` to `a` in such a key is a row removed and a row added, and the server's own unique
     index refuses the one while the other is there.
     """
-    _check(name, base_type, type_name, kind=kind, element=element, has_send=has_send)
     schema, _, bare = base_type.rpartition(".")
-    encoding = _ENCODINGS.get(bare, "bytes") if schema == "pg_catalog" else "bytes"
+    encoding = _ENCODINGS.get(bare, "bytes") if schema == "pg_catalog" and form == "binary" else "bytes"
     return KeyPart(name, base_type, encoding, lossless=encoding not in _LOSSY)
-
-
-def _check(name: str, base_type: str, type_name: str, *, kind: str, element: str | None, has_send: bool) -> None:
-    """Raise `Unsupported` unless the binary form of this type means the same in every database."""
-    schema, _, bare = base_type.rpartition(".")
-    built_in = schema == "pg_catalog"
-    reason = ""
-    if not has_send:
-        reason = "it has no binary form (no send function)"
-    elif built_in and (bare in _BUILT_IN or bare.removeprefix("_") in _BUILT_IN):
-        pass
-    elif built_in and bare.removeprefix("_").startswith("reg"):
-        reason = "its binary form is an OID, which means something else in another database"
-    elif element is not None or kind == "c" or (built_in and bare.startswith("_")):
-        reason = "its binary form embeds OIDs of types, which mean something else in another database"
-    elif kind in ("r", "m") and not built_in:
-        reason = "ranges over types of your own are not held yet"
-    elif kind not in ("b", "e", "r", "m"):
-        reason = "this kind of type is not held yet"
-    if reason:
-        raise Unsupported(
-            f"column {name} has the type {type_name}, which cannot be held: {reason}",
-            hint=f"leave it out with --exclude-column TABLE.{name}, or keep it as text or jsonb",
-        )

@@ -1,7 +1,7 @@
 """What a database may have that snapstore does not hold yet: listed by name, so that nothing is passed over in silence.
 
     for thing in read_unheld(connection, {}):
-        print(thing.id, thing.reason)        # 'event trigger audit', 'event triggers are not held yet'
+        print(thing.id, thing.reason)        # 'publication outlet', 'replication is set up anew, not put back'
 
 One query over every catalogue that has no words in a definition. It knows nothing of selections.
 """
@@ -23,7 +23,7 @@ __all__ = ["IN_A_USER_SCHEMA", "NOT_OF_AN_EXTENSION", "Thing", "read_unheld"]
 class Thing:
     """Something not held: its kind, its name (`schema.name` where it has a schema), and why.
 
-    `skipped` ones are left out with a word (their rows live elsewhere, or only in a session); the others are refused.
+    `skipped` ones are left out with a word (they live elsewhere, or only in a session); the others are refused.
     `within` is the relation it belongs to, if any.
     """
 
@@ -57,7 +57,6 @@ def _listed(kind: str, catalogue: str, name: str, namespace: str = "", where: st
 # 16384 is FirstNormalObjectId: below it stands only what initdb made (src/include/access/transam.h).
 _UNHELD = " UNION ALL ".join(
     [
-        _listed("event trigger", "pg_event_trigger", "o.evtname"),
         _listed("publication", "pg_publication", "o.pubname"),
         _listed(
             "subscription",
@@ -65,47 +64,47 @@ _UNHELD = " UNION ALL ".join(
             "o.subname",
             where="o.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
         ),
-        _listed("language", "pg_language", "o.lanname"),
-        _listed("access method", "pg_am", "o.amname"),
-        _listed("cast", "pg_cast", "format_type(o.castsource, NULL) || ' as ' || format_type(o.casttarget, NULL)"),
-        _listed("transform", "pg_transform", "format_type(o.trftype, NULL)"),
-        _listed("operator", "pg_operator", "o.oprname", "oprnamespace"),
-        _listed("operator class", "pg_opclass", "o.opcname", "opcnamespace"),
-        _listed("operator family", "pg_opfamily", "o.opfname", "opfnamespace"),
-        _listed("collation", "pg_collation", "o.collname", "collnamespace"),
-        _listed("conversion", "pg_conversion", "o.conname", "connamespace"),
-        _listed("text search configuration", "pg_ts_config", "o.cfgname", "cfgnamespace"),
-        _listed("text search dictionary", "pg_ts_dict", "o.dictname", "dictnamespace"),
-        _listed("text search parser", "pg_ts_parser", "o.prsname", "prsnamespace"),
-        _listed("text search template", "pg_ts_template", "o.tmplname", "tmplnamespace"),
         _listed("foreign-data wrapper", "pg_foreign_data_wrapper", "o.fdwname"),
         _listed("server", "pg_foreign_server", "o.srvname"),
-        _listed("default privileges", "pg_default_acl", "pg_describe_object('pg_default_acl'::regclass, o.oid, 0)"),
-        # Rules belong to a relation; the rule that makes a view a view is the view.
-        "SELECT 'rule', 'pg_rewrite', o.oid::int8, n.nspname::text, o.rulename::text, o.ev_class::int8 "
-        "FROM pg_rewrite o JOIN pg_class c ON c.oid = o.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace "
-        f"WHERE {IN_A_USER_SCHEMA} AND o.rulename <> '_RETURN' AND {NOT_OF_AN_EXTENSION.format('pg_class', 'c')}",
         "SELECT 'index', 'pg_index', i.indexrelid::int8, n.nspname::text, c.relname::text, i.indrelid::int8 "
         "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "JOIN pg_class t ON t.oid = i.indrelid AND t.relkind = 'r' AND t.relpersistence <> 't' "
+        "JOIN pg_class t ON t.oid = i.indrelid AND t.relkind IN ('r', 'm') AND t.relpersistence <> 't' "
         f"WHERE {IN_A_USER_SCHEMA} AND NOT i.indisvalid",
         "SELECT 'large objects', 'pg_largeobject_metadata', 0, NULL, count(*)::text, NULL "
         "FROM pg_largeobject_metadata HAVING count(*) > 0",
         "SELECT 'security label', 'pg_seclabel', 0, NULL, pg_describe_object(classoid, objoid, objsubid), NULL "
         "FROM pg_seclabel",
-        "SELECT 'rows of extension', 'pg_extension', 0, NULL, x.extname || ': ' || config::regclass::text, NULL "
-        "FROM pg_extension x, unnest(x.extconfig) AS config "
-        "JOIN pg_class c ON c.oid = config WHERE c.relkind IN ('r', 'p')",
+        "SELECT 'tablespace', 'pg_tablespace', 0, NULL, s.spcname || ' of ' || c.oid::regclass, NULL "
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_tablespace s ON s.oid = c.reltablespace "
+        f"WHERE {IN_A_USER_SCHEMA} AND c.relpersistence <> 't'",
+        "SELECT 'setting', 'pg_db_role_setting', 0, NULL, split_part(one, '=', 1) || ' of role ' || r.rolname, NULL "
+        "FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole CROSS JOIN LATERAL unnest(s.setconfig) AS one "
+        "WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())",
     ]
 )
 
-_SKIPPED = {"foreign-data wrapper", "server"}
+# The tables of extensions whose rows are the user's (pg_extension_config_dump), each with the condition on them.
+_KEPT_ROWS = """
+SELECT x.extname || ': ' || c.oid::regclass AS name, format('SELECT FROM %s %s LIMIT 1', c.oid::regclass, k.condition)
+  AS query, has_table_privilege(c.oid, 'SELECT') AS readable
+FROM pg_extension x CROSS JOIN LATERAL unnest(x.extconfig, x.extcondition) AS k(oid, condition)
+JOIN pg_class c ON c.oid = k.oid WHERE c.relkind IN ('r', 'p') ORDER BY 1"""
 
-_REASONS = {
-    "index": "it is not valid (a CREATE INDEX CONCURRENTLY that failed): drop it or REINDEX it",
+# Named, and left out without being refused: they are a matter of this server, or of others.
+_NAMED = {
+    "publication": "replication is set up anew, not put back",
+    "subscription": "replication is set up anew, not put back",
     "foreign-data wrapper": "what it reaches lives elsewhere",
     "server": "what it reaches lives elsewhere",
-    "rows of extension": "rows kept in an extension's own table are not held yet",
+    "security label": "its provider is this server's own",
+    "tablespace": "it is a place on this server's disks; what is restored goes to the default one",
+    "setting": "roles are this server's own",
+}
+
+_REFUSED = {
+    "index": "it is not valid (a CREATE INDEX CONCURRENTLY that failed): drop it or REINDEX it",
+    "large objects": "of them, which are not held: their content lies in a catalogue of the server and in no table",
+    "rows of extension": "rows kept in an extension's own table are not held",
 }
 
 
@@ -117,8 +116,14 @@ def read_unheld(connection: psycopg.Connection[Any], at: dict[tuple[str, int], s
         name = full_name(row["schema"], row["name"]) if row["schema"] is not None else row["name"]
         within = at.get(("pg_class", row["relation"]), "") if row["relation"] is not None else ""
         key = f"{kind} {name}" + (f" on {within}" if within else "")
-        reason = _REASONS.get(kind, f"{kind if kind.endswith('s') else kind + 's'} are not held yet")
-        things.append(Thing(key, name, reason, kind in _SKIPPED, within))
+        reason = {**_NAMED, **_REFUSED}[kind]
+        if kind == "large objects":  # all of them are one thing, which --exclude can name
+            key, name, reason = kind, kind, f"{name} {reason}"
+        things.append(Thing(key, name, reason, kind in _NAMED, within))
         if row["oid"]:
             at.setdefault((row["class"], row["oid"]), key)
+    for row in rows_of(connection, _KEPT_ROWS):
+        if not row["readable"] or rows_of(connection, row["query"]):
+            kind = "rows of extension"
+            things.append(Thing(f"{kind} {row['name']}", row["name"], _REFUSED[kind]))
     return things

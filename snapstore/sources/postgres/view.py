@@ -17,20 +17,20 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
-from psycopg import sql
 
 from snapstore import keys
 from snapstore.errors import Conflict, Corrupt, Invalid, Unsupported
+from snapstore.multiset import by_content
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection
 from snapstore.sources.postgres.catalog import Catalog
 from snapstore.sources.postgres.connection import connect, translate, translated
-from snapstore.sources.postgres.copying import Field, batch_of, decode, fields_of
-from snapstore.sources.postgres.locking import begin, read_again, relation_of
-from snapstore.sources.postgres.ordering import order_by
+from snapstore.sources.postgres.copying import Field, batch_of
+from snapstore.sources.postgres.locking import begin, read_again
 from snapstore.sources.postgres.position import read_position
+from snapstore.sources.postgres.reading import read_cells
 from snapstore.sources.postgres.stamps import Window, doubt, moved, moved_condition, read_context, window_of
-from snapstore.sources.postgres.stream import ahead, groups
+from snapstore.sources.postgres.stream import ahead
 
 __all__ = ["PostgresView", "open_view"]
 
@@ -94,6 +94,10 @@ class PostgresView:
 
     def doubt(self, table: Table, since: Mapping[str, Any]) -> str:
         """As `Stamped.doubt`."""
+        if table.by_content:
+            return "it has no key"
+        if any(column.get("form") == "text" for column in table.definition["columns"]):
+            return "it has cells that name things, which may have been renamed"
         return doubt(self.context(), since, table.name)
 
     def stamps(self, table: Table, since: Mapping[str, Any]) -> Generator[tuple[Cells, NDArray[np.bool_]], None, None]:
@@ -160,29 +164,25 @@ class PostgresView:
                 with suppress(psycopg.Error):
                     self._connection.execute("ROLLBACK TO snapstore_read; RELEASE snapstore_read")
 
-    def _query(self, table: Table, names: Sequence[str], window: Window | None) -> sql.Composed:
-        encoding = self._connection.info.parameter_status("server_encoding") or ""
-        condition = self._selection.where.get(table.name)
-        return _copy_query(table, names, condition, window, encoding=encoding)
-
     def _parse(self, table: Table, window: Window | None) -> Generator[Batch, None, None]:
-        fields = fields_of(table.key, table.columns)
-        query = self._query(table, [field.name for field in fields], window)
+        condition = self._selection.where.get(table.name)
+        also = None if window is None else moved_condition(window)
         before: Cells | None = None
-        with closing(groups(self._connection, query, table.name)) as found:
-            for rows in found:
-                batch = batch_of(table.key, table.columns, decode(table.name, fields, rows))
-                rows.clear()  # a large row is not to be held twice
+        with closing(read_cells(self._connection, table, condition=condition, also=also)) as found:
+            if table.by_content:
+                batches = by_content(table, (cells or count for count, cells in found))
+            else:
+                batches = (batch_of(table.key, table.columns, cells) for _, cells in found)
+            for batch in batches:
                 before = _check_keys(table.name, before, batch.keys)
                 yield batch
 
     def _parse_stamps(self, table: Table, window: Window) -> Generator[tuple[Cells, NDArray[np.bool_]], None, None]:
-        fields = (*fields_of(table.key, ()), Field("xmin", width=4))
-        query = self._query(table, [field.name for field in fields], None)
+        condition = self._selection.where.get(table.name)
+        stamp = Field("xmin", width=4)
         before: Cells | None = None
-        with closing(groups(self._connection, query, table.name)) as found:
-            for rows in found:
-                *cells, xmins = decode(table.name, fields, rows)
+        with closing(read_cells(self._connection, table, (), condition=condition, system=[stamp])) as found:
+            for _, (xmins, *cells) in found:
                 encoded = batch_of(table.key, (), cells).keys
                 before = _check_keys(table.name, before, encoded)
                 yield encoded, moved(xmins, window)
@@ -224,23 +224,6 @@ def open_view(
         connection.close()  # rolls back what is open
 
 
-def _copy_query(
-    table: Table, names: Sequence[str], condition: str | None, window: Window | None, *, encoding: str
-) -> sql.Composed:
-    sends = {column["name"]: column["send"] for column in table.definition["columns"]}
-    # The condition is the user's own SQL. The line ends keep a comment at its end from swallowing what follows.
-    terms: list[sql.Composable] = [] if condition is None else [sql.SQL("(\n" + condition + "\n)")]
-    if window is not None:
-        terms.append(moved_condition(window))
-    where = sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(terms)) if terms else sql.SQL("")
-    return sql.SQL("COPY (SELECT {} FROM ONLY {}{} ORDER BY {}) TO STDOUT (FORMAT BINARY)").format(
-        sql.SQL(", ").join(map(sql.Identifier, names)),
-        relation_of(table),
-        where,
-        sql.SQL(", ").join(order_by(part, send=sends[part.name], encoding=encoding) for part in table.key),
-    )
-
-
 def _is_about_a_condition(error: psycopg.Error) -> bool:
     """Whether a query failed on the one part of it that is not ours: what it names, or what it computes."""
     state = error.sqlstate or ""
@@ -264,7 +247,7 @@ def _check_keys(table: str, before: Cells | None, encoded: Cells) -> Cells:
     run = encoded if before is None else Cells.concat([before, encoded])
     if not keys.is_ascending(run):
         raise Corrupt(
-            f"{table}: the server gives rows out of the order of the primary key, or one key twice",
+            f"{table}: the server gives rows out of the order of their key, or one key twice",
             hint=f"its index may be damaged: REINDEX TABLE {table}, then try again",
         )
     return encoded.slice(len(encoded) - 1, len(encoded))

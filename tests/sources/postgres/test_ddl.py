@@ -13,6 +13,7 @@ from snapstore.errors import Unsupported
 from snapstore.rows import Table
 from snapstore.sources import Work
 from snapstore.sources.postgres import ddl
+from snapstore.sources.postgres.objectddl import create_object
 from snapstore.sources.postgres.obstacles import ForeignKey, upset_foreign_keys
 from snapstore.sources.postgres.order import closure, in_order
 
@@ -45,7 +46,7 @@ def test_names_and_labels_are_quoted() -> None:
         "labels": ["it's"],
         "comment": "'; --",
     }
-    assert written(ddl.create_object(mood)) == [
+    assert written(create_object(mood)) == [
         """CREATE TYPE "a""b"."select" AS ENUM ('it''s')""",
         """COMMENT ON TYPE "a""b"."select" IS '''; --'""",
     ]
@@ -64,7 +65,7 @@ def test_a_table_comes_with_defaults_and_without_what_is_dearer_before_the_rows(
         "schema": "s", "name": "t seq", "start": 1, "increment": 1, "min": 1, "max": 9, "cache": 1, "cycle": True,
     }  # fmt: skip
     assert [" ".join(one.split()) for one in written(ddl.create_table(made, {"id": sequence}))] == [
-        'CREATE UNLOGGED TABLE "s"."t" ("id" bigint NOT NULL, '
+        'CREATE UNLOGGED TABLE "s"."t" ("id" bigint CONSTRAINT "t_id_not_null" NOT NULL, '
         '"Heat" real DEFAULT \'1\'::real CONSTRAINT "must" NOT NULL, '
         '"later" text , "up" text COLLATE pg_catalog."C" GENERATED ALWAYS AS (upper(x)) VIRTUAL ) '
         "WITH (\"fillfactor\"='70')",
@@ -76,7 +77,7 @@ def test_a_table_comes_with_defaults_and_without_what_is_dearer_before_the_rows(
 
 def test_an_object_of_a_kind_from_the_future_is_refused() -> None:
     with pytest.raises(Unsupported, match="property graph"):
-        list(ddl.create_object({"kind": "property graph", "name": "g", "comment": None}))
+        list(create_object({"kind": "property graph", "name": "g", "comment": None}))
 
 
 names = st.sampled_from([f"n{i}" for i in range(12)])

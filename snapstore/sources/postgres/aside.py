@@ -1,0 +1,142 @@
+"""What is set aside while rows are changed, and put back as it was: keys, triggers, rules, constraints, indexes.
+
+    aside = Aside(connection)
+    aside.clear(works, live)         # before the rows
+    ...
+    aside.put_back_indexes()         # after them, in two steps: what checks rows and then what would fire
+    aside.put_back_triggers()
+
+What must step aside is decided in `snapstore.sources.postgres.obstacles`; this module does it and remembers. Triggers
+are set aside table by table, never by session_replication_role, which would switch foreign keys off unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from snapstore.errors import Unsupported
+from snapstore.rows import Table
+from snapstore.sources import Work
+from snapstore.sources.postgres import ddl
+from snapstore.sources.postgres.applying import explained
+from snapstore.sources.postgres.extrasddl import set_rule, set_trigger
+from snapstore.sources.postgres.lineage import ancestors_of
+from snapstore.sources.postgres.obstacles import (
+    ForeignKey,
+    dear_indexes,
+    read_event_triggers,
+    read_foreign_keys,
+    unvalidated,
+    upset_foreign_keys,
+)
+from snapstore.sources.postgres.tables import full_name, rows_of
+
+__all__ = ["Aside"]
+
+_Parts = list[tuple[Mapping[str, Any], Mapping[str, Any]]]
+
+
+class Aside:
+    """What has been set aside in the transaction that is open. `notes` is what could not be, in words for people."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._foreign_keys: list[ForeignKey] = []
+        self._event_triggers: list[tuple[str, str]] = []
+        self._triggers: _Parts = []
+        self._rules: _Parts = []
+        self._indexes: _Parts = []
+        self._constraints: _Parts = []
+        self.notes: list[str] = []
+
+    def silence(self) -> None:
+        """Before any DDL: disable the database's event triggers, as far as the role may.
+
+        One that it may not disable fires as for all the DDL of this role; that is in `notes`. (Its owner, a superuser,
+        means it to; what it does to the rows is seen when they are read back.)
+        """
+        for trigger in read_event_triggers(self._connection):
+            if trigger.may_alter:
+                self._connection.execute(sql.SQL("ALTER EVENT TRIGGER {} DISABLE").format(sql.Identifier(trigger.name)))
+                self._event_triggers.append((trigger.name, trigger.enabled))
+            else:
+                self.notes.append(f"the event trigger {trigger.name} fires: this role may not disable it")
+
+    def clear(self, works: Sequence[Work], all_works: Sequence[Work], live: Mapping[str, Table]) -> None:
+        """Set aside what would fire, fail or cost too much while the rows of these live tables change."""
+        self._foreign_keys = upset_foreign_keys(
+            read_foreign_keys(self._connection), all_works, ancestors_of(table.definition for table in live.values())
+        )
+        for key in self._foreign_keys:
+            if key.altered:
+                raise Unsupported(
+                    f"the foreign key {key.name} of {key.table} has its own triggers disabled or altered, a state that "
+                    "cannot be put back",
+                    hint=f"ALTER TABLE {key.table} ENABLE TRIGGER ALL, or --exclude it",
+                )
+            with explained(f"the foreign key {key.name} of {key.table} cannot be set aside"):
+                self._connection.execute(key.drop())
+        for work in works:
+            if work.inserts + work.deletes > 0 or work.updates:
+                with explained(f"{work.table.name} cannot be made ready"):
+                    self._clear(work, live[work.table.name].definition)
+
+    def _clear(self, work: Work, table: Mapping[str, Any]) -> None:
+        enabled = [trigger for trigger in table["triggers"] if trigger["enabled"] != "D"]
+        if enabled:
+            for trigger in enabled:
+                self._connection.execute(set_trigger(table, {**trigger, "enabled": "D"}))
+            self._triggers += [(table, trigger) for trigger in enabled]
+        for rule in table.get("rules", ()):
+            if rule["enabled"] != "D":
+                self._connection.execute(set_rule(table, {**rule, "enabled": "D"}))
+                self._rules.append((table, rule))
+        for constraint in unvalidated(table):
+            self._connection.execute(ddl.alter(table, "DROP CONSTRAINT {}", sql.Identifier(constraint["name"])))
+            self._constraints.append((table, constraint))
+        for index in dear_indexes(table, work, self._rows(table)):
+            self._connection.execute(sql.SQL("DROP INDEX {}").format(ddl.relation(index)))
+            self._indexes.append((table, index))
+
+    def put_back_indexes(self) -> None:
+        """Constraints and indexes."""
+        for table, constraint in self._constraints:
+            self._run(table, ddl.create_constraint(table, constraint))
+        for table, index in self._indexes:
+            self._run(table, ddl.create_index(table, index))
+
+    def put_back_keys(self) -> None:
+        """Foreign keys, checked against every row. Raises `Conflict` naming the key and the row that it forbids."""
+        for key in self._foreign_keys:
+            with explained(f"the foreign key {key.name} of {key.table} does not hold"):
+                for statement in key.create():
+                    self._connection.execute(statement)
+
+    def put_back_triggers(self) -> None:
+        """Triggers, rules and event triggers, each in the state it had; when nothing is left to be done."""
+        for table, trigger in self._triggers:
+            self._run(table, [set_trigger(table, trigger)])
+        for table, rule in self._rules:
+            self._run(table, [set_rule(table, rule)])
+        for name, enabled in self._event_triggers:
+            state = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}[enabled]
+            self._connection.execute(sql.SQL("ALTER EVENT TRIGGER {} {}").format(sql.Identifier(name), ddl.text(state)))
+
+    def _rows(self, table: Mapping[str, Any]) -> float:
+        """About how many rows a live table has: the server's estimate, or a count where it has none."""
+        query = "SELECT reltuples AS rows FROM pg_class WHERE oid = %s::regclass"
+        [row] = rows_of(self._connection, query, (ddl.relation(table).as_string(self._connection),))
+        if row["rows"] <= 0:
+            [row] = rows_of(
+                self._connection, sql.SQL("SELECT count(*) AS rows FROM ONLY {}").format(ddl.relation(table))
+            )
+        return float(row["rows"])
+
+    def _run(self, table: Mapping[str, Any], statements: Any) -> None:
+        with explained(f"{full_name(table['schema'], table['name'])} cannot be finished"):
+            for statement in statements:
+                self._connection.execute(statement)

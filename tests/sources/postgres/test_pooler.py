@@ -1,0 +1,132 @@
+"""Through PgBouncer in transaction mode, where the next transaction may be another session's."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from snap_cli.embedded import EmbeddedServer
+from snapstore.backends.memory import MemoryBackend
+from snapstore.operations.plan import Mode
+from snapstore.operations.restore import Ask, plan_restore, restore
+from snapstore.operations.take import Request, take
+from snapstore.repository import Repository
+from snapstore.sources.postgres.source import PostgresSource
+
+ROWS = """
+    CREATE SCHEMA app;
+    CREATE FUNCTION app.shout(t text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper(t)';
+    CREATE TABLE app.t (id serial PRIMARY KEY, words text, e vector(3),
+      loud text GENERATED ALWAYS AS (app.shout(words)) STORED);
+    CREATE INDEX ON app.t USING hnsw (e vector_l2_ops);
+    INSERT INTO app.t (words, e) SELECT 'words ' || i, ARRAY[i, 1, 2]::real[] FROM generate_series(1, 500) i;
+"""
+
+
+@pytest.fixture
+def pooled(databases: Callable[..., str], server: EmbeddedServer, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A database directly, and through a PgBouncer with two sessions that it deals out by transaction."""
+    program = shutil.which("pgbouncer")
+    if program is None:
+        pytest.skip("PgBouncer is not installed (apt-get install pgbouncer)")
+    url = databases(vector=True)
+    folder = server.folder / "pooler"  # an account that is not root must reach it, and so must the socket's length
+    folder.mkdir(exist_ok=True)
+    database = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n{database} = host={server.folder} port=5432 dbname={database} user=postgres\n"
+        f"[pgbouncer]\nunix_socket_dir = {folder}\nlisten_port = {_free_port()}\nlisten_addr =\nauth_type = any\n"
+        "pool_mode = transaction\ndefault_pool_size = 2\nserver_round_robin = 1\nserver_reset_query =\n"
+    )
+    port = (folder / "pgbouncer.ini").read_text().split("listen_port = ")[1].split()[0]
+    identity = {}
+    if os.geteuid() == 0:
+        account = pwd.getpwnam("nobody")
+        os.chown(folder, account.pw_uid, account.pw_gid)
+        identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    with (tmp_path / "log").open("w") as log:
+        running = subprocess.Popen([program, "pgbouncer.ini"], cwd=folder, stderr=log, stdout=log, **identity)  # type: ignore[call-overload]
+    through = f"postgresql://postgres@/{database}?host={folder}&port={port}"
+    try:
+        _until_it_answers(through, running, tmp_path / "log")
+        yield url, through
+    finally:
+        running.terminate()
+        running.wait(timeout=20)
+        shutil.rmtree(folder)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _until_it_answers(url: str, running: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(400):
+        assert running.poll() is None, log.read_text()
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(log.read_text())
+
+
+def test_take_plan_and_restore_work_through_a_pooler(
+    pooled: tuple[str, str], pg_dump: Callable[..., str], databases: Callable[..., str]
+) -> None:
+    url, through = pooled
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(ROWS.encode())
+    before = pg_dump(url)
+    repository, source = Repository.init(MemoryBackend()), PostgresSource(through)
+    snapshot = take(repository, [Request("db", source)]).snapshot
+    directly = take(repository, [Request("db", PostgresSource(url))]).snapshot
+    assert snapshot.sources[0].tables[0].root == directly.sources[0].tables[0].root
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM app.t WHERE id > 300; UPDATE app.t SET words = 'x' WHERE id < 50")
+    plan = plan_restore(repository, snapshot, source, Ask(Mode.UPDATE))
+    assert (plan.tables[0].insert, plan.tables[0].update) == (200, 49)
+    restore(repository, snapshot, source, Ask(Mode.UPDATE), plan_id=plan.id)
+    assert pg_dump(url) == before
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA app CASCADE; DROP EXTENSION vector")
+    restore(repository, snapshot, source, Ask())
+    assert pg_dump(url) == before
+
+
+def test_a_pooled_session_keeps_nothing_of_ours(pooled: tuple[str, str]) -> None:
+    url, through = pooled
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(ROWS.encode())
+    # Names with a dot come with an extension's library, when something first needs it.
+    settings = "SELECT name, setting FROM pg_settings WHERE name <> 'application_name' AND name !~ '[.]' ORDER BY name"
+
+    def sessions() -> list[list[tuple[str, str]]]:
+        """What the two sessions behind the pooler have set, seen one after the other."""
+        seen = []
+        for _ in range(2):
+            with psycopg.connect(through, autocommit=True) as connection:
+                connection.prepare_threshold = None
+                seen.append(connection.execute(settings).fetchall())
+        return seen
+
+    before = sessions()
+    repository, source = Repository.init(MemoryBackend()), PostgresSource(through)
+    snapshot = take(repository, [Request("db", source)]).snapshot
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM app.t WHERE id > 300")
+    restore(repository, snapshot, source, Ask())
+    changed = [set(now) ^ set(then) for now, then in zip(sessions(), before, strict=True)]
+    assert changed == [set(), set()]

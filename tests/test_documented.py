@@ -1,0 +1,23 @@
+"""Tables in the documents name the tests that prove them; those tests are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("document", ["postgresql.md"])
+def test_every_line_of_a_table_names_tests_that_exist(document: str) -> None:
+    written = "".join(path.read_text(encoding="utf-8") for path in HERE.rglob("test_*.py"))
+    there = set(re.findall(r"^def (test_\w+)\(", written, re.MULTILINE))
+    lines = (HERE.parent / "docs" / document).read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("|") and not line.startswith(("|---", "| what |"))]
+    assert rows
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named, f"no test: {row}"
+        assert set(named) <= there, f"not there: {set(named) - there}"
