@@ -43,7 +43,11 @@ STRANGERS = {
     "snapstore.backends": {"snapstore.rows", "snapstore.ragged", "snapstore.keys", "snapstore.multiset"},
     # bytes by digest
     "snapstore.blobs": {
-        "snapstore.rows", "snapstore.ragged", "snapstore.keys", "snapstore.multiset", "snapstore.tree",
+        "snapstore.rows",
+        "snapstore.ragged",
+        "snapstore.keys",
+        "snapstore.multiset",
+        "snapstore.tree",
     },
     "snapstore.sources": {"snapstore.tree", "snapstore.backends"},  # live systems, wherever their rows go
 }
