@@ -46,12 +46,12 @@ def undo_command(
         if not earlier:
             raise NotFound(
                 "there is no restore to take back",
-                hint="A restore leaves a safety snapshot only if it overwrites or deletes something.",
+                hint="Every restore that changes something leaves a safety snapshot; `snap list --all` shows them.",
             )
         safety = earlier[-1]
     app.say(f"the restore of {(safety.safety or 'nothing')[:8]} on {moment(safety.time)} UTC is taken back")
     held, live = live_sources(app, safety, to=to)[0]
-    ask = undo_ask(repository, safety, live)
+    ask = undo_ask(repository, safety)
     if to is None and app.default_source is None:
         _check_place(live, held)
     again = ["snap", *(["-r", app.repo] if app.repo else []), "undo", safety.id[:8]]

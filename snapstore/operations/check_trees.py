@@ -146,6 +146,8 @@ class TreeCheck:
                     self.bad[source.objects] = error.message
             for table in source.tables:
                 said += [f"{source.name}: {table.name}: {words}" for words in self._table(table)]
+        for table in snapshot.touched:
+            said += [f"touched keys of {table.name}: {words}" for words in self._table(table)]
         return said
 
     def finish(self) -> None:

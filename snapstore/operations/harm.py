@@ -65,6 +65,8 @@ class Harm:
                 self._note(source.objects).snapshots[snapshot.id] = None
             for table in source.tables:
                 self._table(snapshot.id, source.name, table)
+        for table in snapshot.touched:
+            self._table(snapshot.id, "touched keys", table)
 
     def _note(self, blob: Digest) -> Harmed:
         return self._harmed.setdefault(blob, Harmed())

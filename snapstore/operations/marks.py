@@ -172,8 +172,8 @@ def needed_by(snapshot: Snapshot) -> list[Child]:
     for source in snapshot.sources:
         if source.objects is not None:
             named.append(Child(Kind.SCHEMA, source.objects, leaf=True))
-        for table in source.tables:
-            named.append(Child(Kind.SCHEMA, table.schema, leaf=True))
-            if table.root is not None:
-                named.append(Child(Kind.TABLE, table.root))
+    for table in snapshot.every_table():
+        named.append(Child(Kind.SCHEMA, table.schema, leaf=True))
+        if table.root is not None:
+            named.append(Child(Kind.TABLE, table.root))
     return named

@@ -23,7 +23,8 @@ from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
 from snapstore.operations.scope import Scope
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
-from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource
+from snapstore.operations.touched import write_touched
+from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
 from snapstore.sources import Selection, Source, Target
 
@@ -50,7 +51,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was done: the plan carried out, the snapshot of the state before (None if nothing was there), the time.
+    """What was done: the plan carried out, the snapshot of the state before (None if nothing was done), the time.
 
     `notes` are the target's own words on how it was done (whose the new tables are, which event triggers fired).
     """
@@ -130,7 +131,8 @@ def _attempt(
             if plan.is_empty:
                 repository.abandon(pending)
                 return Restored(plan, None, time.monotonic() - began)
-            safety = _commit_safety(repository, pending, snapshot, before, plan, ask, host)
+            touched = _touched(repository, pending, plan, state, wanted, ask)
+            safety = _commit_safety(repository, pending, snapshot, before, plan, touched, host)
             definition = read_objects(repository.blobs, held.objects)
             todo = works(plan, state, wanted, target)
             target.begin(definition, todo, privileges=ask.privileges)
@@ -146,8 +148,6 @@ def _attempt(
         if can_repeat and isinstance(error, SnapstoreError) and error.again and not is_decided:
             raise _AgainError from error
         raise
-    if safety is None:
-        repository.abandon(pending)
     return Restored(plan, safety, time.monotonic() - began, notes)
 
 
@@ -213,20 +213,27 @@ def _check(plan: Plan, plan_id: str | None) -> None:
         )
 
 
+def _touched(
+    repository: Repository, pending: Pending, plan: Plan, live: State, wanted: State, ask: Ask
+) -> tuple[SnapshotTable, ...]:
+    with repository.blobs.writer(bytes.fromhex(pending.id)) as writer:
+        touched = write_touched(plan, live, wanted, ask.scope, repository.cut_key, writer)
+        writer.close()
+    return touched
+
+
 def _commit_safety(
     repository: Repository,
     pending: Pending,
     snapshot: Snapshot,
     before: SnapshotSource,
     plan: Plan,
-    ask: Ask,
+    touched: tuple[SnapshotTable, ...],
     host: str,
-) -> Snapshot | None:
-    """Commit the state that is about to change; None if no table it changes exists yet."""
-    touched = {table.name for table in plan.tables if not table.is_empty}
-    tables = tuple(table for table in before.tables if table.name in touched)
-    if not tables:
-        return None
+) -> Snapshot:
+    """Commit the state that is about to change, and which rows of it; without tables if none is there yet."""
+    changing = {table.name for table in plan.tables if not table.is_empty}
+    tables = tuple(table for table in before.tables if table.name in changing)
     source = SnapshotSource(
         name=before.name,
         kind=before.kind,
@@ -234,13 +241,7 @@ def _commit_safety(
         tables=tables,
         objects=before.objects,
         position=before.position,
-        selection={
-            "mode": ask.mode.value,
-            "keys": {name: list(keys) for name, keys in ask.scope.keys.items()},
-            "where": dict(ask.scope.where),
-            "whole": sorted(ask.scope.whole),
-            "recreated": [table.name for table in plan.tables if table.recreate],
-        },
+        selection={"mode": plan.mode.value, "recreated": [table.name for table in plan.tables if table.recreate]},
         missing=before.missing,
     )
     safety = Snapshot(
@@ -251,6 +252,7 @@ def _commit_safety(
         description=f"before restore of {snapshot.id[:8]}",
         safety=snapshot.id,
         sources=(source,),
+        touched=touched,
     )
     return repository.commit(pending, safety)
 

@@ -112,10 +112,14 @@ def of_snapshot(repository: Repository, snapshot: Snapshot, source: str | None =
     return State(snapshot.id[:8], tables, repository.blobs)
 
 
+def of_tables(source: str, kind: str, entries: Sequence[SnapshotTable], fetch: Fetch) -> tuple[StateTable, ...]:
+    """These tables of one source."""
+    return tuple(StateTable(source, kind, entry, fetch) for entry in entries)
+
+
 def captured_state(name: str, kind: str, captured: Captured, fetch: Fetch) -> State:
     """The state that was just captured from a live view."""
-    tables = tuple(StateTable(name, kind, entry, fetch) for entry in captured.tables)
-    return State(LIVE, tables, fetch, captured.missing)
+    return State(LIVE, of_tables(name, kind, captured.tables, fetch), fetch, captured.missing)
 
 
 @contextmanager

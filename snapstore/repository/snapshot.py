@@ -66,7 +66,8 @@ class SnapshotSource:
 class Snapshot:
     """A manifest. `id` is 32 hex digits; `time` is when the view was taken, in UTC.
 
-    `safety` is the id of the snapshot whose restore this one preceded. `roots` is of a pending one: what it depends on.
+    `safety` is the id of the snapshot whose restore this one preceded; `touched` are then the keys of the rows which
+    that restore set out to change, as tables without columns. `roots` is of a pending one: what it depends on.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Snapshot:
     parent: str | None = None
     safety: str | None = None
     sources: tuple[SnapshotSource, ...] = ()
+    touched: tuple[SnapshotTable, ...] = ()
     statistics: Mapping[str, Any] = field(default_factory=dict)
     roots: tuple[Digest, ...] = ()
     nonce: bytes = b""
@@ -94,9 +96,13 @@ class Snapshot:
         named = [*self.roots]
         for source in self.sources:
             named += [source.objects] if source.objects else []
-            for table in source.tables:
-                named += [table.schema, *([table.root] if table.root else [])]
+        for table in self.every_table():
+            named += [table.schema, *([table.root] if table.root else [])]
         return named
+
+    def every_table(self) -> list[SnapshotTable]:
+        """Every table whose blobs the snapshot needs."""
+        return [*(table for source in self.sources for table in source.tables), *self.touched]
 
     def source(self, name: str | None) -> SnapshotSource | None:
         """The source of that name; the only one if no name is given."""
@@ -131,6 +137,7 @@ def encode(snapshot: Snapshot) -> bytes:
         "safety": snapshot.safety,
         "roots": list(snapshot.roots),
         "sources": [_source_fields(source) for source in snapshot.sources],
+        "touched": [_table_fields(table) for table in snapshot.touched],
         "statistics": dict(snapshot.statistics),
     }
     return seal("S", zstandard.ZstdCompressor(level=9).compress(msgpack.packb(fields)))
@@ -157,6 +164,7 @@ def decode(data: bytes, what: str) -> Snapshot:
             safety=_optional(fields["safety"]),
             roots=tuple(map(_digest, fields["roots"])),
             sources=tuple(map(_source, fields["sources"])),
+            touched=tuple(map(_table, fields.get("touched", ()))),
             statistics=dict(fields["statistics"]),
         )
     except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException, zstandard.ZstdError) as error:
@@ -173,21 +181,22 @@ def _source_fields(source: SnapshotSource) -> dict[str, Any]:
         "context": dict(source.context),
         "selection": dict(source.selection),
         "missing": list(source.missing),
-        "tables": [
-            {
-                "name": table.name,
-                "rows": table.rows,
-                "root": table.root,
-                "schema": table.schema,
-                "where": table.where,
-                "left_out": list(table.left_out),
-                "added": table.added,
-                "changed": table.changed,
-                "removed": table.removed,
-                "reading": table.reading,
-            }
-            for table in source.tables
-        ],
+        "tables": [_table_fields(table) for table in source.tables],
+    }
+
+
+def _table_fields(table: SnapshotTable) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "rows": table.rows,
+        "root": table.root,
+        "schema": table.schema,
+        "where": table.where,
+        "left_out": list(table.left_out),
+        "added": table.added,
+        "changed": table.changed,
+        "removed": table.removed,
+        "reading": table.reading,
     }
 
 

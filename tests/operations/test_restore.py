@@ -416,10 +416,11 @@ def test_an_empty_database_gets_everything(world: World, databases: Databases, p
         ("letta.notes", True, 50),
     ]
     done = empty.restore(snapshot, Mode.SKIP, plan_id=plan.id)
-    assert done.safety is None
+    assert done.safety is not None
+    assert done.safety.sources[0].tables == ()
     assert pg_dump(empty.url) == dump
     assert roots(empty.take()) == roots(snapshot)
-    assert [snap.safety for snap in world.repository.snapshots()] == [None, None]
+    assert [snap.safety for snap in world.repository.snapshots()] == [None, snapshot.id, None]
     world.check()
 
 

@@ -132,7 +132,7 @@ class World:
 
     def undo(self, safety: Snapshot | None) -> Restored:
         assert safety is not None
-        return restore(self.repository, safety, self.source, undo_ask(self.repository, safety, self.source))
+        return restore(self.repository, safety, self.source, undo_ask(self.repository, safety))
 
     def diff(self, before: Snapshot, after: Snapshot, **asked: Any) -> dict[str, TableDiff]:
         found = diff(of_snapshot(self.repository, before), of_snapshot(self.repository, after), **asked)

@@ -10,8 +10,9 @@ Nothing else is read or locked, and the transaction is rolled back.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -61,16 +62,27 @@ def matching(url: str, table: Table, where: str) -> Iterator[Callable[[Batch], N
     try:
         with translated(f"a condition on {table.name} cannot be tried"):
             connection.execute("BEGIN")
-            connection.execute(_create(table))
+            connection.execute(_create(table, where))
         yield meets
     finally:
         connection.close()  # rolls back
 
 
-def _create(table: Table) -> sql.Composed:
+def _create(table: Table, where: str) -> sql.Composed:
+    """The temporary table; generated columns only where the condition may speak of them."""
     held = {part.name for part in table.key} | {column.name for column in table.columns}
-    columns = [column for column in table.definition["columns"] if column["name"] in held]
+    columns = [
+        column
+        for column in table.definition["columns"]
+        if column["name"] in held or (column["generated"] and column["name"].lower() in where.lower())
+    ]
     return sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(
-        sql.Identifier(_NAME),
-        sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(one["name"]), text(one["type"])) for one in columns),
+        sql.Identifier(_NAME), sql.SQL(", ").join(map(_column, columns))
     )
+
+
+def _column(column: Mapping[str, Any]) -> sql.Composed:
+    declared = sql.SQL("{} {}").format(sql.Identifier(column["name"]), text(column["type"]))
+    if not column["generated"]:
+        return declared
+    return sql.SQL("{} GENERATED ALWAYS AS ({}) STORED").format(declared, text(column["generated"]["expression"]))
