@@ -38,6 +38,5 @@ WHERE {IN_A_USER_SCHEMA} AND c.relkind IN ('r', 'p', 'S') AND CASE
 def read_out_of_reach(connection: psycopg.Connection[Any]) -> dict[str, str]:
     """The ids of tables and sequences that this role cannot read, or not all of, with the reason."""
     return {
-        f"{row['kind']} {full_name(row['schema'], row['name'])}": row["reason"]
-        for row in rows_of(connection, _QUERY)
+        f"{row['kind']} {full_name(row['schema'], row['name'])}": row["reason"] for row in rows_of(connection, _QUERY)
     }

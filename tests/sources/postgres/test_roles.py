@@ -140,9 +140,7 @@ def test_privileges_on_the_servers_own_things_are_told_where_they_cannot_be_give
         connection.execute("DROP OWNED BY other")
 
 
-def test_what_a_role_may_not_change_is_refused_before_anything_is_done(
-    url: str, pg_dump: Callable[..., str]
-) -> None:
+def test_what_a_role_may_not_change_is_refused_before_anything_is_done(url: str, pg_dump: Callable[..., str]) -> None:
     admin = psycopg.conninfo.make_conninfo(url, user="postgres")
     repository = Repository.init(MemoryBackend())
     with psycopg.connect(admin, autocommit=True) as connection:
