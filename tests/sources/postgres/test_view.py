@@ -179,7 +179,7 @@ def test_a_lock_that_does_not_come_is_unavailable_and_named(database: str, admin
         admin.execute("LOCK TABLE t")
         with pytest.raises(Unavailable, match=r"lock timeout \(public\.t is held by") as caught:
             open_and_close(PostgresSource(database, lock_timeout_seconds=0.05))
-        assert "another session" in caught.value.hint
+        assert "the other session" in caught.value.hint
     with admin.transaction():  # a lock that describing the table does not wait for
         admin.execute("LOCK TABLE t IN EXCLUSIVE MODE")
         open_and_close(PostgresSource(database, lock_timeout_seconds=0.05))
