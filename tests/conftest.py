@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -23,12 +24,16 @@ from snap_cli.sample import Sample, load
 # Bounded: the same examples on every machine, so that a change is never blamed for another's bug. The soak looks for
 # new ones.
 settings.register_profile(
-    "bounded", max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "bounded", max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile(
     "soak", max_examples=5000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("bounded")
+
+# Who runs the tests in the background may have Ctrl-C ignored, and what the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # libpq and the command line read these; a test must not depend on the shell it was started from.
 for _name in [name for name in os.environ if name.startswith(("PG", "SNAP_")) or name in ("NO_COLOR", "FORCE_COLOR")]:
