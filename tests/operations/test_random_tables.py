@@ -119,7 +119,10 @@ def tables(draw: st.DrawFn) -> Drawn:
         kind = draw(st.sampled_from(sorted(VALUES)))
         columns.append((title, kind, draw(st.booleans())))
     can = [at for at, (_, kind, _) in enumerate(columns) if kind not in NO_KEY]
-    key = draw(st.lists(st.sampled_from(can), max_size=3, unique=True)) if can and draw(st.booleans()) else []
+    key: list[int] = []
+    has_key = draw(st.booleans())
+    if can and has_key:
+        key = draw(st.lists(st.sampled_from(can), max_size=3, unique=True))
     columns = [(title, kind, is_null and at not in key) for at, (title, kind, is_null) in enumerate(columns)]
     row = st.tuples(*(VALUES[kind] if not is_null else st.none() | VALUES[kind] for _, kind, is_null in columns))
     rows = draw(st.lists(row, max_size=8))

@@ -145,13 +145,14 @@ def test_an_unavailable_source_fails_the_take_or_is_named(small_world: World, tm
 
 def test_what_cannot_be_held_is_refused_by_name_or_named_as_missing(small_world: World) -> None:
     world = small_world
-    world.run(NOTES + "; CREATE TABLE loose (a int); CREATE TABLE odd (id int PRIMARY KEY, at regclass)")
-    with pytest.raises(Unsupported, match=r"(?s)public\.loose.*public\.odd"):
+    world.run(NOTES + "; CREATE TYPE shared AS (f regproc); CREATE TABLE odd (id int PRIMARY KEY, at shared[])")
+    world.run("CREATE VIEW leaning AS SELECT id FROM odd")
+    with pytest.raises(Unsupported, match=r"(?s)public\.odd.*public\.leaning"):
         world.take()
     taken = world.taken(partial=True)
     assert not taken.is_complete
     missing = taken.snapshot.sources[0].missing
-    assert [name.split(":")[0] for name in missing] == ["table public.loose", "table public.odd"]
+    assert [name.split(":")[0] for name in missing] == ["table public.odd", "view public.leaning"]
     assert [table.name for table in taken.snapshot.sources[0].tables] == ["public.notes"]
 
 
