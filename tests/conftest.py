@@ -78,9 +78,9 @@ def pg_dump(server: EmbeddedServer) -> Callable[..., str]:
 
     def dump(url: str, *arguments: str) -> str:
         command = [str(server.programs / "pg_dump"), "--dbname", url, *arguments]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return normalised(done.stdout)
+        done = subprocess.run(command, check=False, capture_output=True)
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+        return normalised(done.stdout.decode())
 
     return dump
 
@@ -95,7 +95,7 @@ def normalised(dump: str) -> str:
     """A dump without what differs between dumps of one database: `\\restrict` tokens, and the order of rows."""
     lines: list[str] = []
     rows: list[str] | None = None
-    for line in dump.splitlines():
+    for line in dump.removesuffix("\n").split("\n"):  # names may have any other line end in them
         if rows is not None and line != "\\.":
             rows.append(line)
         elif rows is not None:

@@ -124,3 +124,20 @@ def test_nothing_from_a_database_can_steer_the_terminal(snap: Snap, url: str) ->
     for text in outputs:
         assert all(one.isprintable() or one == "\n" for one in text)
     assert "\\x1b[2J" in outputs[2]
+
+
+def test_rows_without_a_key_are_shown_by_what_is_in_them(snap: Snap, url: str) -> None:
+    run(url, "CREATE TABLE bag (a int, b text); INSERT INTO bag VALUES (1, 'x'), (1, 'x'), (2, NULL)")
+    snap("take", url)
+    shown = snap("show", "latest:bag").stdout
+    assert shown.count("a=1  b=x") == 2
+    assert "no key" in shown
+    document = snap.json("show", "latest:bag")
+    assert document["table"]["key"] == []
+    assert sorted(row["a"] for row in document["first_rows"]) == [1, 1, 2]
+    assert "has no key" in snap.error("show", "latest:bag:1", code=2)["message"]
+    run(url, "INSERT INTO bag VALUES (1, 'x'), (3, 'y'); DELETE FROM bag WHERE a = 2")
+    changed = snap("diff", "latest", "live", "--rows").stdout
+    assert "+2 -1" in changed
+    assert "+ row\n        a: 3\n        b: y\n" in changed
+    assert "- row\n        a: 2\n        b: NULL\n" in changed

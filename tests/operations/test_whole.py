@@ -140,6 +140,8 @@ INSERT INTO typed VALUES (1, '{ok,NULL,sad}', '{x}', 'ok', '{ok,NULL}', '[5:6]={
   ARRAY[ROW(NULL, 3)::with_reg], 'other',
   'postgres=r/postgres', '{postgres=r/postgres}', 'simple', '+(int,int)'::regoperator,
   '{a}', '{(1,2),(3,4);(5,6),(7,8)}', '{"[1,2)",empty}', '{"{[1,2)}"}');
+INSERT INTO typed (id, c, f, o, ty, ns) VALUES (10, '-', '-', 0, '-', '-'),
+  (11, '99999', NULL, 99999, '99999', '99999');
 INSERT INTO typed (id, moods, ps, vs, moods_dom) VALUES (2, '{}', '{}', '{}', '{}'),
   (3, '{{ok,sad},{sad,ok}}', NULL, NULL, NULL);
 CREATE TABLE odd_keys (a mood[], b regclass, c pair, d text, PRIMARY KEY (a, b, c));

@@ -110,11 +110,10 @@ class Form:
         if self.kind != "text":
             return given
         one = self.type
-        if one.is_reg:
-            shared = (
-                sql.SQL("::pg_catalog.{}").format(sql.Identifier(_SHARED[one.name])) if one.name in _SHARED else None
-            )
-            return sql.SQL("{}{}::{}").format(given, shared or sql.SQL(""), one.identifier)
+        # Input functions, and not casts: the cast from text to regclass does not know what '-' means.
+        if one.is_reg and one.name in _SHARED:
+            read = sql.Identifier("pg_catalog", _SHARED[one.name] + "in")
+            return sql.SQL("{}({}::pg_catalog.cstring)::{}").format(read, given, one.identifier)
         if one.kind != "b" or one.element is not None:
             return sql.SQL("{}::{}").format(given, one.identifier)  # by its input function, there being no cast
         schema, name, arguments = one.input_function
