@@ -164,7 +164,7 @@ def decode(data: bytes, what: str) -> Snapshot:
             safety=_optional(fields["safety"]),
             roots=tuple(map(_digest, fields["roots"])),
             sources=tuple(map(_source, fields["sources"])),
-            touched=tuple(map(_table, fields.get("touched", ()))),
+            touched=tuple(map(_table, _list(fields.get("touched", [])))),
             statistics=dict(fields["statistics"]),
         )
     except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException, zstandard.ZstdError) as error:
@@ -237,6 +237,12 @@ def _text(value: object) -> str:
 
 def _optional(value: object) -> str | None:
     return None if value is None else _text(value)
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is not a list")
+    return value
 
 
 def _bytes(value: object) -> bytes:
