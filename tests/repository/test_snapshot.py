@@ -98,6 +98,8 @@ def test_a_field_of_another_type_is_corrupt() -> None:
         wrong = fields | {name: 3.5}
         with pytest.raises(Corrupt, match="here"):
             decode(seal("S", zstandard.compress(msgpack.packb(wrong))), "here")
+        if name == "touched":
+            continue  # manifests without it are older, and whole
         with pytest.raises(Corrupt, match="here"):
             decode(seal("S", zstandard.compress(msgpack.packb({k: v for k, v in fields.items() if k != name}))), "here")
     more = fields | {"of a later release": [1, 2]}
