@@ -44,7 +44,10 @@ def maker(version: int) -> ModuleType:
 
 def unpacked(version: int, folder: Path) -> Repository:
     with tarfile.open(HERE / f"v{version}.tar") as stored:
-        stored.extractall(folder, filter="data")
+        for member in stored:  # extractall has no filter in the first releases of 3.11, and wants one in later ones
+            if (data := stored.extractfile(member)) is not None:
+                (folder / member.name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / member.name).write_bytes(data.read())
     return Repository.open(DirectoryBackend(folder))
 
 

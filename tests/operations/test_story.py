@@ -11,6 +11,7 @@ import psycopg
 from snap_cli.sample import Sample
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.operations.diff import TableDiff
+from snapstore.operations.forget import rm
 from snapstore.operations.gc import gc, plan_gc
 from snapstore.operations.plan import Mode
 from snapstore.operations.retention import Policy
@@ -132,13 +133,21 @@ def test_a_bad_clean_up_is_seen_and_taken_back(
     elsewhere.restore(good.snapshot)
     assert pg_dump(elsewhere.url) == dump
 
-    # What nobody needs goes, and what is left is whole.
-    policy = Policy(keep_last=1)
-    gone = gc(world.repository, plan_gc(world.repository, policy, now=datetime.now(UTC)))
+    # What nobody needs goes, and what is left is whole. What the restores set aside stays for a while, unless somebody
+    # says otherwise: only then is there anything to free.
+    last = world.take()
+    gone = gc(world.repository, plan_gc(world.repository, Policy(keep_last=1), now=datetime.now(UTC)))
     assert first.snapshot.id in gone.removed
-    assert gone.bytes_freed >= 0
+    kept = Repository.open(world.repository.backend).snapshots()
+    set_aside = [snapshot.id for snapshot in kept if snapshot.safety is not None]
+    assert [snapshot.id for snapshot in kept if snapshot.safety is None] == [last.id]
+    assert len(set_aside) == 6
+    rm(world.repository, set_aside)
+    plan_to_free = plan_gc(world.repository)
+    assert plan_to_free.bytes_freed > 10_000
+    assert gc(world.repository, plan_to_free).bytes_freed > 10_000
     left = World(Repository.open(world.repository.backend), world.url)
     left.check()
     world.run("TRUNCATE memories CASCADE")
-    left.restore(left.repository.snapshots()[-1])
+    left.restore(last)
     assert pg_dump(world.url) == dump
