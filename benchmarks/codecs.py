@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import struct
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -24,14 +23,13 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from benchmarks.texts import dictionary_table
+from benchmarks.texts import dictionary_table, fastest
 from snap_cli.sample import load
 from snapstore.blobs.frame import decode, encode
 
 __all__ = ["Codec", "codecs", "vectors"]
 
 FRAME_BYTES = 512 * 1024
-_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +86,20 @@ def codecs() -> list[tuple[Codec, bool]]:
         (Codec("XOR with the element before, then chosen", _encode_xor, _decode_xor), False),
         *[(Codec(f"zstd {level} alone", partial(_zstd, level=level), _unzstd), False) for level in (1, 3, 9, 19)],
     ]
-    for names, libraries in ((_PCODEC, "pcodec"), (_BITSHUFFLE, "bitshuffle"), (_BLOSC, "blosc2"), (_FPZIP, "fpzip"),
-                             (_OPENZL, "openzl.ext")):
+    for names, libraries in (
+        (_PCODEC, "pcodec"),
+        (_BITSHUFFLE, "bitshuffle"),
+        (_BLOSC, "blosc2"),
+        (_FPZIP, "fpzip"),
+        (_OPENZL, "openzl.ext"),
+    ):
         try:
             library = importlib.import_module(libraries)
         except ImportError:
             library = None
-        found += [(Codec(name, partial(one, library), partial(back, library)), library is None)
-                  for name, one, back in names]
+        found += [
+            (Codec(name, partial(one, library), partial(back, library)), library is None) for name, one, back in names
+        ]
     return found
 
 
@@ -108,16 +112,10 @@ def _measure(codec: Codec, plain: bytes, stride: int) -> str | None:
         return None
     if [codec.decode(one, stride) for one in stored] != frames:
         raise AssertionError(f"{codec.name} does not give the bytes back")
-    forth = min(_timed(lambda: [codec.encode(frame, stride) for frame in frames]) for _ in range(_ROUNDS))
-    back = min(_timed(lambda: [codec.decode(one, stride) for one in stored]) for _ in range(_ROUNDS))
+    forth = fastest(lambda: [codec.encode(frame, stride) for frame in frames])
+    back = fastest(lambda: [codec.decode(one, stride) for one in stored])
     speeds = [f"{len(plain) / 1e6 / seconds:,.0f} MB/s" for seconds in (forth, back)]
     return f"| {codec.name} | {sum(map(len, stored)) / len(plain):.3f} | {speeds[0]} | {speeds[1]} |"
-
-
-def _timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def _frame(plain: bytes, stride: int) -> bytes:
