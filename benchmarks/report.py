@@ -14,7 +14,7 @@ from statistics import median
 
 from benchmarks.results import Results, Sample
 
-__all__ = ["Line", "about", "lines", "more", "required", "table"]
+__all__ = ["Line", "about", "headlines", "lines", "more", "required", "table"]
 
 Value = Callable[[Sample], float]
 
@@ -144,6 +144,12 @@ def more(results: Results) -> list[Line]:
             )
     alone("`snap --version`: what every command pays to start", "start", _seconds, "s")
     return made.found
+
+
+def headlines(results: Results) -> list[Line]:
+    """What the README shows: comparisons with programs that people use, not those with a limit."""
+    programs = ("restic", "borg", "pg_dump", "pg_restore", "pg_basebackup")
+    return [line for line in lines(results) if line.peer and any(program in line.what for program in programs)]
 
 
 def table(found: Sequence[Line]) -> str:

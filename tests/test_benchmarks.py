@@ -135,6 +135,11 @@ def test_the_page_shows_the_newest_results() -> None:
         assert part in page
 
 
+def test_plots_are_drawn(tmp_path: Path) -> None:
+    plots = pytest.importorskip("benchmarks.plots", reason="matplotlib is in the extra `bench`", exc_type=ImportError)
+    assert [path.name for path in plots.draw(newest(), tmp_path)] == ["month.png", "nights.png", "scale.png"]
+
+
 def test_the_plots_are_of_the_newest_results() -> None:
     pictures = re.findall(r"\((plots/\w+\.png)\)", PAGE.read_text(encoding="utf-8"))
     assert len(pictures) == 3
