@@ -31,7 +31,7 @@ from tests.operations.crowd import (
     taking,
     verifying,
 )
-from tests.operations.points import Points, crash
+from tests.operations.points import Faulty, Points, crash
 from tests.operations.sample import Take
 
 
@@ -68,6 +68,25 @@ def test_a_crash_at_any_storage_call_loses_nothing(name: str) -> None:
         committed += "new" in found
         nothing_is_left_behind(backend)
     assert committed == (name in ("take", "by parent")), "the last write is the commit, and it alone commits"
+
+
+@pytest.mark.parametrize("fault", [{"is_done": True}, {"is_done": False}, {"is_full": True}], ids=str)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_call_that_fails_or_whose_reply_is_lost_loses_nothing(name: str, fault: dict[str, bool]) -> None:
+    """The process lives on: what it does to clean up must not harm what is committed, perhaps by itself."""
+    start, operation = repository_with_garbage(), OPERATIONS[name]
+    writes = points(start, operation, writes_only=True)
+    committed = 0
+    for at in range(writes):
+        backend = copied(start)
+        with suppress(SnapstoreError):  # a tombstone that stands already, or a pack that went, is as well
+            operation(Repository.open(Faulty(backend, at, **fault)))
+        found = everything_is_well(backend)
+        assert "old" in found
+        committed += "new" in found
+        nothing_is_left_behind(backend)
+    takes = name in ("take", "by parent")
+    assert committed == (takes and fault.get("is_done", False)), "what was committed stays, though nobody was told"
 
 
 def killed(operation: Operation, dying: Points) -> None:
