@@ -12,8 +12,8 @@ pending may be given up at any moment, as if it had stalled.
 
 The rules that a variant of the protocol leaves out are named in `Without`: each of them loses data, which shows too
 that the search can fail. Copying before a pack is deleted and looking once more before it count as one rule: to leave
-out either alone loses nothing here. That an index entry counts only if its pack is listed guards against stale segments,
-of which the model has none.
+out either alone loses nothing here. That an index entry counts only if its pack is listed guards against stale
+segments, of which the model has none.
 """
 
 from __future__ import annotations
