@@ -41,7 +41,7 @@ def without_sizes(line: Line) -> str:
 @pytest.fixture(scope="module")
 def results(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Every kind of case, without the peers that come from elsewhere."""
-    sizes = replace(Sizes.of(40), scale=(20,), scale_half=(), days=1)
+    sizes = replace(Sizes.of(40), scale=(20,), scale_half=(), days=1, month_wide=0)
     only = ("start", "narrow", "wide", "scale", "month")
     return measure(server, tmp_path_factory.mktemp("bench"), sizes, repeats=1, peers=(), only=only, say=lambda _: None)
 
