@@ -14,7 +14,7 @@ from benchmarks.cases import measure
 from benchmarks.changes import CHANGES, EVERY_NIGHT, calendar
 from benchmarks.peers import PEERS, absent, begin, peer_environment
 from benchmarks.process import Failed, run
-from benchmarks.report import Line, about, lines, more, required, table
+from benchmarks.report import Line, about, caution, lines, more, required, table
 from benchmarks.results import Results, Sample, newest, read, write
 from benchmarks.series import month_table, price_table, scale_table
 from snap_cli.embedded import EmbeddedServer
@@ -93,6 +93,12 @@ def test_small_ratios_are_said_as_one_in_so_many() -> None:
     )
     (line,) = [one for one in required(replace(FULL, samples=(ours, peer))) if "bytes added" in one.what]
     assert "| 1/1,000 | ≤ 1/300 | ≤ 1/800 | met |" in table([line])
+
+
+def test_a_small_or_busy_run_says_so() -> None:
+    assert caution(FULL) == ""
+    assert "busy" in caution(replace(FULL, machine={**FULL.machine, "load_before": 7}))
+    assert "small" in caution(replace(FULL, rows={**FULL.rows, "wide": 400}))
 
 
 def test_a_month_has_every_kind_of_change_and_idle_days() -> None:
