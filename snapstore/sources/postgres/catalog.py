@@ -64,7 +64,7 @@ def read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, a
             elif relation.kind == "materialized view":
                 found.objects[relation.id].update(_of_a_materialized_view(definitions[relation.oid]))
         tables = _tables(relations, definitions, selection, chosen, absent)
-        spread(found, chosen)
+        spread(found, chosen, is_there=selection.optional)
         refuse(chosen, selection)
         objects = {key: value for key, value in sorted(found.objects.items()) if key in chosen.ids}
         _narrow_grants(objects, chosen, selection)
@@ -95,6 +95,10 @@ def _tables(
             name = full_name(relation.schema, relation.name)
             mine = {column for column in left_out if column.startswith(f"{name}.")}
             columns = definitions[relation.oid]["columns"]
+            if adopted := ", ".join(definitions[relation.oid].pop("adopted", ())):
+                chosen.skipped[f"columns of {relation.id}"] = (
+                    f"{adopted} came from its parents; they come back as its own"
+                )
             left_out -= {column for column in mine if column[len(name) + 1 :] in {c["name"] for c in columns}}
             try:
                 without = {column[len(name) + 1 :] for column in mine}

@@ -125,7 +125,8 @@ def _column(column: Part, name: str | None) -> sql.Composed:
         words.append(collate(column["collation"]))
     if column["generated"]:
         expression, kind = column["generated"]["expression"], column["generated"]["kind"]
-        words.append(sql.SQL("GENERATED ALWAYS AS ({}) {}").format(text(expression), sql.SQL(_GENERATED[kind])))
+        if not column.get("generated_above"):
+            words.append(sql.SQL("GENERATED ALWAYS AS ({}) {}").format(text(expression), sql.SQL(_GENERATED[kind])))
     elif column["default"] is not None:
         words.append(text(f"DEFAULT {column['default']}"))
     # One that is not valid may have NULLs in its way: it comes after the rows.

@@ -36,7 +36,7 @@ from snapstore.sources.postgres.finals import (
     set_sequences,
     set_settings,
 )
-from snapstore.sources.postgres.lineage import ancestors_of, children_first, join, join_indexes, joins_empty, parents_of
+from snapstore.sources.postgres.lineage import ancestors_of, children_first, join, join_indexes, joins_empty
 from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making
 from snapstore.sources.postgres.objectddl import finish_materialized_view
 from snapstore.sources.postgres.objects import read_objects
@@ -171,17 +171,19 @@ class PostgresTarget(PostgresView):
 
     def _make_whole(self, made: Sequence[Mapping[str, Any]]) -> None:
         """Keys, indexes and checks; partitions and heirs first, so that each is whole when it joins its parent."""
-        names = {full_name(table["schema"], table["name"]) for table in made}
+        joined: set[str] = set()  # to all its parents at once, in their order
         for table, children in children_first(made):
             for child in children:
-                if not joins_empty(child, self._making.tables):
+                name = full_name(child["schema"], child["name"])
+                if name not in joined and not joins_empty(child, self._making.tables):
                     self._execute(child, join(child))
+                joined.add(name)
             self._execute(table, ddl.create_keys(table), ddl.create_indexes(table), ddl.create_checks(table))
             for child in children:
                 self._execute(child, join_indexes(child))
         for table in made:
             # A parent that was there has its indexes, and finds those of the partition that fit.
-            if not names.intersection(parents_of(table)):
+            if full_name(table["schema"], table["name"]) not in joined:
                 self._execute(table, join(table))
 
     def _check(self, works: Sequence[Work]) -> None:
