@@ -25,6 +25,7 @@ from snapstore.sources.postgres.applying import explained
 from snapstore.sources.postgres.ddl import relation
 from snapstore.sources.postgres.defaults import give_default_privileges
 from snapstore.sources.postgres.grants import SYSTEM, Grant, check_roles, give_grants
+from snapstore.sources.postgres.large import LargeObjects, is_object_id
 from snapstore.sources.postgres.making import Making
 from snapstore.sources.postgres.objectddl import own_sequence, refresh
 from snapstore.sources.postgres.objects import read_objects, read_sequence_states
@@ -36,10 +37,15 @@ Definition = Mapping[str, Any]
 _GRANTS, _DEFAULTS = "grants", "default privileges"
 
 
-def check_all_roles(connection: psycopg.Connection[Any], objects: Definition, making: Making) -> None:
+def check_all_roles(
+    connection: psycopg.Connection[Any], objects: Definition, making: Making, *, makes_large_objects: bool
+) -> None:
     """Raise `Unsupported` naming the roles that privileges and policies of what is made need and the server lacks."""
     hint = "create them first (CREATE ROLE), or leave privileges out: --no-privileges"
-    names = {one["role"] for one in _grants(objects, making)}
+    grants = _grants(objects, making)
+    if makes_large_objects:
+        grants += [one for one in _all_grants(objects, making) if is_object_id(one["on"])]
+    names = {one["role"] for one in grants}
     for one in _default_privileges(objects, making):
         names |= {one["role"], one["owner"]}
     check_roles(connection, names - {None}, "privileges", hint)
@@ -94,7 +100,9 @@ def set_sequences(connection: psycopg.Connection[Any], objects: Definition, maki
                     _set_sequence(connection, one, made=made)
 
 
-def give_privileges(connection: psycopg.Connection[Any], objects: Definition, making: Making) -> list[str]:
+def give_privileges(
+    connection: psycopg.Connection[Any], objects: Definition, making: Making, large: LargeObjects
+) -> list[str]:
     """Privileges on what was made: those of the snapshot, and none that a live default privilege added.
 
     Gives in words those on the server's own things that could not be given.
@@ -103,7 +111,13 @@ def give_privileges(connection: psycopg.Connection[Any], objects: Definition, ma
     if _GRANTS in making.meant:
         with _hinted("privileges cannot be given"):
             live = read_objects(connection).objects[_GRANTS]["grants"]
-            give_grants(connection, _grants(objects, making), [one for one in live if one["on"] in made])
+            wanted = _all_grants(objects, making)
+            made |= large.made_among(one["on"] for one in (*wanted, *live))
+            give_grants(
+                connection,
+                [one for one in wanted if one["on"] in made],
+                [one for one in live if one["on"] in made],
+            )
             if making.was_empty and making.is_whole:
                 notes = _give_system(connection, objects[_GRANTS]["grants"], live)
     with _hinted("default privileges cannot be given"):
@@ -144,7 +158,12 @@ def _give_system(connection: psycopg.Connection[Any], wanted: Sequence[Grant], l
 def _grants(objects: Definition, making: Making) -> list[Mapping[str, Any]]:
     """The privileges of the snapshot that this restore is to give."""
     made = set(making.made(objects))
-    return [one for one in objects[_GRANTS]["grants"] if one["on"] in made] if _GRANTS in making.meant else []
+    return [one for one in _all_grants(objects, making) if one["on"] in made]
+
+
+def _all_grants(objects: Definition, making: Making) -> list[Mapping[str, Any]]:
+    """The privileges of the snapshot, if this restore gives any."""
+    return list(objects[_GRANTS]["grants"]) if _GRANTS in making.meant else []
 
 
 def _default_privileges(objects: Definition, making: Making) -> list[Mapping[str, Any]]:

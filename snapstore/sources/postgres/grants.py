@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from snapstore.errors import Unsupported
+from snapstore.sources.postgres.large import object_id
 from snapstore.sources.postgres.tables import rows_of
 
 __all__ = ["CHANGES", "SYSTEM", "Grant", "check_roles", "give_grants", "read_grants", "statement"]
@@ -42,21 +43,27 @@ UNION ALL SELECT 'pg_proc', 'pg_proc'::regclass, oid, 0, NULL, proowner, proacl,
 UNION ALL SELECT 'pg_type', 'pg_type'::regclass, oid, 0, NULL, typowner, typacl, acldefault('T', typowner),
     'TYPE ' || format_type(oid, NULL) FROM pg_type
 UNION ALL SELECT 'pg_language', 'pg_language'::regclass, oid, 0, NULL, lanowner, lanacl, acldefault('l', lanowner),
-    'LANGUAGE ' || quote_ident(lanname) FROM pg_language"""
+    'LANGUAGE ' || quote_ident(lanname) FROM pg_language
+UNION ALL SELECT 'pg_largeobject', 'pg_largeobject'::regclass, oid, 0, NULL, lomowner, lomacl,
+    acldefault('L', lomowner), 'LARGE OBJECT ' || oid FROM pg_largeobject_metadata"""
 
 CHANGES = """
-now AS (SELECT k.thing, k.owner, x.grantee, x.privilege_type AS privilege, x.is_grantable
-  FROM known k, aclexplode(k.acl) x),
-before AS (SELECT k.thing, k.owner, x.grantee, x.privilege_type AS privilege, x.is_grantable
+now AS (SELECT k.thing, k.owner, x.grantee, x.privilege_type AS privilege, x.is_grantable, min(x.place) AS place
+  FROM known k, aclexplode(k.acl) WITH ORDINALITY AS x(grantor, grantee, privilege_type, is_grantable, place)
+  GROUP BY 1, 2, 3, 4, 5),
+before AS (SELECT DISTINCT k.thing, k.owner, x.grantee, x.privilege_type AS privilege, x.is_grantable
   FROM known k, aclexplode(k.first) x),
 changes AS (
-  SELECT true AS granted, t.* FROM (SELECT * FROM now EXCEPT SELECT * FROM before) t
+  SELECT true AS granted, n.* FROM now n WHERE NOT EXISTS (SELECT FROM before b
+    WHERE (b.thing, b.grantee, b.privilege, b.is_grantable) = (n.thing, n.grantee, n.privilege, n.is_grantable))
   UNION ALL
   -- a privilege that is there still, but grantable now, is not one taken away
-  SELECT false, t.* FROM (SELECT * FROM before EXCEPT SELECT * FROM now) t WHERE NOT EXISTS (
-    SELECT FROM now n WHERE (n.thing, n.grantee, n.privilege) = (t.thing, t.grantee, t.privilege))
+  SELECT false, b.*, 0 FROM before b WHERE NOT EXISTS (
+    SELECT FROM now n WHERE (n.thing, n.grantee, n.privilege) = (b.thing, b.grantee, b.privilege))
 )"""
-"""From `known` (thing, owner, acl, first) to `changes` (granted, thing, owner, grantee, privilege, is_grantable)."""
+"""From `known` (thing, owner, acl, first) to `changes` (granted, thing, owner, grantee, privilege, is_grantable, place):
+`place` says in which order the server lists them.
+"""
 
 _GRANTS = f"""
 WITH objects AS ({_OBJECTS}),
@@ -69,7 +76,7 @@ SELECT c.granted, k.class, k.oid::int8 AS oid, k.column, k.target,
   c.grantee = c.owner AND own.rolname !~ '^pg_' AS to_owner,
   CASE WHEN c.grantee <> 0 AND (c.grantee <> c.owner OR own.rolname ~ '^pg_')
     THEN coalesce(r.rolname::text, c.grantee::text) END AS role,
-  c.privilege, c.is_grantable AS grantable
+  c.privilege, c.is_grantable AS grantable, c.place
 FROM changes c JOIN known k ON k.thing = c.thing LEFT JOIN pg_roles r ON r.oid = c.grantee
 LEFT JOIN pg_roles own ON own.oid = c.owner"""
 
@@ -86,10 +93,22 @@ def read_grants(connection: psycopg.Connection[Any], at: Mapping[tuple[str, int]
     grants = []
     for row in rows_of(connection, _GRANTS):
         oid = row.pop("oid")
-        on = at.get((row.pop("class"), oid), SYSTEM if oid < _FIRST_NORMAL_OID else None)
+        kind = row.pop("class")
+        on: str | None = SYSTEM if oid < _FIRST_NORMAL_OID else None
+        on = object_id(oid) if kind == "pg_largeobject" else at.get((kind, oid), on)
         if on is not None:
             grants.append({"on": on, **row})
-    return sorted(grants, key=lambda one: [str(part) for part in one.values()])
+    grants.sort(
+        key=lambda one: (
+            one["granted"],
+            one["on"],
+            str(one["column"]),
+            one["place"],
+            str(one["role"]),
+            one["privilege"],
+        )
+    )
+    return [{part: value for part, value in one.items() if part != "place"} for one in grants]
 
 
 def check_roles(connection: psycopg.Connection[Any], names: Iterable[str], what: str, hint: str) -> None:

@@ -54,7 +54,7 @@ def settle(definitions: Collection[Definition]) -> None:
             definition["partition_of"] = {**parents[0], "bound": bound}
         elif parents:
             definition["inherits"] = parents
-        for part in ("partition_key", "of_type"):
+        for part in ("partition_key", "of_type", "access_method"):
             if definition[part] is None:
                 del definition[part]
     # After all of them have their marks, since a parent may be a child as well.
@@ -94,9 +94,10 @@ def _settle_columns(definition: Definition, parents: Sequence[Definition]) -> No
                 column["own_not_null"] = column["not_null_name"]
             elif column["not_null"] and not parent["not_null"]:
                 column["own_not_null"] = ""  # before version 18 it has no name
-        elif parent is not None and not definition.get("joins_late") and column["generated"]:
-            if column["generated"] == parent["generated"]:
-                column["generated_above"] = True
+        elif parent is None or definition.get("joins_late") or not column["generated"]:
+            continue
+        elif column["generated"] == parent["generated"]:
+            column["generated_above"] = True
 
 
 def comes_with_parent(table: Part, constraint: Part) -> bool:

@@ -27,6 +27,7 @@ from snapstore.sources.postgres.ddl import (
     sequence_options,
     set_column,
     text,
+    using,
     with_options,
 )
 from snapstore.sources.postgres.extrasddl import create_statistics
@@ -64,7 +65,8 @@ def create_object(one: Part) -> Iterator[Statement]:
         # Its rows come last, when every table has its own.
         options = options_of(one["options"]) + options_of(one["toast_options"], "toast.")
         query = text(one["definition"].rstrip().removesuffix(";"))
-        yield sql.SQL("CREATE MATERIALIZED VIEW {}{} AS {} WITH NO DATA").format(name, with_options(options), query)
+        words = sql.SQL("CREATE MATERIALIZED VIEW {}{}{} AS {} WITH NO DATA")
+        yield words.format(name, using(one), with_options(options), query)
         for column in one["columns"]:
             yield from set_column(one, column)
             if column["compression"]:

@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from snapstore.sources.postgres import large
 from snapstore.sources.postgres.defaults import read_default_privileges
 from snapstore.sources.postgres.depends import read_members, read_needs
 from snapstore.sources.postgres.grants import read_grants
@@ -69,7 +70,7 @@ _COMMENT = "obj_description({1}.oid, '{0}') AS comment"
 
 _RELATIONS = f"""
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind, c.relpersistence AS persistence,
-  am.amname AS method,
+  am.amname AS method, am.amhandler = 'heap_tableam_handler'::regproc AS is_heap,
   (SELECT i.inhparent::int8 FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid) AS whole
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am am ON am.oid = c.relam
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ({IN_A_USER_SCHEMA} OR c.relpersistence = 't'
@@ -86,7 +87,10 @@ SELECT x.oid::int8 AS oid, x.extname AS name, n.nspname AS in_schema, x.extversi
 FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace"""
 
 _SEQUENCES = f"""
-SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relpersistence AS persistence,
+SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name,
+  -- before version 15 that of an identity column is logged, whatever its table is, and cannot be otherwise
+  CASE WHEN d.deptype = 'i' AND current_setting('server_version_num')::int < 150000 THEN t.relpersistence
+    ELSE c.relpersistence END AS persistence,
   format_type(s.seqtypid, NULL) AS type, s.seqstart AS start, s.seqincrement AS increment, s.seqmin AS min,
     s.seqmax AS max,
   s.seqcache AS cache, s.seqcycle AS cycle, tn.nspname AS owner_schema, t.relname AS owner_table,
@@ -126,6 +130,7 @@ def read_objects(connection: psycopg.Connection[Any]) -> Objects:
     """Everything in the database but the definitions of its tables. A dozen queries, whatever there is."""
     found, at = Objects(out_of_reach=read_out_of_reach(connection)), dict[_At, str]()
     _read_relations(connection, found, at)
+    _read_large_objects(connection, found)
     _read_named(connection, found, at)
     for one in (*read_types(connection), *read_written(connection)):
         at[one.at] = one.id
@@ -186,13 +191,23 @@ def _read_relations(connection: psycopg.Connection[Any], found: Objects, at: dic
             found.objects[view.id]["populated"] = row["populated"]
 
 
+def _read_large_objects(connection: psycopg.Connection[Any], found: Objects) -> None:
+    is_any, reason = large.read_state(connection)
+    if is_any:
+        key = large.LARGE_OBJECTS
+        schema, _, name = key.removeprefix("table ").partition(".")
+        found.relations[key] = Relation(key, 0, schema, name, "table", "", skipped=False)
+    if reason:
+        found.out_of_reach[large.LARGE_OBJECTS] = reason
+
+
 def _refusal(row: dict[str, Any]) -> tuple[str, bool]:
     """Why a relation is not held (empty: it is), and whether it is skipped rather than refused."""
     if row["persistence"] == "t":
         return "it is temporary and ends with its session", True
     if row["kind"] == "f":
         return "it is a foreign table: its rows live elsewhere", True
-    if row["kind"] in ("r", "m") and row["method"] != "heap":
+    if row["kind"] in ("r", "m") and not row["is_heap"]:
         return f"tables under the access method {row['method']} are not held yet", False
     return "", False
 
