@@ -22,7 +22,7 @@ from snapstore.rows import Column, KeyPart, Table
 from snapstore.sources import Selection
 from snapstore.sources.postgres import large
 from snapstore.sources.postgres.choosing import Chosen, choose, refuse, spread
-from snapstore.sources.postgres.grants import SYSTEM
+from snapstore.sources.postgres.grants import DATABASE, SYSTEM
 from snapstore.sources.postgres.objects import Objects, Relation, read_objects, read_sequence_states
 from snapstore.sources.postgres.order import in_order
 from snapstore.sources.postgres.tables import Definition, full_name, read_definitions
@@ -212,6 +212,8 @@ def _of_a_materialized_view(definition: Definition) -> Definition:
     common = {part: definition[part] for part in ("options", "toast_options", "comment", "indexes", "statistics")}
     if "access_method" in definition:
         common["access_method"] = definition["access_method"]
+    if definition["replica_identity"] in ("f", "n"):
+        common["replica_identity"] = definition["replica_identity"]
     return {**common, "columns": [one for one in columns if any(one[part] for part in parts[1:])]}
 
 
@@ -224,7 +226,7 @@ def _read_states(connection: psycopg.Connection[Any], objects: dict[str, dict[st
 
 def _narrow_grants(objects: dict[str, dict[str, Any]], chosen: Chosen, selection: Selection) -> None:
     """Only privileges on what is held are told; those on the server's own with the whole database alone."""
-    on = chosen.ids | (set() if selection.tables else {SYSTEM})
+    on = chosen.ids | (set() if selection.tables else {SYSTEM, DATABASE})
     if large.LARGE_OBJECTS in chosen.ids:
         on |= {one["on"] for one in objects.get("grants", {"grants": ()})["grants"] if large.is_object_id(one["on"])}
     for key in {"grants", "default privileges"} & set(objects):

@@ -89,11 +89,8 @@ def create_table(table: Part, sequences: Mapping[str, Part]) -> Iterator[Stateme
                 settings = sql.SQL(" (SEQUENCE NAME {} {})").format(relation(sequence), sequence_options(sequence))
             yield alter(table, "ALTER COLUMN {} ADD GENERATED {} AS IDENTITY{}", name, always, settings)
             if sequence is not None and sequence["persistence"] != table["persistence"]:
-                change = sql.SQL(
-                    "ALTER SEQUENCE {} SET UNLOGGED"
-                    if sequence["persistence"] == "u"
-                    else "ALTER SEQUENCE {} SET LOGGED"
-                )
+                unlogged: LiteralString = "ALTER SEQUENCE {} SET UNLOGGED"
+                change = sql.SQL(unlogged if sequence["persistence"] == "u" else "ALTER SEQUENCE {} SET LOGGED")
                 yield change.format(relation(sequence))
         yield from set_column(table, column)
 

@@ -22,16 +22,16 @@ from psycopg import sql
 
 from snapstore.errors import Invalid
 from snapstore.sources.postgres.applying import explained
-from snapstore.sources.postgres.ddl import relation
+from snapstore.sources.postgres.ddl import comment_on, relation
 from snapstore.sources.postgres.defaults import give_default_privileges
-from snapstore.sources.postgres.grants import SYSTEM, Grant, check_roles, give_grants
+from snapstore.sources.postgres.grants import DATABASE, SYSTEM, Grant, check_roles, give_grants
 from snapstore.sources.postgres.large import LargeObjects, is_object_id
 from snapstore.sources.postgres.making import Making
 from snapstore.sources.postgres.objectddl import own_sequence, refresh
 from snapstore.sources.postgres.objects import read_objects, read_sequence_states
 from snapstore.sources.postgres.tables import full_name, rows_of
 
-__all__ = ["check_all_roles", "give_privileges", "refresh_views", "set_sequences", "set_settings"]
+__all__ = ["check_all_roles", "describe_database", "give_privileges", "refresh_views", "set_sequences", "set_settings"]
 
 Definition = Mapping[str, Any]
 _GRANTS, _DEFAULTS = "grants", "default privileges"
@@ -119,7 +119,7 @@ def give_privileges(
                 [one for one in live if one["on"] in made],
             )
             if making.was_empty and making.is_whole:
-                notes = _give_system(connection, objects[_GRANTS]["grants"], live)
+                notes = _give_beyond(connection, objects[_GRANTS]["grants"], live)
     with _hinted("default privileges cannot be given"):
         give_default_privileges(connection, _default_privileges(objects, making))
     return notes
@@ -136,23 +136,46 @@ def _hinted(doing: str) -> Iterator[None]:
         raise Invalid(error.message, hint=hint) from error
 
 
-def _give_system(connection: psycopg.Connection[Any], wanted: Sequence[Grant], live: Sequence[Grant]) -> list[str]:
-    """Privileges on functions, types and schemas that the server brought: only a superuser may give them.
+def _give_beyond(connection: psycopg.Connection[Any], wanted: Sequence[Grant], live: Sequence[Grant]) -> list[str]:
+    """Privileges on the database itself, which its owner may give, and on functions, types and schemas that the server
+    brought, which only a superuser may.
 
     What others have there is left to them: the server may be somebody else's.
     """
-    lacking = [one for one in wanted if one["on"] == SYSTEM and one not in live]
-    query = "SELECT rolname::text AS name, rolname = current_user AND rolsuper AS may FROM pg_roles"
-    there = {row["name"]: row["may"] for row in rows_of(connection, query)}
+    roles = {row["name"] for row in rows_of(connection, "SELECT rolname::text AS name FROM pg_roles")}
+    [own] = rows_of(connection, _OWN)
     notes = []
-    for one in lacking:
-        if any(there.values()) and (one["role"] is None or one["role"] in there):
-            give_grants(connection, [one], [])
+    for one in wanted:
+        if one["on"] not in (SYSTEM, DATABASE) or one in live:
+            continue
+        may = own["is_superuser"] or (one["on"] == DATABASE and own["is_owner"])
+        if may and (one["role"] is None or one["role"] in roles):
+            on = sql.SQL("DATABASE {}").format(sql.Identifier(own["name"])).as_string(connection)
+            give_grants(connection, [{**one, "target": on} if one["on"] == DATABASE else one], [])
         else:
             what = "given to" if one["granted"] else "taken from"
             whom = one["role"] or ("its owner" if one["to_owner"] else "PUBLIC")
-            notes.append(f"{one['privilege']} on {one['target']} is not {what} {whom}: it is the server's own")
+            why = "it is the server's own" if one["on"] == SYSTEM else "this role does not own it"
+            why = f"there is no role {one['role']}" if may else why
+            notes.append(f"{one['privilege']} on {one['target']} is not {what} {whom}: {why}")
     return notes
+
+
+_OWN = """
+SELECT current_database()::text AS name, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_superuser,
+  (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()) AS is_owner"""
+
+
+def describe_database(connection: psycopg.Connection[Any], objects: Definition, making: Making) -> list[str]:
+    """The comment on the database, where everything is restored into an empty one. Gives in words why not."""
+    if "database" not in making.meant or not (making.is_whole and making.was_empty):
+        return []
+    [own] = rows_of(connection, _OWN)
+    if not (own["is_superuser"] or own["is_owner"]):
+        return ["the comment on the database is not made: this role does not own it"]
+    for statement in comment_on("database", sql.Identifier(own["name"]), objects["database"]["comment"]):
+        connection.execute(statement)
+    return []
 
 
 def _grants(objects: Definition, making: Making) -> list[Mapping[str, Any]]:

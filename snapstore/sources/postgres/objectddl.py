@@ -30,7 +30,7 @@ from snapstore.sources.postgres.ddl import (
     using,
     with_options,
 )
-from snapstore.sources.postgres.extrasddl import create_statistics
+from snapstore.sources.postgres.extrasddl import create_statistics, identify_replicas
 
 __all__ = ["create_object", "finish_materialized_view", "own_sequence", "refresh"]
 
@@ -122,6 +122,7 @@ def finish_materialized_view(one: Part) -> Iterator[Statement]:
     """Its indexes and statistics objects: before its rows, as pg_dump has it."""
     yield from create_indexes(one)
     yield from create_statistics(one)
+    yield from identify_replicas(one)
 
 
 def refresh(one: Part) -> Statement:

@@ -23,6 +23,7 @@ from snapstore.sources.postgres import large
 from snapstore.sources.postgres.defaults import read_default_privileges
 from snapstore.sources.postgres.depends import read_members, read_needs
 from snapstore.sources.postgres.grants import read_grants
+from snapstore.sources.postgres.leftovers import read_leftovers
 from snapstore.sources.postgres.reach import read_out_of_reach
 from snapstore.sources.postgres.tables import full_name, rows_of
 from snapstore.sources.postgres.typedefs import read_types
@@ -121,6 +122,9 @@ _SETTINGS = """
 SELECT unnest(s.setconfig) AS setting FROM pg_db_role_setting s WHERE s.setrole = 0
 AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1"""
 
+_DATABASE = """
+SELECT shobj_description(oid, 'pg_database') AS comment FROM pg_database WHERE datname = current_database()"""
+
 _RELATION_KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table"}
 
 _At = tuple[str, int]
@@ -138,7 +142,7 @@ def read_objects(connection: psycopg.Connection[Any]) -> Objects:
     _read_sequences(connection, found, at)
     _read_functions(connection, found, at)
     read_members(connection, at)
-    found.unheld += read_unheld(connection, at)
+    found.unheld += [*read_unheld(connection, at), *read_leftovers(connection, at)]
     _read_settings(connection, found)
     # There also where nobody was given anything: that is what a restore then makes so.
     found.objects["grants"] = {"kind": "grants", "name": "grants", "grants": read_grants(connection, at)}
@@ -243,3 +247,6 @@ def _read_settings(connection: psycopg.Connection[Any], found: Objects) -> None:
     settings = [row["setting"] for row in rows_of(connection, _SETTINGS)]
     if settings:
         found.objects["settings"] = {"kind": "settings", "name": "settings", "settings": settings}
+    [row] = rows_of(connection, _DATABASE)
+    if row["comment"] is not None:
+        found.objects["database"] = {"kind": "database", "name": "database", **row}

@@ -31,6 +31,7 @@ from snapstore.sources.postgres.catalog import Catalog, read_catalog
 from snapstore.sources.postgres.extrasddl import create_extras, create_rules, create_trigger
 from snapstore.sources.postgres.finals import (
     check_all_roles,
+    describe_database,
     give_privileges,
     refresh_views,
     set_sequences,
@@ -177,6 +178,7 @@ class PostgresTarget(PostgresView):
             set_sequences(self._connection, objects, making)
             self._notes += give_privileges(self._connection, objects, making, self._large)
             set_settings(self._connection, objects, making)
+            self._notes += describe_database(self._connection, objects, making)
             for key in making.last:
                 self._make(key)
             self._aside.put_back_triggers()

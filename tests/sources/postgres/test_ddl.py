@@ -63,6 +63,7 @@ def test_a_table_comes_with_defaults_and_without_what_is_dearer_before_the_rows(
     )
     sequence = {
         "schema": "s", "name": "t seq", "start": 1, "increment": 1, "min": 1, "max": 9, "cache": 1, "cycle": True,
+        "persistence": "p",
     }  # fmt: skip
     assert [" ".join(one.split()) for one in written(ddl.create_table(made, {"id": sequence}))] == [
         'CREATE UNLOGGED TABLE "s"."t" ("id" bigint CONSTRAINT "t_id_not_null" NOT NULL, '
