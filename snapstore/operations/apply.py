@@ -21,7 +21,7 @@ from snapstore.errors import Conflict
 from snapstore.operations.capture import Progress
 from snapstore.operations.diff import column_names
 from snapstore.operations.plan import Mode, Plan, TablePlan
-from snapstore.operations.scope import Scope, scoped_changes
+from snapstore.operations.scope import Scope, knows_absence, scoped_changes
 from snapstore.operations.state import State, StateTable
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Target, Work
@@ -161,7 +161,7 @@ def _rows_of(job: _Job, changed: Changed, wanted: frozenset[str] | None) -> NDAr
 
 def _deletes(job: _Job, mode: Mode, scope: Scope) -> Iterator[Cells]:
     for changes in job.changes(scope):
-        if mode is Mode.EXACT and len(changes.removed):
+        if mode is Mode.EXACT and knows_absence(job.wanted, scope) and len(changes.removed):
             yield changes.removed.keys
         rows = _rows_of(job, changes.changed, None) if job.replaced else ()
         if len(rows):

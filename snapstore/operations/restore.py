@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from snapstore.errors import Conflict, Invalid, NotFound, SnapstoreError, Unavailable
 from snapstore.operations.apply import apply, works
 from snapstore.operations.capture import Progress, capture, silent
+from snapstore.operations.converting import in_live_types
 from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
@@ -69,7 +70,9 @@ def plan_restore(
     ask, held, wanted = _wanted(repository, snapshot, source, ask)
     pending = repository.begin(roots=snapshot.digests())
     try:
-        with live(repository, held.name, source, _selection(wanted), progress=progress) as state:
+        with ExitStack() as stack:
+            state = stack.enter_context(live(repository, held.name, source, _selection(wanted), progress=progress))
+            wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             return make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
     finally:
         repository.abandon(pending)
@@ -124,8 +127,10 @@ def _attempt(
     if parent is not None and not repository.has(parent.snapshot.id):
         parent = None
     try:
-        with source.target(selection) as target:
+        with ExitStack() as stack:
+            target = stack.enter_context(source.target(selection))
             state, before = _before(repository, pending, target, source.url, selection, held, parent, progress)
+            wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
             _check(plan, plan_id)
             if plan.is_empty:
@@ -149,6 +154,13 @@ def _attempt(
             raise _AgainError from error
         raise
     return Restored(plan, safety, time.monotonic() - began, notes)
+
+
+def _turned(
+    repository: Repository, wanted: State, live: State, source: Source, ask: Ask
+) -> AbstractContextManager[State]:
+    """What is wanted, in the types that live tables have; as it is where tables of another shape are made anew."""
+    return nullcontext(wanted) if ask.recreate else in_live_types(repository, wanted, live, source, ask.scope)
 
 
 def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask) -> tuple[Ask, SnapshotSource, State]:

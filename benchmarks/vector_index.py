@@ -1,0 +1,204 @@
+"""Is a vector index cheaper kept or built anew, when a restore puts back some share of a table's rows?
+
+    python -m benchmarks.vector_index [--rows 10000 40000] [--repeats 3]
+    python -m benchmarks.vector_index --plot        # draw the newest samples: docs/vector_index.png (needs matplotlib)
+
+Both sides do what a restore does to a live table in one transaction: rows are inserted with the index in place, or the
+index is dropped, the rows inserted, and the index made again. Each starts from a copy of the same database, whose table
+has lost that share of its rows and was vacuumed. Within a round both sides of every share are measured in turn.
+
+The samples are kept in benchmarks/results/vector_index; the rule made of them is docs/decisions/0007.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import psycopg
+
+from benchmarks.results import FOLDER, Results, Sample, machine, newest, now, versions, write
+from snap_cli.embedded import EmbeddedServer
+
+__all__ = ["curve", "measure"]
+
+SAMPLES = FOLDER / "vector_index"
+PLOT = Path(__file__).parent.parent / "docs" / "vector_index.png"
+DIMENSIONS = 384
+SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
+"""Rows put back, of the rows there are then."""
+
+METHODS = {"hnsw": "", "ivfflat": "WITH (lists = 100)"}
+
+# As a server stands after installation, but for a log that need not be cut short in the middle of a measurement.
+# maintenance_work_mem is left at 64 MB: 40,000 × 384 nearly fill it, which is what makes builds slow.
+SETTINGS = {"max_wal_size": "4GB", "autovacuum": "off"}
+
+
+def measure(
+    server: EmbeddedServer, rows: Sequence[int], shares: Sequence[float], *, repeats: int, say: Callable[[str], None]
+) -> Results:
+    """Measure both sides of every share, for tables of so many rows, with each method."""
+    began, facts = now(), machine()
+    samples: list[Sample] = []
+    for count in rows:
+        for method, options in METHODS.items():
+            whole = server.create_database(f"{method}_{count}")
+            _fill(whole, count, method, options)
+            for turn in range(repeats):
+                for share in shares:
+                    for side in ("keep", "rebuild"):
+                        seconds = _measure(server, _name(whole), share, side, method, options)
+                        told = {"method": method, "rows": count, "share": share, "side": side}
+                        samples.append(Sample(f"{method} {count} {share} {side}", turn, seconds, 0, 0, told))
+                        say(f"{method} {count:,} rows, {share:.0%} put back, {side}: {seconds:.2f} s")
+            server.drop_database(_name(whole))
+    return Results(
+        began, facts, {**versions(), **_versions(server)}, {f"{n}": n for n in rows}, repeats, tuple(samples)
+    )
+
+
+def curve(results: Results, method: str, rows: int) -> list[tuple[float, float, float]]:
+    """For each share: the median seconds of keeping the index, and of building it anew."""
+    found: dict[float, dict[str, list[float]]] = {}
+    for sample in results.samples:
+        if (sample.facts["method"], sample.facts["rows"]) == (method, rows):
+            found.setdefault(sample.facts["share"], {}).setdefault(sample.facts["side"], []).append(sample.seconds)
+    return [
+        (share, statistics.median(sides["keep"]), statistics.median(sides["rebuild"]))
+        for share, sides in sorted(found.items())
+    ]
+
+
+def crossing(points: Sequence[tuple[float, float, float]]) -> float | None:
+    """The share at which both sides cost the same, on the line between two measured shares; None if they never do."""
+    gaps = [(share, keep - rebuild) for share, keep, rebuild in points]
+    for (low, before), (high, after) in zip(gaps, gaps[1:], strict=False):
+        if before < 0 <= after:
+            return low + (high - low) * before / (before - after)
+    return None
+
+
+def _fill(url: str, count: int, method: str, options: str) -> None:
+    """A table of memories around a few hundred topics, as embeddings of texts lie."""
+    generator = np.random.default_rng(7)
+    topics = generator.standard_normal((400, DIMENSIONS))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION vector")
+        connection.execute(f"CREATE TABLE memories (id int PRIMARY KEY, heat real, e vector({DIMENSIONS}))")
+        with connection.cursor().copy("COPY memories FROM STDIN") as copy:
+            for row in range(count):
+                vector = topics[row % 400] + 0.6 * generator.standard_normal(DIMENSIONS)
+                copy.write_row((row, 1, "[" + ",".join(f"{x:.4f}" for x in vector) + "]"))
+        connection.execute("CREATE TABLE held AS TABLE memories")
+        connection.execute(_create(method, options).encode())
+        connection.execute("VACUUM ANALYZE memories")
+        connection.execute("CHECKPOINT")
+
+
+def _create(method: str, options: str) -> str:
+    return f"CREATE INDEX memories_e ON memories USING {method} (e vector_cosine_ops) {options}"
+
+
+def _measure(server: EmbeddedServer, whole: str, share: float, side: str, method: str, options: str) -> float:
+    copy = f"{whole}_{side}"
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{whole}" STRATEGY FILE_COPY'.encode())
+    try:
+        with psycopg.connect(server.url(copy), autocommit=True) as connection:
+            # Spread over the table, as what a bad clean-up takes is.
+            lost = f"(id * 7919) % 1000 < {round(share * 1000)}"
+            connection.execute(f"DELETE FROM memories WHERE {lost}".encode())
+            connection.execute("VACUUM ANALYZE memories")
+            connection.execute("SELECT count(e <=> e) FROM held")  # both sides find it in memory
+            began = time.perf_counter()
+            connection.execute("BEGIN")
+            if side == "rebuild":
+                connection.execute("DROP INDEX memories_e")
+            connection.execute(f"INSERT INTO memories SELECT * FROM held WHERE {lost}".encode())
+            if side == "rebuild":
+                connection.execute(_create(method, options).encode())
+            connection.execute("COMMIT")
+            return time.perf_counter() - began
+    finally:
+        server.drop_database(copy)
+
+
+def _name(url: str) -> str:
+    return str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+
+
+def _versions(server: EmbeddedServer) -> dict[str, str]:
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT split_part(current_setting('server_version'), ' ', 1), default_version "
+            "FROM pg_available_extensions WHERE name = 'vector'"
+        ).fetchone()
+    assert row is not None
+    return {"postgresql": row[0], "pgvector": row[1]}
+
+
+def draw(results: Results, path: Path) -> None:
+    """The curves as a picture: one panel a method and size."""
+    from matplotlib.figure import Figure  # an ornament: not among the dependencies
+
+    sizes = sorted(results.rows.values())
+    figure = Figure(figsize=(4.2 * len(METHODS), 2.9 * len(sizes)), layout="constrained")
+    panels = figure.subplots(len(sizes), len(METHODS), squeeze=False)
+    for line, count in zip(panels, sizes, strict=True):
+        for panel, method in zip(line, METHODS, strict=True):
+            points = curve(results, method, count)
+            shares = [100 * share for share, _, _ in points]
+            panel.plot(shares, [keep for _, keep, _ in points], "o-", color="#0b6e99", label="index kept")
+            panel.plot(shares, [anew for _, _, anew in points], "s-", color="#d9730d", label="dropped and built anew")
+            if (meet := crossing(points)) is not None:
+                panel.axvline(100 * meet, color="#999999", linestyle=":", linewidth=1)
+                panel.annotate(
+                    f"{meet:.0%}", (100 * meet, 0), xytext=(3, 4), textcoords="offset points", color="#666666"
+                )
+            panel.set_title(f"{method}, {count:,} × {DIMENSIONS}", fontsize=10)
+            panel.set_xlim(left=0)
+            panel.set_ylim(bottom=0)
+            panel.set_xlabel("rows put back (% of the table)", fontsize=9)
+            panel.set_ylabel("seconds", fontsize=9)
+            panel.grid(color="#eeeeee")
+            panel.spines[["top", "right"]].set_visible(False)
+    panels[0][0].legend(frameon=False, fontsize=9)
+    figure.savefig(path, dpi=110, facecolor="white")
+
+
+def main() -> int:
+    """Measure and keep the samples, or draw them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.vector_index", description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 40_000])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--plot", action="store_true", help="only draw what was measured last")
+    arguments = parser.parse_args()
+    if not arguments.plot:
+        with EmbeddedServer(settings=SETTINGS) as server:
+            results = measure(server, arguments.rows, SHARES, repeats=arguments.repeats, say=_say)
+        _say(f"every sample is in {write(results, SAMPLES)}")
+    results = newest(SAMPLES)
+    for count in results.rows.values():
+        for method in METHODS:
+            points = curve(results, method, count)
+            meet = crossing(points)
+            print(f"{method}, {count:,} rows: " + ("never" if meet is None else f"{meet:.0%}"))
+            for share, keep, anew in points:
+                print(f"  {share:4.0%}  kept {keep:7.2f} s  built anew {anew:7.2f} s")
+    if arguments.plot:
+        draw(results, PLOT)
+    return 0
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

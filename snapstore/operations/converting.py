@@ -1,0 +1,105 @@
+"""A snapshot's tables in the types that the live ones have by now, so that rows of both can be compared.
+
+    with in_live_types(repository, wanted, live_state, source, scope) as wanted:
+        make_plan(live_state, wanted, mode)
+
+The engine turns the cells (`snapstore.sources.Converts`); the rows go into trees of a scratch store, and from there on
+nothing knows that they were others. A table is turned as a whole, whatever rows of it are meant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from snapstore.blobs.store import BlobStore
+from snapstore.digest import digest
+from snapstore.errors import Unsupported
+from snapstore.keys import is_ascending
+from snapstore.operations.drift import of_other_types
+from snapstore.operations.scope import Scope
+from snapstore.operations.state import State, StateTable, scratch
+from snapstore.repository import Repository
+from snapstore.rows import Batch, Cells, Table
+from snapstore.sources import Conversion, Converts, Source
+from snapstore.tree.builder import TreeBuilder
+from snapstore.tree.node import encode_schema
+from snapstore.tree.values import resolve
+
+__all__ = ["in_live_types"]
+
+
+@contextmanager
+def in_live_types(repository: Repository, wanted: State, live: State, source: Source, scope: Scope) -> Iterator[State]:
+    """The wanted state, its tables turned into the live types where these differ and the engine does that.
+
+    A table that it does not turn stays as it is, and says why (`StateTable.refusal`).
+    """
+    there = {table.name: table for table in live.tables}
+    with ExitStack() as stack:
+        store: BlobStore | None = None
+        tables = []
+        for table in wanted.tables:
+            now = there.get(table.name)
+            if now is not None and scope.means(table.name) and _can_turn(table, now):
+                store = store or stack.enter_context(scratch(repository))
+                tables.append(_turned(table, now.table, source, store, repository.cut_key, scope))
+            else:
+                tables.append(table)
+        yield dataclasses.replace(wanted, tables=tuple(tables))
+
+
+def _can_turn(wanted: StateTable, live: StateTable) -> bool:
+    names = [[part.name for part in table.table.key] for table in (live, wanted)]
+    by_key = names[0] == names[1] and not wanted.table.by_content
+    return wanted.tree is not None and by_key and bool(of_other_types(live.table, wanted.table))
+
+
+def _turned(
+    wanted: StateTable, live: Table, source: Source, store: BlobStore, cut_key: bytes, scope: Scope
+) -> StateTable:
+    try:
+        if wanted.name in scope.keys and wanted.table.key != live.key:
+            raise Unsupported("its key has another type now: choose rows with --where instead of by key")
+        if not isinstance(source, Converts):
+            raise Unsupported(f"cells of another type are not converted in {source.kind}")
+        with source.converting(wanted.table, live) as conversion, store.writer(os.urandom(16), verify=False) as writer:
+            builder = TreeBuilder(conversion.table, cut_key, writer)
+            for batch in _batches(wanted, conversion):
+                builder.add(batch)
+            root = builder.finish()
+            writer.close()
+            schema = digest(encode_schema(conversion.table))
+            turned = {name: _words(conversion.lost[name], builder.rows) for name in conversion.columns}
+    except Unsupported as error:
+        return StateTable(
+            wanted.source, wanted.kind, wanted.entry, wanted.fetch, refusal=f"{wanted.name}: {error.message}"
+        )
+    entry = dataclasses.replace(wanted.entry, root=root, schema=schema)
+    return StateTable(wanted.source, wanted.kind, entry, store, was=wanted.table, turned=turned)
+
+
+def _batches(wanted: StateTable, conversion: Conversion) -> Iterator[Batch]:
+    """The turned rows, whose keys must still ascend."""
+    assert wanted.tree is not None
+    columns = [column.name for column in wanted.table.columns]
+    last: Cells | None = None
+    for batch in wanted.tree.rows():
+        cells = [
+            resolve(own, wanted.fetch) if name in conversion.columns else own
+            for name, own in zip(columns, batch.columns, strict=True)
+        ]
+        turned = conversion.turn(Batch(batch.keys, tuple(cells)))
+        if conversion.table.key != wanted.table.key and len(turned):
+            if not is_ascending(turned.keys if last is None else Cells.concat([last, turned.keys])):
+                raise Unsupported("its keys, turned into the type of now, would stand in another order, or two be one")
+            last = turned.keys.slice(len(turned) - 1, len(turned))
+        yield turned
+
+
+def _words(lost: int | None, rows: int) -> str:
+    if lost is None:
+        return "converted; whether values lose by it cannot be told"
+    return f"converted; {lost:,} of {rows:,} values lose by it" if lost else "converted without loss"

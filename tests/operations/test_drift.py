@@ -1,0 +1,202 @@
+"""The live table is no longer what it was: other columns, types, keys, constraints, partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from snapstore.errors import Conflict
+from snapstore.operations.plan import Mode
+from tests.operations.world import NOTES, World, counts, int4, only
+
+PgDump = Callable[..., str]
+
+FILLED = NOTES + "; INSERT INTO notes SELECT i, 'note ' || i, i / 4.0, 'x' FROM generate_series(1, 20) i"
+
+
+def outcomes(world: World, snapshot: object, **ask: object) -> dict[str, tuple[str, str, str]]:
+    [table] = world.plan(snapshot, **ask).tables  # type: ignore[arg-type]
+    return {one.what: (one.live, one.snapshot, one.outcome) for one in table.drift}
+
+
+def test_the_plan_shows_both_sides_of_everything_that_moved(world: World) -> None:
+    world.run(
+        """CREATE TABLE notes (id int PRIMARY KEY, body text NOT NULL DEFAULT 'none', heat real, tag text,
+        CONSTRAINT warm CHECK (heat >= 0), CONSTRAINT tags UNIQUE (tag))"""
+    )
+    snapshot = world.take()
+    assert outcomes(world, snapshot) == {}
+    world.run(
+        """ALTER TABLE notes DROP tag, ADD mood text, ALTER heat TYPE float8, ALTER body DROP DEFAULT,
+        DROP CONSTRAINT warm, ADD CONSTRAINT warm CHECK (heat > 0), ADD CONSTRAINT once UNIQUE (body)"""
+    )
+    assert outcomes(world, snapshot) == {
+        "column body": ("text NOT NULL", "text NOT NULL DEFAULT 'none'::text", "stays as it is live"),
+        "column heat": ("double precision", "real", "converted without loss"),
+        "column tag": ("", "text", "not restored"),
+        "check warm": (
+            "CHECK ((heat > (0)::double precision))",
+            "CHECK ((heat >= (0)::double precision))",
+            "must hold for what is restored",
+        ),
+        "unique tags": ("", "UNIQUE (tag)", "not made again"),
+        "column mood": ("text", "", "kept; its default in rows that are inserted"),
+        "unique once": ("UNIQUE (body)", "", "must hold for what is restored"),
+    }
+    assert {outcome for _, _, outcome in outcomes(world, snapshot, recreate=True).values()} == {
+        "made as in the snapshot"
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "restored"),
+    [
+        ("n int", "ALTER n TYPE bigint", "1"),
+        ("n real", "ALTER n TYPE float8", "1.25"),
+        ("n float8", "ALTER n TYPE numeric(4, 1)", "1.3"),
+        ("n int", "ALTER n TYPE text", "1"),
+        ("n varchar(5)", "ALTER n TYPE text", "1.25"),
+        ("n jsonb", "ALTER n TYPE text", '{"a": 1}'),
+        ("n vector(2)", "ALTER n TYPE halfvec(2)", "[1.25,3]"),
+        ("n vector(2)", "ALTER n TYPE real[]", "{1.25,3}"),
+        ("n mood", "ALTER n TYPE text", "calm"),
+        ("n timestamptz", "ALTER n TYPE timestamp", "2026-01-01 12:00:00"),
+        ("n int[]", "ALTER n TYPE bigint[]", "{1,NULL}"),
+    ],
+)
+def test_cells_of_another_type_are_converted_as_the_server_assigns(
+    small_world: World, before: str, change: str, restored: str
+) -> None:
+    value = {
+        "n int": "1", "n real": "1.25", "n float8": "1.25", "n varchar(5)": "1.25", "n jsonb": '{"a": 1}',
+        "n vector(2)": "[1.25,3]", "n mood": "calm", "n timestamptz": "2026-01-01 12:00+00", "n int[]": "{1,NULL}",
+    }[before]  # fmt: skip
+    world = small_world
+    world.run("CREATE EXTENSION vector; CREATE TYPE mood AS ENUM ('calm', 'tense')")
+    world.run(f"CREATE TABLE t (id int PRIMARY KEY, {before}, other text)")
+    world.run(f"INSERT INTO t VALUES (1, '{value}', 'a'), (2, NULL, 'b'), (3, '{value}', 'c')")
+    snapshot = world.take("public.t")
+    world.run(f"SET TimeZone = 'UTC'; ALTER TABLE t {change}")
+    assert world.plan(snapshot, Mode.UPDATE).is_empty, "the migration itself is no difference of rows"
+    world.run("DELETE FROM t WHERE id = 1; UPDATE t SET n = NULL, other = 'd' WHERE id = 3")
+    done = world.restore(snapshot, Mode.UPDATE)
+    assert counts(done.plan) == {"public.t": (1, 1, 0, 0, 0)}
+    assert world.rows("SELECT id, n::text, other FROM t ORDER BY id") == [
+        (1, restored, "a"),
+        (2, None, "b"),
+        (3, restored, "c"),
+    ]
+    world.undo(done.safety)
+    assert world.rows("SELECT id, n, other FROM t ORDER BY id") == [(2, None, "b"), (3, None, "d")]
+
+
+def test_what_conversion_loses_is_counted_in_the_plan(world: World) -> None:
+    world.run(
+        "CREATE TABLE t (id int PRIMARY KEY, n float8); INSERT INTO t SELECT i, i / 10.0 FROM generate_series(1, 20) i"
+    )
+    snapshot = world.take()
+    world.run("ALTER TABLE t ALTER n TYPE int; DELETE FROM t")
+    assert outcomes(world, snapshot)["column n"] == (
+        "integer",
+        "double precision",
+        "converted; 18 of 20 values lose by it",
+    )
+
+
+def test_keys_of_another_type_find_their_rows(world: World) -> None:
+    world.run(FILLED)
+    snapshot = world.take()
+    world.run(
+        "ALTER TABLE notes ALTER id TYPE bigint; DELETE FROM notes WHERE id > 15;"
+        "UPDATE notes SET tag = 'y' WHERE id < 3"
+    )
+    world.run("INSERT INTO notes VALUES (5000000000, 'later')")
+    done = world.restore(snapshot, Mode.EXACT)
+    assert counts(done.plan) == {"public.notes": (5, 2, 1, 0, 0)}
+    assert world.rows("SELECT count(*), sum(id), min(tag), max(tag) FROM notes") == [(20, 210, "x", "x")]
+    with pytest.raises(Conflict, match="--where instead of by key"):
+        world.restore(snapshot, scope=only(keys={"public.notes": [int4(3)]}))
+    world.undo(done.safety)
+    assert world.value("SELECT max(id) FROM notes") == 5_000_000_000
+    world.run("ALTER TABLE notes ALTER id TYPE text")
+    with pytest.raises(Conflict, match="another order"):
+        world.restore(snapshot)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("ALTER body TYPE int USING 0", "of type integer but expression is of type text"),
+        (
+            "ALTER body TYPE varchar(3) USING ''",
+            r"in the row \(id\)=\(1\): value too long for type character varying\(3\)",
+        ),
+        ("ALTER heat TYPE smallint USING 0", r"in the row \(id\)=\(13\): smallint out of range"),
+    ],
+)
+def test_what_the_server_does_not_convert_is_refused_by_row_and_in_its_words(
+    world: World, pg_dump: PgDump, change: str, words: str
+) -> None:
+    world.run(FILLED + "; UPDATE notes SET heat = 40000 WHERE id >= 13")
+    snapshot, dump = world.take(), pg_dump(world.url)
+    world.run(f"ALTER TABLE notes {change}")
+    changed = pg_dump(world.url)
+    with pytest.raises(Conflict, match=words) as caught:
+        world.restore(snapshot)
+    assert "--recreate" in caught.value.hint
+    assert pg_dump(world.url) == changed
+    world.restore(snapshot, recreate=True)
+    assert pg_dump(world.url) == dump
+
+
+def test_a_type_that_is_gone_is_named(world: World) -> None:
+    world.run(
+        "CREATE TYPE mood AS ENUM ('calm'); CREATE TABLE t (id int PRIMARY KEY, n mood);"
+        "INSERT INTO t VALUES (1, 'calm')"
+    )
+    snapshot = world.take()
+    world.run("ALTER TABLE t ALTER n TYPE text; DROP TYPE mood")
+    with pytest.raises(
+        Conflict, match=r'column n is text now and was public\.mood .*type "public\.mood" does not exist'
+    ):
+        world.restore(snapshot)
+
+
+def test_a_constraint_that_changed_makes_a_table_anew_when_asked(world: World, pg_dump: PgDump) -> None:
+    world.run(FILLED)
+    snapshot, dump = world.take(), pg_dump(world.url)
+    world.run("UPDATE notes SET heat = 9; ALTER TABLE notes ADD CONSTRAINT hot CHECK (heat > 8)")
+    with pytest.raises(Conflict, match=r"hot.*Failing row contains \(1,"):
+        world.restore(snapshot)
+    world.restore(snapshot, recreate=True)
+    assert pg_dump(world.url) == dump
+
+
+def test_partitions_that_came_and_went_are_shown(world: World, pg_dump: PgDump) -> None:
+    world.run(
+        """CREATE TABLE log (day date, n int, PRIMARY KEY (day, n)) PARTITION BY RANGE (day);
+        CREATE TABLE log25 PARTITION OF log FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+        CREATE TABLE log26 PARTITION OF log FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+        INSERT INTO log SELECT '2025-06-01'::date + i, i FROM generate_series(1, 400) i"""
+    )
+    snapshot, dump = world.take(), pg_dump(world.url)
+    world.run(
+        """DROP TABLE log25; CREATE TABLE log27 PARTITION OF log FOR VALUES FROM ('2027-01-01') TO ('2028-01-01');
+        INSERT INTO log VALUES ('2027-02-02', 1)"""
+    )
+    tables = {table.name: table for table in world.plan(snapshot).tables}
+    assert [(one.what, one.live, one.snapshot, one.outcome) for one in tables["public.log"].drift] == [
+        ("partition public.log25", "", "FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')", "will be made"),
+        ("partition public.log27", "FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')", "", "its rows are left alone"),
+    ]
+    world.restore(snapshot)
+    assert world.value("SELECT count(*) FROM log") == 401
+    world.run("DROP TABLE log27; ALTER TABLE log ADD CONSTRAINT positive CHECK (n > 0)")
+    done = world.restore(snapshot, recreate=True)
+    assert {table.name for table in done.plan.tables if table.recreate} == {
+        "public.log",
+        "public.log25",
+        "public.log26",
+    }
+    assert pg_dump(world.url) == dump
