@@ -130,7 +130,10 @@ class Target(View, Protocol):
         """Whether these columns can only be set by delete and insert (unique values could swap; identity always)."""
 
     def insert(self, table: Table, batches: Iterable[Batch]) -> int:
-        """Insert rows (keys and the table's columns); returns how many. Raises `Conflict` naming a row in the way."""
+        """Insert rows (keys and the table's columns); returns how many. Raises `Conflict` naming a row in the way.
+
+        Batches are gone through a second time, if they can be, to find the row that failed.
+        """
 
     def update(self, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
         """Set these columns alone, in rows found by key; `Batch.columns` are these, in this order. Returns how many."""

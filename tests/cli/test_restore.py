@@ -264,7 +264,7 @@ def test_exact_keeps_rows_of_which_a_filtered_snapshot_cannot_tell(snap: Snap, u
     snap("take", url, "--table", "memories", "--where", "memories=heat > 0.7")
     run(
         url,
-        "UPDATE memories SET heat = 0.1 WHERE id = 1; INSERT INTO memories VALUES (200, 'cold', 0.2), (201, 'hot', 0.9)",
+        "UPDATE memories SET heat = 0.1 WHERE id = 1;INSERT INTO memories VALUES (200, 'cold', 0.2), (201, 'hot', 0.9)",
     )
     document = snap.json("restore", "latest", "--exact", "--dry-run")
     assert (numbers(document), document["tables"][0]["unsure"]) == ((0, 1, 0, 0), 1)

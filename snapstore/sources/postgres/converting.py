@@ -25,8 +25,8 @@ from snapstore.errors import Unsupported
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
 from snapstore.sources.postgres.applying import insert_rows
 from snapstore.sources.postgres.connection import connect, translated
+from snapstore.sources.postgres.culprit import first_refused, named_row
 from snapstore.sources.postgres.ddl import text
-from snapstore.sources.postgres.naming import named_row
 from snapstore.sources.postgres.reading import read_cells
 
 __all__ = ["Conversion", "converting"]
@@ -90,32 +90,20 @@ class Conversion:
             insert_rows(
                 self._connection, self._given, [Batch(numbers, tuple(cells[one.name] for one in self._given.columns))]
             )
-            self._savepoint("SAVEPOINT snapstore_turn")
+            self._savepoint("SAVEPOINT snapstore_rows")
             try:
                 self._connection.execute(self._assign())
             except psycopg.Error as error:
-                self._savepoint("ROLLBACK TO snapstore_turn")
-                raise self._refusal(error, named_row(self._was, batch.keys.take(self._culprit(count)))) from error
+                at = first_refused(
+                    self._connection, error, count, lambda stop: self._connection.execute(self._assign(stop))
+                )
+                row = "" if at is None else named_row(self._was, batch.keys.slice(at, at + 1))
+                raise self._refusal(error, row) from error
             self._count(count)
-            self._savepoint("RELEASE snapstore_turn")
+            self._savepoint("RELEASE snapstore_rows")
             groups = [own for _, own in read_cells(self._connection, self._taken)]
         columns = [Cells.concat(list(parts)) for parts in zip(*groups, strict=True)]
         return dict(zip(self.columns, columns[1:], strict=True))
-
-    def _culprit(self, count: int) -> Any:
-        """The first row that the server will not turn; about log2(count) statements."""
-        low, high = 0, count
-        while high - low > 1:
-            middle = (low + high) // 2
-            self._savepoint("SAVEPOINT snapstore_part")
-            try:
-                self._connection.execute(self._assign(low, middle))
-            except psycopg.Error:
-                high = middle
-            else:
-                low = middle
-            self._savepoint("ROLLBACK TO snapstore_part")
-        return np.asarray([low])
 
     def _count(self, count: int) -> None:
         """Add up which cells are not what they were."""
@@ -149,11 +137,11 @@ class Conversion:
     def _savepoint(self, statement: str) -> None:
         self._connection.execute(statement.encode())
 
-    def _assign(self, low: int | None = None, high: int | None = None) -> sql.Composed:
+    def _assign(self, stop: int | None = None) -> sql.Composed:
         names = sql.SQL(", ").join([self._number, *map(sql.Identifier, self.columns)])
         some: sql.Composable = sql.SQL("")
-        if low is not None:
-            some = sql.SQL(" WHERE {0} >= {1} AND {0} < {2}").format(self._number, sql.Literal(low), sql.Literal(high))
+        if stop is not None:
+            some = sql.SQL(" WHERE {} < {}").format(self._number, sql.Literal(stop))
         return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}{}").format(_TAKEN, names, names, _GIVEN, some)
 
     def _count_lost(self) -> sql.Composed:
