@@ -4,8 +4,8 @@
     number = first_refused(connection, error, 8192, lambda stop: insert_only(stop))
     named_row_at(table, batches, number)                # '(id)=(17)'
 
-A statement over many rows fails as a whole. It is tried again on ever fewer of its first rows, about log2 of them times,
-each time under a savepoint, so it is as if it had never been tried.
+A statement over many rows fails as a whole. It is tried again on ever fewer of its first rows, about log2 of them
+times, each time under a savepoint, so it is as if it had never been tried.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def first_refused(
     count: int,
     attempt: Callable[[int], object],
 ) -> int | None:
-    """The number, from 0, of the row that a statement over `count` rows failed for; `attempt(n)` does the first n alone.
+    """The number, from 0, of the row for which a statement over `count` rows failed; `attempt(n)` does the first n.
 
     The savepoint `snapstore_rows` must have been set before the statement. None where the error is about no single row.
     """
@@ -84,6 +84,6 @@ def first_refused(
 
 
 def first_rows(given: sql.Composable, stop: int) -> sql.Composed:
-    """The condition that a row, of a table that COPY filled in one go and that is called `given`, is one of the first."""
+    """The condition that a row of `given`, a table that COPY filled in one go, is one of the first."""
     places = sql.SQL("given.ctid = ANY(ARRAY(SELECT ctid FROM {} ORDER BY ctid LIMIT {}))")
     return places.format(given, sql.Literal(stop))
