@@ -171,7 +171,11 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
         r"certificate verify failed|does not match host name|root certificate file",
         "sslrootcert must name the certificate of who signed the server's; verify-full wants the host's name in it",
     ),
-    (r"no pg_hba.conf entry|no encryption", "the server's pg_hba.conf does not let this user in from here"),
+    (r"definition of service|service file", "check the name of the service, and which file PGSERVICEFILE names"),
+    (
+        r"no pg_hba.conf entry|no encryption|SSL required",
+        "the server's pg_hba.conf does not let this user in from here",
+    ),
 )
 
 
