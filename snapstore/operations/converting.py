@@ -72,7 +72,7 @@ def _turned(
             root = builder.finish()
             writer.close()
             schema = digest(encode_schema(conversion.table))
-            turned = {name: _words(conversion.lost[name], builder.rows) for name in conversion.columns}
+            turned = {name: _words(conversion, name, builder.rows) for name in conversion.columns}
     except Unsupported as error:
         return StateTable(
             wanted.source, wanted.kind, wanted.entry, wanted.fetch, refusal=f"{wanted.name}: {error.message}"
@@ -99,7 +99,9 @@ def _batches(wanted: StateTable, conversion: Conversion) -> Iterator[Batch]:
         yield turned
 
 
-def _words(lost: int | None, rows: int) -> str:
+def _words(conversion: Conversion, name: str, rows: int) -> str:
+    lost, note = conversion.lost[name], conversion.notes.get(name)
+    words = f"converted; {lost:,} of {rows:,} values lose by it" if lost else "converted without loss"
     if lost is None:
-        return "converted; whether values lose by it cannot be told"
-    return f"converted; {lost:,} of {rows:,} values lose by it" if lost else "converted without loss"
+        words = "converted; whether values lose by it cannot be told"
+    return f"{words} ({note})" if note else words

@@ -133,7 +133,7 @@ def _plan_table(
     was = new.was or new.table
     shape = () if old is None else shape_differences(old.table, was, before="live", after="in the snapshot")
     if old is not None and scope.means(new.name):
-        errors = _recreate_errors(new, scope) if rebuild else _errors(old.table, new)
+        errors = _recreate_errors(new, scope) if rebuild else _errors(old.table, new) if new.tree is not None else []
         if errors:
             return TablePlan(new.source, new.name, shape=shape, errors=tuple(errors)), b""
     live = None if rebuild else old

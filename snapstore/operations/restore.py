@@ -54,7 +54,8 @@ class Ask:
 class Restored:
     """What was done: the plan carried out, the snapshot of the state before (None if nothing was done), the time.
 
-    `notes` are the target's own words on how it was done (whose the new tables are, which event triggers fired).
+    `notes` say in words how it was done: what made it begin again, and the target's own (whose the new tables are,
+    which event triggers fired).
     """
 
     plan: Plan
@@ -94,15 +95,29 @@ def restore(
     Raises `Conflict` where the live rows have drifted from that plan, a row stands in the way, or the result is not
     what was planned; the database is then as it was.
     """
-    for _ in range(_ATTEMPTS - 1):
-        # Whatever ended an attempt for another's sake (a deadlock, a lock that did not come) has left nothing behind.
-        with suppress(_AgainError):
-            return _attempt(repository, snapshot, source, ask, plan_id, verify, host, progress, can_repeat=True)
-    return _attempt(repository, snapshot, source, ask, plan_id, verify, host, progress, can_repeat=False)
+    notes: list[str] = []
+    while True:
+        try:
+            restored = _attempt(
+                repository,
+                snapshot,
+                source,
+                ask,
+                plan_id,
+                verify,
+                host,
+                progress,
+                can_repeat=len(notes) + 1 < _ATTEMPTS,
+            )
+        except _AgainError as again:
+            # What ended an attempt for another's sake (a deadlock, a lock that did not come) has left nothing behind.
+            notes.append(f"begun again, since others were in the way: {again}")
+        else:
+            return dataclasses.replace(restored, notes=(*notes, *restored.notes))
 
 
 class _AgainError(Exception):
-    """Nothing was done, and the same may succeed now."""
+    """Nothing was done, and the same may succeed now; in the words of what ended it."""
 
 
 def _attempt(
@@ -151,7 +166,7 @@ def _attempt(
         # Once the database has been asked to commit, nobody knows whether it did: then the safety snapshot stays.
         _give_up(repository, pending, None if is_decided else safety)
         if can_repeat and isinstance(error, SnapstoreError) and error.again and not is_decided:
-            raise _AgainError from error
+            raise _AgainError(error.message) from error
         raise
     return Restored(plan, safety, time.monotonic() - began, notes)
 

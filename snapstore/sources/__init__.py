@@ -182,6 +182,10 @@ class Conversion(Protocol):
     def lost(self) -> Mapping[str, int | None]:
         """For each of them, how many cells so far would be others if turned back; None where nobody can tell."""
 
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What people should know of how the cells of a column are turned, by its name."""
+
     def turn(self, batch: Batch) -> Batch:
         """The same rows as rows of `table`. Raises `Unsupported` naming a row whose cells cannot be turned."""
 

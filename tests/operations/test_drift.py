@@ -93,6 +93,63 @@ def test_cells_of_another_type_are_converted_as_the_server_assigns(small_world: 
     assert world.rows("SELECT id, c0, other FROM t ORDER BY id") == [(2, None, "b"), (3, None, "d")]
 
 
+def test_large_and_many_cells_are_converted_whole(small_world: World, pg_dump: PgDump) -> None:
+    world = small_world
+    world.run(
+        """CREATE TABLE t (id numeric, who varchar(9), words varchar, kept text, n int, PRIMARY KEY (id, who));
+        INSERT INTO t SELECT i, 'ann', repeat(md5(i::text), 1 + 40 * (i % 97 / 96)),
+          repeat(md5(i::text), 100 * (i % 89 / 88)), i FROM generate_series(1, 5000) i;
+        UPDATE t SET n = NULL, words = repeat('long', 200000) WHERE id = 4500"""
+    )
+    snapshot = world.take()
+    # The key was held twice, as its bytes do not say how many zeros a number ends in; now it is not.
+    world.run("ALTER TABLE t ALTER id TYPE int, ALTER words TYPE text, ALTER n TYPE numeric, ALTER who TYPE text")
+    dump = pg_dump(world.url)
+    world.run("DELETE FROM t WHERE id > 3500; INSERT INTO t VALUES (-1, '')")
+    world.run("UPDATE t SET kept = 'x', n = n + 0.5 WHERE id BETWEEN 1 AND 100")
+    done = world.restore(snapshot)
+    assert counts(done.plan) == {"public.t": (1500, 100, 1, 0, 0)}
+    assert pg_dump(world.url) == dump
+    world.undo(done.safety)
+    assert world.value("SELECT count(*) FROM t") == 3501
+    world.run("ALTER TABLE t ALTER id TYPE numeric")
+    some = only(where={"public.t": "words = repeat('long', 200000)"})
+    assert counts(world.plan(snapshot, scope=some)) == {"public.t": (1, 0, 0, 0, 0)}
+
+
+def test_tables_that_turn_into_others_as_they_are_meant(small_world: World) -> None:
+    world = small_world
+    world.run(
+        """CREATE DOMAIN score AS int CHECK (VALUE < 100); CREATE TABLE a (id uuid PRIMARY KEY, n int, at timestamptz);
+        INSERT INTO a VALUES ('00000000-0000-0000-0000-00000000000a', 5, '2026-01-01 12:00+00');
+        CREATE TABLE b (id int PRIMARY KEY, n int); CREATE TABLE c (n int); INSERT INTO c VALUES (1);"""
+    )
+    name = world.value("SELECT quote_ident(current_database())")
+    world.run(f"ALTER DATABASE {name} SET TimeZone = 'Europe/Berlin'")
+    shapes, snapshot = world.take(rows=False), world.take()
+    world.run(
+        "ALTER TABLE a ALTER id TYPE text, ALTER n TYPE score, ALTER at TYPE timestamp; ALTER TABLE b ALTER n TYPE text"
+    )
+    assert world.plan(snapshot).is_empty, "an empty table turns as well, and times as the migration turned them"
+    [drift] = [one for one in world.plan(snapshot).tables[0].drift if one.what == "column at"]
+    assert drift.outcome == "converted without loss (times in the zone Europe/Berlin)"
+    world.run("DELETE FROM a")
+    world.restore(snapshot)
+    assert world.rows("SELECT n, at::text FROM a") == [(5, "2026-01-01 13:00:00")]
+    assert not world.plan(shapes, Mode.UPDATE).errors
+    world.run("ALTER TABLE c ALTER n TYPE bigint; CREATE SCHEMA elsewhere; CREATE EXTENSION vector")
+    world.run("CREATE TABLE e (id int PRIMARY KEY, e vector(2)); INSERT INTO e VALUES (1, '[1,2]')")
+    embedded = world.take("public.e")
+    world.run("ALTER EXTENSION vector SET SCHEMA elsewhere; DELETE FROM e")
+    assert counts(world.restore(embedded).plan) == {"public.e": (1, 0, 0, 0, 0)}, (
+        "one type, wherever its extension lies"
+    )
+    assert world.rows("SELECT e::text FROM e") == [("[1,2]",)]
+    assert "column n is bigint now and was integer" in world.plan(snapshot).errors[0], (
+        "rows without a key are not turned"
+    )
+
+
 def test_what_conversion_loses_is_counted_in_the_plan(world: World) -> None:
     world.run(
         "CREATE TABLE t (id int PRIMARY KEY, n float8); INSERT INTO t SELECT i, i / 10.0 FROM generate_series(1, 20) i"

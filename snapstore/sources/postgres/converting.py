@@ -12,6 +12,8 @@ of one type on both sides do not go to the server. Nothing else is read or locke
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -40,8 +42,7 @@ def converting(url: str, table: Table, live: Table) -> Iterator[Conversion]:
     connection = connect(url)
     try:
         with translated(f"cells of {table.name} cannot be converted"):
-            # What becomes of a time with a zone in a column without one depends on the session's.
-            connection.execute("BEGIN; SET LOCAL TimeZone = 'UTC'")
+            connection.execute("BEGIN")
         yield Conversion(connection, table, live)
     finally:
         connection.close()  # rolls back
@@ -57,11 +58,12 @@ class Conversion:
         self.columns = tuple(name for name in then if name in now and now[name] != then[name])
         self.table = _of_live_types(table, live, self.columns)
         self.lost: dict[str, int | None] = dict.fromkeys(self.columns, 0)
+        self.notes = self._zones(then, now)
         number = "row"
         while number in then:
             number += "_"
         self._number = sql.Identifier(number)
-        self._given = _carrier(table, self.columns, number, "snapstore_given")
+        self._given = _carrier(_where_extensions_are(table, live), self.columns, number, "snapstore_given")
         self._taken = _carrier(self.table, self.columns, number, "snapstore_taken")
         for carrier in (self._given, self._taken):
             self._try(_create(carrier))
@@ -121,6 +123,15 @@ class Conversion:
         for name, lost in zip(self.columns, row, strict=True):
             self.lost[name] = (self.lost[name] or 0) + lost
 
+    def _zones(self, then: Mapping[str, tuple[str, str]], now: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+        """What becomes of a time with a zone in a column without one depends on the session: that of the database."""
+        zoned = {"pg_catalog.timestamptz", "pg_catalog.timetz"}
+        found = [name for name in self.columns if (then[name][1] in zoned) != (now[name][1] in zoned)]
+        if not found:
+            return {}
+        [(zone,)] = self._connection.execute("SELECT current_setting('TimeZone')").fetchall()
+        return dict.fromkeys(found, f"times in the zone {zone}")
+
     def _try(self, statement: sql.Composed) -> None:
         try:
             self._connection.execute(statement)
@@ -176,6 +187,23 @@ def _of_live_types(table: Table, live: Table, names: Sequence[str]) -> Table:
     definitions = {one["name"]: one for one in live.definition["columns"]}
     listed = [definitions[one["name"]] if one["name"] in names else one for one in table.definition["columns"]]
     return Table(table.name, key, tuple(columns), {**table.definition, "columns": listed})
+
+
+def _where_extensions_are(table: Table, live: Table) -> Table:
+    """The table with types of extensions in the schemas where these are now (`extensions.vector` on some services)."""
+    now = {one["name"]: one for one in live.definition["columns"]}
+    listed = []
+    for column in table.definition["columns"]:
+        then = column
+        there, bare = now.get(then["name"], {}), then["base_type"].rpartition(".")[2]
+        if then["extension"] and then["extension"] == there.get("extension") and then["type"] != there["type"]:
+            is_same = bare == there["base_type"].rpartition(".")[2] and there["base_kind"] == then["base_kind"] == "b"
+            form = re.fullmatch(r"(.*?)(\([^()]*\))?", then["type"])
+            if is_same and form is not None and "." in form[1]:
+                schema = there["type"].rpartition(".")[0]
+                then = {**then, "type": f"{schema}.{form[1].rpartition('.')[2]}{form[2] or ''}"}
+        listed.append(then)
+    return dataclasses.replace(table, definition={**table.definition, "columns": listed})
 
 
 def _carrier(table: Table, names: Sequence[str], number: str, name: str) -> Table:

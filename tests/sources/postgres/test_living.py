@@ -189,6 +189,9 @@ def test_a_restore_that_a_serialization_failure_ends_is_done_again_and_not_for_e
                 with pytest.raises(Conflict, match="could not serialize access"):
                     restore(repository, snapshot, source, Ask())
             else:
-                restore(repository, snapshot, source, Ask())
+                notes = restore(repository, snapshot, source, Ask()).notes
+                assert len(notes) == 2
+                assert "begun again, since others were in the way" in notes[0]
+                assert "could not serialize access" in notes[0]
             [(turns,)] = connection.execute("SELECT last_value FROM turns").fetchall()
             assert turns == 3, "three attempts, whether the last succeeds or not"
