@@ -4,10 +4,11 @@
     python -m benchmarks.vector_index --plot        # draw the newest samples: docs/vector_index.png (needs matplotlib)
 
 Both sides do what a restore does to a live table in one transaction: rows are inserted with the index in place, or the
-index is dropped, the rows inserted, and the index made again. Each starts from a copy of the same database, whose table
-has lost that share of its rows and was vacuumed. Within a round both sides of every share are measured in turn.
+index is dropped, the rows inserted, and the index made again, with memory for all of it (maintenance_work_mem) or for a
+part. Each starts from a copy of the same database, whose table has lost that share of its rows and was vacuumed. Within
+a round all sides of every share are measured in turn.
 
-The samples are kept in benchmarks/results/vector_index; the rule made of them is docs/decisions/0007.
+The samples are kept in benchmarks/results/vector_index; the rule made of them is docs/decisions/0013.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,54 +31,59 @@ __all__ = ["curve", "measure"]
 SAMPLES = FOLDER / "vector_index"
 PLOT = Path(__file__).parent.parent / "docs" / "vector_index.png"
 DIMENSIONS = 384
-SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
+SHARES = (0.05, 0.1, 0.2, 0.4)
 """Rows put back, of the rows there are then."""
 
 METHODS = {"hnsw": "", "ivfflat": "WITH (lists = 100)"}
 
+SIDES = {"hnsw": ("keep", "fits", "spills"), "ivfflat": ("keep", "fits")}
+"""The index kept; built anew in memory; built anew with memory for about half of it (IVFFlat refuses that)."""
+
+MEMORY = {"keep": 2, "fits": 2, "spills": 0.5}
+_BYTES_A_ROW = 4 * DIMENSIONS + 512  # of an HNSW graph while it is built, near enough
+
 # As a server stands after installation, but for a log that need not be cut short in the middle of a measurement.
-# maintenance_work_mem is left at 64 MB: 40,000 × 384 nearly fill it, which is what makes builds slow.
 SETTINGS = {"max_wal_size": "4GB", "autovacuum": "off"}
 
 
 def measure(
     server: EmbeddedServer, rows: Sequence[int], shares: Sequence[float], *, repeats: int, say: Callable[[str], None]
-) -> Results:
-    """Measure both sides of every share, for tables of so many rows, with each method."""
+) -> Iterator[Results]:
+    """Measure all sides of every share, for tables of so many rows, with each method; gives what it has by the round."""
     began, facts = now(), machine()
     samples: list[Sample] = []
+    whole = {}
     for count in rows:
         for method, options in METHODS.items():
-            whole = server.create_database(f"{method}_{count}")
-            _fill(whole, count, method, options)
-            for turn in range(repeats):
-                for share in shares:
-                    for side in ("keep", "rebuild"):
-                        seconds = _measure(server, _name(whole), share, side, method, options)
-                        told = {"method": method, "rows": count, "share": share, "side": side}
-                        samples.append(Sample(f"{method} {count} {share} {side}", turn, seconds, 0, 0, told))
-                        say(f"{method} {count:,} rows, {share:.0%} put back, {side}: {seconds:.2f} s")
-            server.drop_database(_name(whole))
-    return Results(
-        began, facts, {**versions(), **_versions(server)}, {f"{n}": n for n in rows}, repeats, tuple(samples)
-    )
+            whole[count, method] = server.create_database(f"{method}_{count}")
+            _fill(whole[count, method], count, method, options)
+    about = {**versions(), **_versions(server)}
+    for turn in range(repeats):
+        for (count, method), url in whole.items():
+            for share in shares:
+                for side in SIDES[method]:
+                    memory = max(count, 1000) * _BYTES_A_ROW * (8 if method == "ivfflat" else MEMORY[side]) / 1024
+                    seconds = _measure(server, _name(url), share, side, method, f"{round(memory)}kB")
+                    told = {"method": method, "rows": count, "share": share, "side": side}
+                    samples.append(Sample(f"{method} {count} {share} {side}", turn, seconds, 0, 0, told))
+                    say(f"{method} {count:,} rows, {share:.0%} put back, {side}: {seconds:.2f} s")
+        yield Results(began, facts, about, {str(count): count for count in rows}, turn + 1, tuple(samples))
 
 
-def curve(results: Results, method: str, rows: int) -> list[tuple[float, float, float]]:
-    """For each share: the median seconds of keeping the index, and of building it anew."""
+def curve(results: Results, method: str, rows: int) -> list[tuple[float, dict[str, float]]]:
+    """For each share: the median seconds of each side."""
     found: dict[float, dict[str, list[float]]] = {}
     for sample in results.samples:
         if (sample.facts["method"], sample.facts["rows"]) == (method, rows):
             found.setdefault(sample.facts["share"], {}).setdefault(sample.facts["side"], []).append(sample.seconds)
     return [
-        (share, statistics.median(sides["keep"]), statistics.median(sides["rebuild"]))
-        for share, sides in sorted(found.items())
+        (share, {side: statistics.median(own) for side, own in sides.items()}) for share, sides in sorted(found.items())
     ]
 
 
-def crossing(points: Sequence[tuple[float, float, float]]) -> float | None:
-    """The share at which both sides cost the same, on the line between two measured shares; None if they never do."""
-    gaps = [(share, keep - rebuild) for share, keep, rebuild in points]
+def crossing(points: Sequence[tuple[float, dict[str, float]]], side: str) -> float | None:
+    """The share above which this side costs less than keeping, between two measured ones; None if it never does."""
+    gaps = [(0.0, -1.0)] + [(share, seconds["keep"] - seconds[side]) for share, seconds in points]
     for (low, before), (high, after) in zip(gaps, gaps[1:], strict=False):
         if before < 0 <= after:
             return low + (high - low) * before / (before - after)
@@ -105,7 +111,7 @@ def _create(method: str, options: str) -> str:
     return f"CREATE INDEX memories_e ON memories USING {method} (e vector_cosine_ops) {options}"
 
 
-def _measure(server: EmbeddedServer, whole: str, share: float, side: str, method: str, options: str) -> float:
+def _measure(server: EmbeddedServer, whole: str, share: float, side: str, method: str, memory: str) -> float:
     copy = f"{whole}_{side}"
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{whole}" STRATEGY FILE_COPY'.encode())
@@ -115,14 +121,15 @@ def _measure(server: EmbeddedServer, whole: str, share: float, side: str, method
             lost = f"(id * 7919) % 1000 < {round(share * 1000)}"
             connection.execute(f"DELETE FROM memories WHERE {lost}".encode())
             connection.execute("VACUUM ANALYZE memories")
-            connection.execute("SELECT count(e <=> e) FROM held")  # both sides find it in memory
+            connection.execute("SELECT count(e <=> e) FROM held")  # all sides find it in memory
+            connection.execute(f"SET maintenance_work_mem = '{memory}'".encode())
             began = time.perf_counter()
             connection.execute("BEGIN")
-            if side == "rebuild":
+            if side != "keep":
                 connection.execute("DROP INDEX memories_e")
             connection.execute(f"INSERT INTO memories SELECT * FROM held WHERE {lost}".encode())
-            if side == "rebuild":
-                connection.execute(_create(method, options).encode())
+            if side != "keep":
+                connection.execute(_create(method, METHODS[method]).encode())
             connection.execute("COMMIT")
             return time.perf_counter() - began
     finally:
@@ -143,6 +150,13 @@ def _versions(server: EmbeddedServer) -> dict[str, str]:
     return {"postgresql": row[0], "pgvector": row[1]}
 
 
+LINES = {
+    "keep": ("o-", "#0b6e99", "index kept"),
+    "fits": ("s-", "#d9730d", "built anew, in memory"),
+    "spills": ("^-", "#b5413c", "built anew, memory for half"),
+}
+
+
 def draw(results: Results, path: Path) -> None:
     """The curves as a picture: one panel a method and size."""
     from matplotlib.figure import Figure  # an ornament: not among the dependencies
@@ -153,14 +167,21 @@ def draw(results: Results, path: Path) -> None:
     for line, count in zip(panels, sizes, strict=True):
         for panel, method in zip(line, METHODS, strict=True):
             points = curve(results, method, count)
-            shares = [100 * share for share, _, _ in points]
-            panel.plot(shares, [keep for _, keep, _ in points], "o-", color="#0b6e99", label="index kept")
-            panel.plot(shares, [anew for _, _, anew in points], "s-", color="#d9730d", label="dropped and built anew")
-            if (meet := crossing(points)) is not None:
-                panel.axvline(100 * meet, color="#999999", linestyle=":", linewidth=1)
-                panel.annotate(
-                    f"{meet:.0%}", (100 * meet, 0), xytext=(3, 4), textcoords="offset points", color="#666666"
+            for side in SIDES[method]:
+                mark, colour, label = LINES[side]
+                panel.plot(
+                    [100 * share for share, _ in points],
+                    [seconds[side] for _, seconds in points],
+                    mark,
+                    color=colour,
+                    label=label,
                 )
+                meet = None if side == "keep" else crossing(points, side)
+                if meet is not None:
+                    panel.axvline(100 * meet, color=colour, linestyle=":", linewidth=1)
+                    panel.annotate(
+                        f"{meet:.0%}", (100 * meet, 0), xytext=(3, 4), textcoords="offset points", color=colour
+                    )
             panel.set_title(f"{method}, {count:,} × {DIMENSIONS}", fontsize=10)
             panel.set_xlim(left=0)
             panel.set_ylim(bottom=0)
@@ -181,16 +202,17 @@ def main() -> int:
     arguments = parser.parse_args()
     if not arguments.plot:
         with EmbeddedServer(settings=SETTINGS) as server:
-            results = measure(server, arguments.rows, SHARES, repeats=arguments.repeats, say=_say)
-        _say(f"every sample is in {write(results, SAMPLES)}")
+            for results in measure(server, arguments.rows, SHARES, repeats=arguments.repeats, say=_say):
+                _say(f"every sample is in {write(results, SAMPLES)}")
     results = newest(SAMPLES)
     for count in results.rows.values():
         for method in METHODS:
             points = curve(results, method, count)
-            meet = crossing(points)
-            print(f"{method}, {count:,} rows: " + ("never" if meet is None else f"{meet:.0%}"))
-            for share, keep, anew in points:
-                print(f"  {share:4.0%}  kept {keep:7.2f} s  built anew {anew:7.2f} s")
+            meets = (crossing(points, side) for side in SIDES[method][1:])
+            words = ("never" if meet is None else f"above {meet:.0%}" for meet in meets)
+            print(f"{method}, {count:,} rows: building anew costs less " + ", with memory for half of it ".join(words))
+            for share, seconds in points:
+                print(f"  {share:4.0%}  " + "  ".join(f"{side} {own:7.2f} s" for side, own in seconds.items()))
     if arguments.plot:
         draw(results, PLOT)
     return 0

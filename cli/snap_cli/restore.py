@@ -39,7 +39,12 @@ __all__ = ["carry_out", "restore_command"]
     type=click.Choice(["skip", "update"]),
     help="Rows that differ: leave the live ones (skip, the default), or set the columns that differ (update).",
 )
-@click.option("--exact", is_flag=True, help="Like update, and delete rows that the snapshot does not have.")
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Like update, and delete rows that the snapshot does not have (of one taken with --where: only rows that --key or "
+    "--where name).",
+)
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables.")
 @click.option("--where", "conditions", multiple=True, metavar="[TABLE=]SQL", help="Only rows that meet a condition.")
 @click.option("--key", "keys", multiple=True, metavar="TABLE:KEY", help="Only the row with this key.")
@@ -72,6 +77,9 @@ def restore_command(
 
     Everything happens in one transaction or not at all, after a snapshot of what will be overwritten (`snap undo`
     restores that). An empty database gets everything: extensions, tables, rows, indexes.
+
+    Where a live table has other columns, types or constraints by now, the columns that both have are restored, cells
+    of another type converted as the server assigns them; what cannot be is refused, and --recreate rebuilds the table.
     """
     if exact and conflict == "skip":
         raise Invalid("--exact and --conflict skip contradict each other", hint="Choose one of them.")
