@@ -14,6 +14,7 @@ The samples are kept in benchmarks/results/vector_index; the rule made of them i
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -49,7 +50,7 @@ SETTINGS = {"max_wal_size": "4GB", "autovacuum": "off"}
 def measure(
     server: EmbeddedServer, rows: Sequence[int], shares: Sequence[float], *, repeats: int, say: Callable[[str], None]
 ) -> Iterator[Results]:
-    """Measure all sides of every share, for tables of so many rows, with each method; gives what it has by the round."""
+    """Measure all sides of every share, for tables of so many rows, with each method; gives what it has each round."""
     began, facts = now(), machine()
     samples: list[Sample] = []
     whole = {}
@@ -63,19 +64,21 @@ def measure(
             for share in shares:
                 for side in SIDES[method]:
                     memory = max(count, 1000) * _BYTES_A_ROW * (8 if method == "ivfflat" else MEMORY[side]) / 1024
-                    seconds = _measure(server, _name(url), share, side, method, f"{round(memory)}kB")
+                    seconds, cpu_seconds = _measure(server, _name(url), share, side, method, f"{round(memory)}kB")
                     told = {"method": method, "rows": count, "share": share, "side": side}
-                    samples.append(Sample(f"{method} {count} {share} {side}", turn, seconds, 0, 0, told))
-                    say(f"{method} {count:,} rows, {share:.0%} put back, {side}: {seconds:.2f} s")
+                    samples.append(Sample(f"{method} {count} {share} {side}", turn, seconds, cpu_seconds, 0, told))
+                    say(
+                        f"{method} {count:,} rows, {share:.0%} put back, {side}: {seconds:.2f} s, {cpu_seconds:.2f} s of processors"
+                    )
         yield Results(began, facts, about, {str(count): count for count in rows}, turn + 1, tuple(samples))
 
 
-def curve(results: Results, method: str, rows: int) -> list[tuple[float, dict[str, float]]]:
-    """For each share: the median seconds of each side."""
+def curve(results: Results, method: str, rows: int, *, of: str = "seconds") -> list[tuple[float, dict[str, float]]]:
+    """For each share: the median of each side, of seconds or of `cpu_seconds`."""
     found: dict[float, dict[str, list[float]]] = {}
     for sample in results.samples:
         if (sample.facts["method"], sample.facts["rows"]) == (method, rows):
-            found.setdefault(sample.facts["share"], {}).setdefault(sample.facts["side"], []).append(sample.seconds)
+            found.setdefault(sample.facts["share"], {}).setdefault(sample.facts["side"], []).append(getattr(sample, of))
     return [
         (share, {side: statistics.median(own) for side, own in sides.items()}) for share, sides in sorted(found.items())
     ]
@@ -111,7 +114,9 @@ def _create(method: str, options: str) -> str:
     return f"CREATE INDEX memories_e ON memories USING {method} (e vector_cosine_ops) {options}"
 
 
-def _measure(server: EmbeddedServer, whole: str, share: float, side: str, method: str, memory: str) -> float:
+def _measure(
+    server: EmbeddedServer, whole: str, share: float, side: str, method: str, memory: str
+) -> tuple[float, float]:
     copy = f"{whole}_{side}"
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{whole}" STRATEGY FILE_COPY'.encode())
@@ -123,7 +128,7 @@ def _measure(server: EmbeddedServer, whole: str, share: float, side: str, method
             connection.execute("VACUUM ANALYZE memories")
             connection.execute("SELECT count(e <=> e) FROM held")  # all sides find it in memory
             connection.execute(f"SET maintenance_work_mem = '{memory}'".encode())
-            began = time.perf_counter()
+            before, began = _processors(server), time.perf_counter()
             connection.execute("BEGIN")
             if side != "keep":
                 connection.execute("DROP INDEX memories_e")
@@ -131,9 +136,26 @@ def _measure(server: EmbeddedServer, whole: str, share: float, side: str, method
             if side != "keep":
                 connection.execute(_create(method, METHODS[method]).encode())
             connection.execute("COMMIT")
-            return time.perf_counter() - began
+            seconds = time.perf_counter() - began
+        return seconds, _processors(server) - before
     finally:
         server.drop_database(copy)
+
+
+def _processors(server: EmbeddedServer) -> float:
+    """Seconds of processors that the sessions and workers of the server have used, those that are over included."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            number, fields = int(path.parent.name), path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended, and its parent counts it
+        parent = int(fields[1])
+        if number == server.process:
+            ticks += int(fields[13]) + int(fields[14])  # children that are over
+        elif parent == server.process:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _name(url: str) -> str:
@@ -207,12 +229,13 @@ def main() -> int:
     results = newest(SAMPLES)
     for count in results.rows.values():
         for method in METHODS:
-            points = curve(results, method, count)
-            meets = (crossing(points, side) for side in SIDES[method][1:])
-            words = ("never" if meet is None else f"above {meet:.0%}" for meet in meets)
-            print(f"{method}, {count:,} rows: building anew costs less " + ", with memory for half of it ".join(words))
-            for share, seconds in points:
-                print(f"  {share:4.0%}  " + "  ".join(f"{side} {own:7.2f} s" for side, own in seconds.items()))
+            for of in ("seconds", "cpu_seconds"):
+                points = curve(results, method, count, of=of)
+                meets = {side: crossing(points, side) for side in SIDES[method][1:]}
+                told = ", ".join(f"{side} {'never' if meet is None else f'{meet:.0%}'}" for side, meet in meets.items())
+                print(f"{method}, {count:,} rows, {of}: building anew costs less above: {told}")
+                for share, own in points:
+                    print(f"  {share:4.0%}  " + "  ".join(f"{side} {number:7.2f}" for side, number in own.items()))
     if arguments.plot:
         draw(results, PLOT)
     return 0

@@ -42,12 +42,13 @@ __all__ = ["carry_out", "restore_command"]
 @click.option(
     "--exact",
     is_flag=True,
-    help="Like update, and delete rows that the snapshot does not have (of one taken with --where: only rows that --key or "
-    "--where name).",
+    help="Like update, and delete rows that the snapshot does not have (of one taken with --where: only rows that "
+    "--key or --where name).",
 )
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables.")
 @click.option("--where", "conditions", multiple=True, metavar="[TABLE=]SQL", help="Only rows that meet a condition.")
 @click.option("--key", "keys", multiple=True, metavar="TABLE:KEY", help="Only the row with this key.")
+@click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
 @click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
 @click.option("--to", metavar="URL|NAME", help="The live database [SNAP_SOURCE, or as recorded].")
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
@@ -65,6 +66,7 @@ def restore_command(
     tables: tuple[str, ...],
     conditions: tuple[str, ...],
     keys: tuple[str, ...],
+    exclude_columns: tuple[str, ...],
     source: str | None,
     to: str | None,
     plan_id: str | None,
@@ -104,6 +106,7 @@ def restore_command(
         source=held.name,
         tables=_patterns(tables, wanted, where),
         scope=Scope(keys=wanted, where=where),
+        exclude_columns=tuple(one if one.count(".") != 1 else f"public.{one}" for one in exclude_columns),
         recreate=recreate,
         privileges=not no_privileges,
     )
@@ -111,6 +114,7 @@ def restore_command(
     again += ["--exact"] if exact else ["--conflict", mode.value] if mode is not Mode.SKIP else []
     again += [word for one in tables for word in ("--table", one)] + [word for one in keys for word in ("--key", one)]
     again += [word for one in conditions for word in ("--where", one)]
+    again += [word for one in exclude_columns for word in ("--exclude-column", one)]
     again += ["--source", held.name] if len(snapshot.sources) > 1 else []
     again += ["--to", to if to in app.settings.sources else live.url] if to else []
     again += ["--recreate"] if recreate else []
@@ -224,7 +228,7 @@ def _tell_dry(app: App, plan: Plan, again: Sequence[str]) -> None:
         app.out(line)
     app.out(f"plan {paint(plan.id, 'bold')}")
     if plan.errors:
-        app.out("it cannot be carried out; `--recreate` rebuilds such tables as they were")
+        app.out("it cannot be carried out; `--recreate` rebuilds such tables, `--exclude-column` leaves a column out")
     elif plan.is_empty:
         app.out("nothing to do")
     else:

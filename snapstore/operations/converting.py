@@ -1,4 +1,4 @@
-"""A snapshot's tables in the types that the live ones have by now, so that rows of both can be compared.
+"""A snapshot's tables as a live database can take them: in the types it has by now, or without some columns.
 
     with in_live_types(repository, wanted, live_state, source, scope) as wanted:
         make_plan(live_state, wanted, mode)
@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import digest
-from snapstore.errors import Unsupported
+from snapstore.errors import Invalid, Unsupported
 from snapstore.keys import is_ascending
 from snapstore.operations.drift import of_other_types
 from snapstore.operations.scope import Scope
@@ -28,7 +28,48 @@ from snapstore.tree.builder import TreeBuilder
 from snapstore.tree.node import encode_schema
 from snapstore.tree.values import resolve
 
-__all__ = ["in_live_types"]
+__all__ = ["in_live_types", "without_columns"]
+
+
+@contextmanager
+def without_columns(repository: Repository, wanted: State, names: Collection[str]) -> Iterator[State]:
+    """The wanted state as if it had been taken without these columns (`schema.table.column`).
+
+    Raises `Invalid` for one that is not there or part of a key.
+    """
+    left = set(names)
+    with ExitStack() as stack:
+        store: BlobStore | None = None
+        tables = []
+        for table in wanted.tables:
+            columns = {column.name for column in table.table.columns if f"{table.name}.{column.name}" in left}
+            columns -= {part.name for part in table.table.key}
+            left -= {f"{table.name}.{name}" for name in columns}
+            if columns and table.tree is not None:
+                store = store or stack.enter_context(scratch(repository))
+                tables.append(_without(table, columns, store))
+            else:
+                tables.append(table)
+        for name in sorted(left):
+            raise Invalid(
+                f"there is no column {name} to leave out of the restore",
+                hint="columns are written schema.table.column; those of a key cannot be left out",
+            )
+        yield dataclasses.replace(wanted, tables=tuple(tables))
+
+
+def _without(wanted: StateTable, columns: set[str], store: BlobStore) -> StateTable:
+    assert wanted.tree is not None
+    held, was = [one for one in wanted.table.columns if one.name not in columns], wanted.table.definition
+    left_out = {*was.get("left_out", ()), *columns}
+    listed = [one["name"] for one in was.get("columns", ()) if one["name"] in left_out]
+    table = dataclasses.replace(wanted.table, columns=tuple(held), definition={**was, "left_out": listed})
+    with store.writer(os.urandom(16), verify=False) as writer:
+        root = wanted.tree.without(columns, table, writer)
+        writer.close()
+    schema = digest(encode_schema(table))
+    entry = dataclasses.replace(wanted.entry, root=root, schema=schema, left_out=tuple(listed))
+    return StateTable(wanted.source, wanted.kind, entry, store)
 
 
 @contextmanager

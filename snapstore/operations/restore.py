@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from snapstore.errors import Conflict, Invalid, NotFound, SnapstoreError, Unavailable
 from snapstore.operations.apply import apply, works
 from snapstore.operations.capture import Progress, capture, silent
-from snapstore.operations.converting import in_live_types
+from snapstore.operations.converting import in_live_types, without_columns
 from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
@@ -38,14 +39,15 @@ _ATTEMPTS = 3
 class Ask:
     """What is to be restored: which source of the snapshot, which tables and rows of it, and how.
 
-    `tables` are patterns; `keys` and `where` narrow the rows, by table name. `recreate` rebuilds tables whose shape
-    differs. `privileges` gives what is made the privileges it had.
+    `tables` are patterns; `keys` and `where` narrow the rows, by table name. `exclude_columns` (`schema.table.column`)
+    stay as they are. `recreate` rebuilds tables whose shape differs. `privileges` gives what is made those it had.
     """
 
     mode: Mode = Mode.SKIP
     source: str | None = None
     tables: tuple[str, ...] = ()
     scope: Scope = field(default_factory=Scope)
+    exclude_columns: tuple[str, ...] = ()
     recreate: bool = False
     privileges: bool = True
 
@@ -171,11 +173,15 @@ def _attempt(
     return Restored(plan, safety, time.monotonic() - began, notes)
 
 
-def _turned(
-    repository: Repository, wanted: State, live: State, source: Source, ask: Ask
-) -> AbstractContextManager[State]:
+@contextmanager
+def _turned(repository: Repository, wanted: State, live: State, source: Source, ask: Ask) -> Iterator[State]:
     """What is wanted, in the types that live tables have; as it is where tables of another shape are made anew."""
-    return nullcontext(wanted) if ask.recreate else in_live_types(repository, wanted, live, source, ask.scope)
+    with without_columns(repository, wanted, ask.exclude_columns) as state:
+        if ask.recreate:
+            yield state
+        else:
+            with in_live_types(repository, state, live, source, ask.scope) as turned:
+                yield turned
 
 
 def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask) -> tuple[Ask, SnapshotSource, State]:
@@ -236,7 +242,8 @@ def _check(plan: Plan, plan_id: str | None) -> None:
         )
     if plan.errors:
         raise Conflict(
-            "; ".join(plan.errors), hint="Nothing was changed. `--recreate` rebuilds such a table as it was."
+            "; ".join(plan.errors),
+            hint="Nothing was changed. `--recreate` rebuilds such a table; `--exclude-column` leaves a column out.",
         )
 
 

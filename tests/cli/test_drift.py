@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 from tests.cli.command import Snap, rows, run
@@ -67,3 +68,25 @@ def test_what_both_sides_have_comes_back_into_a_table_that_moved_on(snap: Snap, 
     assert rows(url, "SELECT model, embedding::text, content FROM memories WHERE id = 77") == [
         ("new", "[77,1,0]", "memory number 77 of an agent that remembers")
     ]
+
+
+def test_the_rest_of_a_row_comes_back_without_the_column_that_cannot(snap: Snap, url: str) -> None:
+    snap("take", url, "--name", "agents")
+    run(url, MIGRATION)
+    run(url, "UPDATE memories SET content = 'garbled' WHERE id = 7")
+    words = ("restore", "latest", "--conflict", "update", "--exclude-column", "memories.embedding")
+    shown = snap(*words, "--dry-run").stdout
+    command = next(line.strip() for line in shown.splitlines() if line.strip().startswith("snap restore"))
+    snap(*shlex.split(command)[1:])
+    assert rows(url, "SELECT count(*), count(embedding) FROM memories") == [(100, 40)], "no embedding of now is touched"
+    assert rows(url, "SELECT content, embedding::text, model FROM memories WHERE id IN (7, 77) ORDER BY id") == [
+        ("memory number 7 of an agent that remembers", "[7,1,0,0]", "new-model"),
+        ("memory number 77 of an agent that remembers", None, "new-model"),
+    ]
+    assert "nothing to do" in snap(*words).stdout
+    snap("undo", "--yes")
+    assert rows(url, "SELECT count(*) FROM memories WHERE content = 'garbled' OR id > 40") == [(1,)]
+    assert (
+        "no column public.memories.id" in snap.error(*words[:2], "--exclude-column", "memories.id", code=2)["message"]
+    )
+    assert "embedding" in snap.error(*words, "--recreate", "--yes", code=5)["message"]
