@@ -5,7 +5,8 @@
 
 - `binary`: the field of COPY as it is;
 - `named`: the same with names in place of the OIDs of types (`snapstore.sources.postgres.oids`);
-- `text`: what the type's output function says, where the binary form is an OID (`reg*`), or there is none.
+- `text`: what the type's output function says, where the binary form is an OID (`reg*`), there is none, or the server
+  does not take all that it sends.
 
 A type is looked into at every depth: an array of composites with a `regclass` in them is held as text. What fits no
 form is refused by name.
@@ -53,6 +54,9 @@ SELECT t.oid::int8 AS oid, n.nspname AS schema, t.typname AS name, t.typtype AS 
 FROM reached JOIN pg_type t ON t.oid = reached.oid JOIN pg_namespace n ON n.oid = t.typnamespace
 JOIN pg_proc i ON i.oid = t.typinput JOIN pg_namespace inn ON inn.oid = i.pronamespace
 JOIN pg_proc o ON o.oid = t.typoutput JOIN pg_namespace onn ON onn.oid = o.pronamespace"""
+
+# Empty ones are sent in a binary form that the server does not take (found in 15 and 18).
+_NOT_TAKEN = {("pg_catalog", name) for name in ("tsquery", "int2vector", "oidvector")}
 
 # Names of functions and operators that may be shared: these say the arguments as well.
 _SHARED = {"regproc": "regprocedure", "regoper": "regoperator"}
@@ -164,7 +168,8 @@ class Types:
         if found.kind not in "bcerm":
             raise Unsupported("it is no type of columns")
         if found.kind == "b" and found.element is None:
-            return "" if found.has_send else "text"
+            is_taken = found.has_send and (found.schema, found.name) not in _NOT_TAKEN
+            return "" if is_taken else "text"
         inside = [self._why_text(self.bare(part)) for part in _parts(found)]  # all, for what must be refused
         return "text" if any(inside) else ""
 
