@@ -19,7 +19,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from snapstore import keys
-from snapstore.errors import Conflict, Corrupt, Invalid, Unsupported
+from snapstore.errors import Conflict, Corrupt, Invalid, Unavailable, Unsupported
 from snapstore.multiset import by_content
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection
@@ -221,10 +221,22 @@ def open_view(
         finally:
             view.close()
         if kind.is_writable:
-            with translated("the changes cannot be committed"):
-                connection.execute("COMMIT")
+            _commit(connection)
     finally:
         connection.close()  # rolls back what is open
+
+
+def _commit(connection: psycopg.Connection[Any]) -> None:
+    try:
+        with translated("the changes cannot be committed"):
+            connection.execute("COMMIT")
+    except Unavailable as error:
+        if not connection.closed:
+            raise
+        raise Unavailable(
+            f"the connection was lost while the changes were committed, so nobody knows whether they were: {error}",
+            hint="compare the snapshot with the live rows; if the changes are there, an undo takes them back",
+        ) from error
 
 
 def _is_about_a_condition(error: psycopg.Error) -> bool:
