@@ -281,6 +281,21 @@ def test_heirs_of_several_parents_that_grew_later_keep_the_order_of_their_column
     assert world.take().sources[0].missing == ()
 
 
+def test_rows_that_a_parents_constraint_came_too_late_for_come_back(world: World, pg_dump: Callable[..., str]) -> None:
+    world.run(
+        """CREATE TABLE p (a int, b tsquery) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+        CREATE TABLE base (a int, v int2vector); CREATE TABLE heir (CONSTRAINT shared CHECK (a > 0)) INHERITS (base);
+        INSERT INTO p VALUES (1, ''), (1, 'a & b'); INSERT INTO heir VALUES (3, ''), (4, '1 2');
+        ALTER TABLE p ADD CONSTRAINT none CHECK (a > 5) NOT VALID;
+        ALTER TABLE base ADD CONSTRAINT many CHECK (a > 5) NOT VALID, ADD CONSTRAINT shared CHECK (a > 0)"""
+    )
+    snapshot, before = world.take(), pg_dump(world.url)
+    world.run("DELETE FROM p; DELETE FROM heir WHERE a = 3")
+    world.restore(snapshot)
+    assert pg_dump(world.url) == before
+    assert roots(world.take()) == roots(snapshot)
+
+
 def test_a_table_of_1600_columns_comes_back(world: World, comes_back: ComesBack) -> None:
     columns = ", ".join(f"c{i} {('int', 'text', 'float4')[i % 3]}" for i in range(1600))
     world.run(f"CREATE TABLE wide ({columns}); INSERT INTO wide (c0, c1, c1599) VALUES (1, 'a', 2), (1, 'a', 2)")
