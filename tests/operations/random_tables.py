@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -254,7 +254,7 @@ class Schema:
             table.columns.append(column)
             told.append(self._column(column, table, kind))
         own = [*inherited, *table.columns]
-        split = ""
+        how = split = ""
         if kind == "partitioned":
             table.is_plain = False
             by = Column("part key", random.choice(["integer", "text"]), not_null=True)
@@ -272,7 +272,7 @@ class Schema:
             options = " WITH (toast.autovacuum_enabled = off, fillfactor = 55, autovacuum_enabled = off)"
         self.definitions.append(f"CREATE {unlogged}TABLE {table.place} ({', '.join(told)}){above}{split}{options}")
         if split:
-            self._partitions(table, how, by)
+            self._partitions(table, how)
         self._extras(table, kind)
         self._rows(table)
         self._endings(table, kind)
@@ -354,7 +354,7 @@ class Schema:
             return told
         return [*told, named + random.choice(["", " DEFERRABLE INITIALLY DEFERRED"])]
 
-    def _partitions(self, table: Drawn, how: str, by: Column) -> None:
+    def _partitions(self, table: Drawn, how: str) -> None:
         bounds = {
             "HASH": ["WITH (MODULUS 2, REMAINDER 0)", "WITH (MODULUS 2, REMAINDER 1)"],
             "RANGE": ["FROM (MINVALUE) TO ('3')", "FROM ('3') TO ('7')"],
@@ -407,9 +407,9 @@ class Schema:
             columns = ", ".join(quoted(one.name) for one in able[:2])
             add(f"CREATE STATISTICS {quoted(NAME)}.{quoted(self._name())} ON {columns} FROM {place}")
         if table.columns and self._chance(0.1):
-            column = quoted(random.choice(table.columns).name)
+            seen = quoted(random.choice(table.columns).name)
             stored = random.choice(["VIEW", "MATERIALIZED VIEW"])
-            add(f"CREATE {stored} {quoted(NAME)}.{quoted(self._name())} AS SELECT {column} FROM {place}")
+            add(f"CREATE {stored} {quoted(NAME)}.{quoted(self._name())} AS SELECT {seen} FROM {place}")
 
     def _rows(self, table: Drawn) -> None:
         random = self._random
@@ -459,7 +459,3 @@ _METHODS = {
     "public.vector(3)": "hnsw ({} public.vector_l2_ops) WITH (m = 4)",
     "public.halfvec(3)": "hnsw ({} public.halfvec_cosine_ops)",
 }
-
-
-def seeds(first: int, count: int) -> Sequence[str]:
-    return [f"{first} {at}" for at in range(count)]

@@ -42,7 +42,7 @@ def damage(url: str, schema: Schema) -> None:
     """Some rows are gone, those without a key are there twice."""
     with psycopg.connect(url, autocommit=True) as connection:
         for table in schema.tables:
-            place = sql.SQL(table.place)  # type: ignore[arg-type]  # quoted where it was drawn
+            place = sql.SQL(table.place)  # quoted where it was drawn
             with suppress(psycopg.IntegrityError, psycopg.errors.ObjectNotInPrerequisiteState):
                 connection.execute(sql.SQL("DELETE FROM ONLY {} WHERE ctid::text ~ '[13].$'").format(place))
 
