@@ -1,6 +1,6 @@
 """Is a vector index cheaper kept or built anew, when a restore puts back some share of a table's rows?
 
-    python -m benchmarks.vector_index [--rows 10000 40000] [--repeats 3]
+    python -m benchmarks.vector_index [--rows 5000 20000] [--repeats 3]
     python -m benchmarks.vector_index --plot        # draw the newest samples: docs/vector_index.png (needs matplotlib)
 
 Both sides do what a restore does to a live table in one transaction: rows are inserted with the index in place, or the
@@ -67,9 +67,7 @@ def measure(
                     seconds, cpu_seconds = _measure(server, _name(url), share, side, method, f"{round(memory)}kB")
                     told = {"method": method, "rows": count, "share": share, "side": side}
                     samples.append(Sample(f"{method} {count} {share} {side}", turn, seconds, cpu_seconds, 0, told))
-                    say(
-                        f"{method} {count:,} rows, {share:.0%} put back, {side}: {seconds:.2f} s, {cpu_seconds:.2f} s of processors"
-                    )
+                    say(f"{samples[-1].what}: {seconds:.2f} s, {cpu_seconds:.2f} s of processors")
         yield Results(began, facts, about, {str(count): count for count in rows}, turn + 1, tuple(samples))
 
 
@@ -128,6 +126,7 @@ def _measure(
             connection.execute("VACUUM ANALYZE memories")
             connection.execute("SELECT count(e <=> e) FROM held")  # all sides find it in memory
             connection.execute(f"SET maintenance_work_mem = '{memory}'".encode())
+            time.sleep(0.2)  # sessions that are over must be so before they are counted
             before, began = _processors(server), time.perf_counter()
             connection.execute("BEGIN")
             if side != "keep":
@@ -218,7 +217,7 @@ def draw(results: Results, path: Path) -> None:
 def main() -> int:
     """Measure and keep the samples, or draw them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.vector_index", description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 40_000])
+    parser.add_argument("--rows", type=int, nargs="+", default=[5_000, 20_000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--plot", action="store_true", help="only draw what was measured last")
     arguments = parser.parse_args()
