@@ -1,6 +1,6 @@
 """Is a vector index cheaper kept or built anew, when a restore puts back some share of a table's rows?
 
-    python -m benchmarks.vector_index [--rows 5000 20000] [--repeats 3]
+    python -m benchmarks.vector_index [--rows 2000 8000] [--repeats 3]
     python -m benchmarks.vector_index --plot        # draw the newest samples: docs/vector_index.png (needs matplotlib)
 
 Both sides do what a restore does to a live table in one transaction: rows are inserted with the index in place, or the
@@ -217,7 +217,7 @@ def draw(results: Results, path: Path) -> None:
 def main() -> int:
     """Measure and keep the samples, or draw them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.vector_index", description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, nargs="+", default=[5_000, 20_000])
+    parser.add_argument("--rows", type=int, nargs="+", default=[2_000, 8_000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--plot", action="store_true", help="only draw what was measured last")
     arguments = parser.parse_args()
