@@ -26,6 +26,7 @@ from snapstore.sources import Selection
 from snapstore.sources.postgres.catalog import Catalog
 from snapstore.sources.postgres.connection import connect, translate, translated
 from snapstore.sources.postgres.copying import Field, batch_of
+from snapstore.sources.postgres.large import is_large_objects
 from snapstore.sources.postgres.locking import begin, read_again
 from snapstore.sources.postgres.position import read_position
 from snapstore.sources.postgres.reading import read_cells
@@ -96,6 +97,8 @@ class PostgresView:
         """As `Stamped.doubt`."""
         if table.by_content:
             return "it has no key"
+        if is_large_objects(table):
+            return "large objects have no stamps"
         if any(column.get("form") == "text" for column in table.definition["columns"]):
             return "it has cells that name things, which may have been renamed"
         return doubt(self.context(), since, table.name)
