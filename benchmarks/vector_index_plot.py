@@ -50,7 +50,8 @@ def draw(results: Results, path: Path) -> None:
             panel.set_ylabel("processors' seconds", fontsize=9)
             panel.grid(color="#e6e6e6")
             panel.spines[["top", "right"]].set_visible(False)
-    panels[0][0].legend(frameon=False, fontsize=9)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(LINES), frameon=False, fontsize=9)
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110, facecolor="white", metadata={"Description": results.date, "Software": None})
 
