@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from snapstore.digest import Digest, Hasher
 from snapstore.operations.diff import column_names, pairs, shape_differences
-from snapstore.operations.drift import Drift, drift, kin, of_other_types
+from snapstore.operations.drift import Drift, drift, kin, of_other_types, partitions_of
 from snapstore.operations.scope import Scope, knows_absence, scoped_changes
 from snapstore.operations.state import State, StateTable
 from snapstore.rows import Batch, Cells, Table
@@ -104,8 +104,18 @@ def make_plan(live: State, wanted: State, mode: Mode, *, scope: Scope | None = N
         else:
             planned, rows = _plan_table(old, new, mode, scope, new.name in anew)
         if old is not None and scope.means(new.name):
-            sides = (_partitions(live, new.name), _partitions(wanted, new.name))
-            planned = replace(planned, drift=drift(old, new, recreate=new.name in anew, partitions=sides))
+            planned = replace(
+                planned,
+                drift=drift(
+                    old,
+                    new,
+                    recreate=new.name in anew,
+                    partitions=(
+                        partitions_of(old.table, (one.table for one in live.tables)),
+                        partitions_of(new.table, (one.table for one in wanted.tables)),
+                    ),
+                ),
+            )
         tables.append(planned)
         hasher.update(f"\0{planned.source}\0{planned.name}\0{planned.create}{planned.recreate}\0".encode() + rows)
     return Plan(hasher.hexdigest(length=16), mode, wanted.label, tuple(tables))
@@ -116,15 +126,6 @@ def _made_anew(matched: Sequence[tuple[StateTable | None, StateTable]], scope: S
     there = {new.name: (old, new) for old, new in matched if old is not None and scope.means(new.name)}
     changed = {name for name, (old, new) in there.items() if any(one.is_shape for one in drift(old, new))}
     return kin((new.table for _, new in there.values()), changed)
-
-
-def _partitions(state: State, name: str) -> list[Table]:
-    """The tables of a state that are partitions of this one."""
-    return [
-        table.table
-        for table in state.tables
-        if (above := table.table.definition.get("partition_of")) and f"{above['schema']}.{above['name']}" == name
-    ]
 
 
 def _plan_table(
