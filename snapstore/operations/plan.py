@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.digest import Digest, Hasher
-from snapstore.operations.diff import column_names, pairs, shape_differences
+from snapstore.operations.diff import column_names, pairs, retyped, shape_differences
 from snapstore.operations.scope import Scope, scoped_changes
 from snapstore.operations.state import State, StateTable
 from snapstore.rows import Batch, Cells, Table
@@ -183,6 +183,10 @@ def _errors(live: Table, wanted: Table) -> list[str]:
     for name, declared in wanted.declared_types.items():
         if now.get(name, declared) != declared:
             errors.append(f"{wanted.name}: column {name} is {now[name]} now and was {declared} in the snapshot")
+    for name, is_now, was in retyped(live, wanted):
+        if now[name] == wanted.declared_types[name]:
+            told = f"{now[name]} of {is_now.type} now and was one of {was.type} in the snapshot"
+            errors.append(f"{wanted.name}: column {name} is {told}")
     return errors
 
 

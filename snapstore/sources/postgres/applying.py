@@ -22,11 +22,13 @@ import psycopg
 from psycopg import sql
 
 from snapstore import keys
+from snapstore.errors import Conflict, Corrupt
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources.postgres.connection import translate
 from snapstore.sources.postgres.contents import delete_by_content
 from snapstore.sources.postgres.copying import HEADER, TRAILER, Field, encode
 from snapstore.sources.postgres.ddl import relation
+from snapstore.sources.postgres.forms import Form
 from snapstore.sources.postgres.oids import to_oids
 from snapstore.sources.postgres.querying import rows_of
 from snapstore.sources.postgres.reading import forms_in
@@ -165,11 +167,21 @@ class _Given:
         return any(form.kind == "text" for form in self._forms.values())
 
     def live(self, cells: Sequence[Cells]) -> list[Cells]:
-        """The cells with this database's OIDs in them."""
+        """The cells with this database's OIDs in them. Raises `Conflict` where a type in them is another one now."""
         return [
-            to_oids(form.shape, own) if (form := self._forms.get(name)) is not None and form.kind == "named" else own
+            self._local(name, form, own) if (form := self._forms.get(name)) is not None and form.kind == "named" else own
             for name, own in zip(self.names, cells, strict=True)
         ]
+
+    def _local(self, name: str, form: Form, cells: Cells) -> Cells:
+        try:
+            return to_oids(form.shape, cells)
+        except Corrupt as error:  # every blob was checked when it was read, so it is the type that is not the same
+            raise Conflict(
+                f"{self._table.name}.{name} is of a type that was made of others when the snapshot was taken: "
+                f"{error.message}",
+                hint="give the live types the names and parts they had, or restore into another database",
+            ) from error
 
     def encode(self, cells: Sequence[Cells]) -> memoryview:
         """Rows of these cells."""

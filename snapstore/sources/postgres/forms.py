@@ -54,6 +54,10 @@ FROM reached JOIN pg_type t ON t.oid = reached.oid JOIN pg_namespace n ON n.oid 
 JOIN pg_proc i ON i.oid = t.typinput JOIN pg_namespace inn ON inn.oid = i.pronamespace
 JOIN pg_proc o ON o.oid = t.typoutput JOIN pg_namespace onn ON onn.oid = o.pronamespace"""
 
+# The server's own: it writes their values and reads none back, neither as text nor as bytes.
+_WRITE_ONLY = {"gtsvector", "pg_brin_bloom_summary", "pg_brin_minmax_multi_summary", "pg_dependencies", "pg_mcv_list",
+               "pg_ndistinct", "pg_node_tree"}  # fmt: skip
+
 # Names of functions and operators that may be shared: these say the arguments as well.
 _SHARED = {"regproc": "regprocedure", "regoper": "regoperator"}
 
@@ -163,6 +167,8 @@ class Types:
             return "text"
         if found.kind not in "bcerm":
             raise Unsupported("it is no type of columns")
+        if found.schema == "pg_catalog" and found.name in _WRITE_ONLY:
+            raise Unsupported(f"the server reads no value of {found.name} back")
         if found.kind == "b" and found.element is None:
             return "" if found.has_send else "text"
         inside = [self._why_text(self.bare(part)) for part in _parts(found)]  # all, for what must be refused
