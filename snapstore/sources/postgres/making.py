@@ -83,7 +83,8 @@ def plan_making(
     lacking = {key for key in meant if key not in live.objects and objects[key]["kind"] not in _FINALS}
     lacking -= {key for key in lacking if _comes_with_a_table(objects[key], tables)}
     _check_types(objects, live, closure(tables, needs))
-    _check_fields(objects, live, closure([f"table {one.table.name}" for one in works if one.inserts or one.updates], needs))
+    written = [f"table {work.table.name}" for work in works if work.inserts or work.updates]
+    _check_fields(objects, live, closure(written, needs))
     wanted = lacking | set(tables)
     order, cycles = in_order({key: [one for one in needs.get(key, ()) if one in wanted] for key in wanted})
     if cycles:
@@ -169,8 +170,8 @@ def _check_fields(objects: Definition, live: Objects, needed: Collection[str]) -
         told, there = (one.get(key, {}).get("attributes") for one in (objects, live.objects))
         if told is not None and there is not None and _fields(told) != _fields(there):
             raise Conflict(
-                f"{key} has the fields ({_fields(there)}) and had ({_fields(told)}) when the snapshot was taken, and rows "
-                "to restore have cells of it",
+                f"{key} has the fields ({_fields(there)}) and had ({_fields(told)}) when the snapshot was taken, "
+                "and rows to restore have cells of it",
                 hint="give the live type the fields it had, or restore into another database",
             )
 
