@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from snapstore import keys
 from snapstore.errors import Corrupt, Invalid
-from snapstore.rows import Cells, KeyPart
+from snapstore.rows import Cells, KeyPart, width_of
 
 
 def part(encoding: str, name: str = "k") -> KeyPart:
@@ -83,12 +83,12 @@ def encoded(encodings: list[str], rows: list[tuple[Any, ...]]) -> tuple[list[Key
 def test_what_is_lossless_is_decoded_as_it_was(table: tuple[list[str], list[tuple[Any, ...]]]) -> None:
     parts, cells, found = encoded(*table)
     assert len(found) == len(table[1])
-    assert found.width == keys.width(parts)
+    assert found.width == width_of(parts)
     for one, column, decoded in zip(parts, cells, keys.decode(parts, found), strict=True):
         if one.lossless:
             assert decoded is not None
             assert decoded.to_list() == column
-            assert decoded.width == keys.width([one])
+            assert decoded.width == one.width
         else:
             assert decoded is None
 

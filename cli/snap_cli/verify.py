@@ -14,7 +14,7 @@ from snapstore.errors import Invalid
 from snapstore.operations.damage import Damage, RowRange
 from snapstore.operations.verify import Verified, verify
 from snapstore.repository import resolve
-from snapstore.rows import Cells
+from snapstore.rows import Cells, width_of
 
 __all__ = ["verify_command"]
 
@@ -97,8 +97,7 @@ def _range(rows: RowRange) -> str:
 
 
 def _key(rows: RowRange, key: bytes) -> dict[str, Any]:
-    width = sum(part.width for part in rows.key) if all(part.width for part in rows.key) else 0
-    return keys_of(rows.key, Cells.of([key], width=width))[0]
+    return keys_of(rows.key, Cells.of([key], width=width_of(rows.key)))[0]
 
 
 def _json(verified: Verified) -> dict[str, Any]:
