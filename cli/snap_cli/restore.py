@@ -253,6 +253,12 @@ def _notes(table: TablePlan) -> list[str]:
     if table.updates:
         cells = ", ".join(f"{clean(name)} in {plural(number, 'row')}" for name, number in table.updates.items())
         notes.append(f"  {table.name}: sets {cells}")
+    if table.without:
+        names = clean(", ".join(table.without))
+        told = f"{plural(table.insert, 'row')} will have no {names}: this snapshot does not hold it"
+        notes.append(f"  {table.name}: {paint(told, 'red')}")
+    if table.by_content and not table.is_empty:
+        notes.append(f"  {table.name}: has no key: rows are the same if all their cells are, and are counted")
     notes += [f"  {table.name}: shape: {clean(words)}" for words in table.shape]
     notes += [f"  {paint('cannot be restored:', 'red')} {clean(words)}" for words in table.errors]
     return notes
@@ -307,6 +313,7 @@ def _json(plan: Plan) -> dict[str, Any]:
                 "recreate": table.recreate,
                 "shape": list(table.shape),
                 "errors": list(table.errors),
+                "without": list(table.without),
             }
             for table in plan.tables
         ],

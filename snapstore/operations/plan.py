@@ -40,7 +40,8 @@ class TablePlan:
 
     `skip` counts rows that differ and are left alone, `keep` rows that are only live and stay. `create` says that the
     table is missing and will be made, `recreate` that it will be dropped first, with the `delete` rows it has. `shape`
-    is how its columns differ in words, `errors` why it cannot be restored.
+    is how its columns differ in words, `errors` why it cannot be restored. `without` are the columns that inserted rows
+    will have no value of, since the snapshot does not hold them; `by_content` that rows have no key and are counted.
     """
 
     source: str
@@ -56,6 +57,8 @@ class TablePlan:
     recreate: bool = False
     shape: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    by_content: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -154,6 +157,8 @@ def _plan_table(
         create=old is None and scope.means(new.name),
         recreate=rebuild,
         shape=shape,
+        without=new.entry.left_out if insert else (),
+        by_content=new.table.by_content,
     )
     return planned, hashed.digest()
 

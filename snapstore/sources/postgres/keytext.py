@@ -31,7 +31,7 @@ def parse_key(table: Table, text: str) -> bytes:
         raise Invalid(f"{table.name} has no key, so none of its rows can be named", hint="choose rows with --where")
     words = [text] if len(table.key) == 1 else _csv(table, text)
     if len(words) != len(table.key):
-        raise _wrong(table, text, f"it has {len(words)} parts")
+        raise _wrong(table, text, f"it has {len(words)} {'part' if len(words) == 1 else 'parts'}")
     cells = [_cell(table, part, word) for part, word in zip(table.key, words, strict=True)]
     key = encode(table.key, [Cells.of([cell]) for cell in cells])[0]
     assert key is not None
