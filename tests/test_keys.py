@@ -171,6 +171,16 @@ def test_a_null_in_a_key_is_refused_by_name() -> None:
         keys.encode([part("bytes", "name")], [Cells.of([b"a", None])])
 
 
+@pytest.mark.parametrize("encoding", ["int3", "int16", "float2", "fixed", "text8", ""])
+def test_an_encoding_that_nobody_knows_has_no_width_and_is_refused(encoding: str) -> None:
+    part = KeyPart("k", "t", encoding)
+    assert part.width == 0
+    with pytest.raises(Invalid, match="unknown encoding"):
+        keys.encode([part], [Cells.of([b"12345678"])])
+    with pytest.raises(Corrupt, match="unknown encoding"):
+        keys.decode([part], Cells.of([b"12345678"]))
+
+
 def test_a_cell_of_the_wrong_width_is_refused_by_name() -> None:
     with pytest.raises(Invalid, match="key column id is not 8 bytes"):
         keys.encode([part("int8", "id")], [Cells.of([b"abc"])])

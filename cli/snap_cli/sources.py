@@ -28,9 +28,6 @@ __all__ = ["live_source", "live_sources", "live_state", "named_source", "open_so
 _LATER = ("sqlite", "qdrant", "file")
 _POSTGRES = ("postgresql", "postgres")
 
-_LINE = 80
-"""Columns of an ordinary terminal."""
-
 
 def open_source(url: str) -> Source:
     """The source under a URL. Raises `Invalid`, or `Unsupported` for an engine that is yet to come."""
@@ -76,12 +73,10 @@ def live_source(app: App, held: SnapshotSource, text: str | None) -> Source:
     if text:
         source, why = open_source(named_source(app, text).url), ""
     elif held.name in app.settings.sources:
-        source, why = open_source(app.settings.sources[held.name].url), f"(snap.toml: {held.name})"
+        source, why = open_source(app.settings.sources[held.name].url), f" (snap.toml: {held.name})"
     else:
-        source, why = open_source(held.url), f"(as recorded in the snapshot of {held.name})"
-    told = f"live: {source.url}"
-    is_short = len(told) + 1 + len(why) <= _LINE
-    app.say(f"{told} {why}".rstrip() if is_short else f"{told}\n      {why}")
+        source, why = open_source(held.url), " (as recorded)"
+    app.say(f"live: {source.url}{why}")  # short, so that it is one line of a terminal
     return source
 
 
