@@ -22,6 +22,7 @@ from uuid import UUID
 import numpy as np
 
 from snapstore.sources.postgres.times import date, interval, time, timestamp, timestamptz, timetz
+from snapstore.sources.postgres.types import is_worded
 
 __all__ = ["display", "shorten"]
 
@@ -74,9 +75,9 @@ def _display(column_type: str, cell: bytes, stride: int) -> Any:
     if schema == "pg_catalog":
         if name in _TYPES:
             return _TYPES[name](cell)
+        if is_worded(column_type):
+            return _text(cell)
         element = name.removeprefix("_")
-        if element.startswith("reg") or element == "aclitem":
-            return _text(cell)  # held as the server writes it
         if element != name and (element in _TYPES):
             return _array(_TYPES[element], cell)
         return {"hex": cell.hex()}

@@ -24,6 +24,7 @@ from psycopg import sql
 from snapstore.errors import Unsupported
 from snapstore.sources.postgres.oids import LEAF, Part, Shape
 from snapstore.sources.postgres.querying import full_name, rows_of
+from snapstore.sources.postgres.types import is_worded
 
 __all__ = ["Form", "Type", "Types", "forms_of", "read_types"]
 
@@ -60,10 +61,6 @@ JOIN pg_proc o ON o.oid = t.typoutput JOIN pg_namespace onn ON onn.oid = o.prona
 # The server's own: it writes their values and reads none back, neither as text nor as bytes.
 _WRITE_ONLY = {"gtsvector", "pg_brin_bloom_summary", "pg_brin_minmax_multi_summary", "pg_dependencies", "pg_mcv_list",
                "pg_ndistinct", "pg_node_tree"}  # fmt: skip
-
-# Their receive functions refuse what their send functions make of the empty value (src/backend/utils/adt/tsquery.c,
-# int.c, oid.c).
-_BY_TEXT = {"tsquery", "int2vector", "oidvector"}
 
 # Names of functions and operators that may be shared: these say the arguments as well.
 _SHARED = {"regproc": "regprocedure", "regoper": "regoperator"}
@@ -177,7 +174,7 @@ class Types:
         if found.schema == "pg_catalog" and found.name in _WRITE_ONLY:
             raise Unsupported(f"the server reads no value of {found.name} back")
         if found.kind == "b" and found.element is None:
-            return "" if found.has_send and not (found.schema == "pg_catalog" and found.name in _BY_TEXT) else "text"
+            return "text" if not found.has_send or is_worded(f"{found.schema}.{found.name}") else ""
         inside = [self._why_text(self.bare(part)) for part in _parts(found)]  # all, for what must be refused
         return "text" if any(inside) else ""
 

@@ -21,6 +21,7 @@ from uuid import UUID
 from snapstore.errors import Invalid
 from snapstore.keys import encode
 from snapstore.rows import Cells, KeyPart, Table
+from snapstore.sources.postgres.types import is_worded
 
 __all__ = ["parse_key"]
 
@@ -48,7 +49,7 @@ def _csv(table: Table, text: str) -> list[str]:
 
 def _cell(table: Table, part: KeyPart, word: str) -> bytes:
     schema, _, name = part.type.rpartition(".")
-    parse = _TYPES.get(name) if schema == "pg_catalog" else _text
+    parse = _TYPES.get(name) if schema == "pg_catalog" and not is_worded(part.type) else _text
     try:
         if parse is None:
             if not word.startswith("\\x"):

@@ -118,6 +118,8 @@ def test_arrays_of_what_people_made_are_shown_by_the_type_beneath_its_domains() 
     assert display("pg_catalog.int4[]", head + b"abcd") == [0x61626364]  # and not the letters that its bytes are
     assert display("public.mood[]", head + b"glad") == ["glad"]
     assert display("public.names_it[]", b"{pg_class}") == "{pg_class}"  # held as text
+    assert display("pg_catalog.tsquery", b"'a' & 'b'") == "'a' & 'b'"
+    assert display("pg_catalog._regclass", b"{pg_class,-}") == "{pg_class,-}"
     assert display("pg_catalog.point", b"abc") == {"hex": "616263"}
     assert display("pg_catalog.int4", None) is None
 
