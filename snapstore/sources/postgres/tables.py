@@ -30,7 +30,8 @@ Definition = dict[str, Any]
 
 _RELATIONS = """
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relpersistence AS persistence,
-  c.reloptions AS options, toast.reloptions AS toast_options, c.relreplident AS replica_identity,
+  am.amname AS access_method, c.reloptions AS options, toast.reloptions AS toast_options,
+  c.relreplident AS replica_identity,
   c.relrowsecurity AS row_security, c.relforcerowsecurity AS force_row_security,
   obj_description(c.oid, 'pg_class') AS comment,
   CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS partition_key,
@@ -40,6 +41,7 @@ SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relpersiste
     WHERE i.inhrelid = c.oid), '[]') AS parents,
   CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END AS of_type
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class toast ON toast.oid = c.reltoastrelid
+LEFT JOIN pg_am am ON am.oid = c.relam AND am.amname <> 'heap'
 WHERE c.oid = ANY(%s::oid[])"""
 
 _COLUMNS = """
@@ -197,7 +199,7 @@ def read_definitions(connection: psycopg.Connection[Any], oids: Sequence[int]) -
     definitions: dict[int, Definition] = {}
     for row in rows_of(connection, _RELATIONS, (wanted,)):
         oid = row.pop("oid")
-        definitions[oid] = {**_sorted_options(row), **{part: [] for part in _PARTS}}
+        definitions[oid] = {**row, **{part: [] for part in _PARTS}}
     types = read_types(connection, wanted)
     for part, query in _PARTS.items():
         for row in rows_of(connection, query, (wanted,)):
@@ -240,7 +242,8 @@ def _shape(part: str, row: Definition) -> Definition:
         row["generated"] = {"kind": _GENERATED[generated], "expression": expression} if generated else None
         row["identity"] = _IDENTITY[row["identity"]]
         row["not_null_valid"] = row["not_null_valid"] != "false"
-        return _sorted_options(row)
+        row["options"] = [one for one in row["options"] or () if not one.startswith(_VERSION)] or None
+        return row
     if part == "constraints":
         schema, name, columns = row.pop("other_schema"), row.pop("other_name"), row.pop("other_columns")
         row["references"] = {"schema": schema, "name": name, "columns": columns} if row["kind"] == "f" else None
@@ -248,22 +251,12 @@ def _shape(part: str, row: Definition) -> Definition:
     return row
 
 
-_GENERATED = {"s": "stored", "v": "virtual"}
-_IDENTITY = {"": None, "a": "always", "d": "by default"}
-_CONSTRAINT_KINDS = {"p": "primary key", "u": "unique", "x": "exclusion", "c": "check", "f": "foreign key"}
-
-
 # Servers since 2026 note here when a column came to be (pg_attribute.h, ATTRIBUTE_VERSION_ATTOPTION): a fact of the
 # machine, which pg_dump leaves out and ALTER COLUMN SET does not take.
 _VERSION = "pg_attver="
-
-
-def _sorted_options(row: Definition) -> Definition:
-    # reloptions keep the order in which they were set, which is history, not schema.
-    for options in ("options", "toast_options"):
-        if row.get(options):
-            row[options] = sorted(one for one in row[options] if not one.startswith(_VERSION)) or None
-    return row
+_GENERATED = {"s": "stored", "v": "virtual"}
+_IDENTITY = {"": None, "a": "always", "d": "by default"}
+_CONSTRAINT_KINDS = {"p": "primary key", "u": "unique", "x": "exclusion", "c": "check", "f": "foreign key"}
 
 
 def _settle(definition: Definition) -> None:
@@ -278,7 +271,7 @@ def _settle(definition: Definition) -> None:
         constraint["index_columns"] = index["columns"] if index else []
         constraint["index_statistics"] = index["statistics"] if index else []
         constraint["index_comment"] = index["comment"] if index else None
-        constraint["index_options"] = sorted(index["options"] or ()) if index else []
+        constraint["index_options"] = index["options"] or [] if index else []
     definition["indexes"] = [index for index in definition["indexes"] if not index["constraint"]]
     for index in definition["indexes"]:
         del index["constraint"], index["options"]  # the definition says the options
