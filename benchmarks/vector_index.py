@@ -68,7 +68,8 @@ def measure(
                     told = {"method": method, "rows": count, "share": share, "side": side}
                     samples.append(Sample(f"{method} {count} {share} {side}", turn, seconds, cpu_seconds, 0, told))
                     say(
-                        f"{method} {count:,} rows, {share:.0%} put back, {side}: {seconds:.2f} s, {cpu_seconds:.2f} s of processors"
+                        f"{method} {count:,} rows, {share:.0%} put back, {side}: {seconds:.2f} s, "
+                        f"{cpu_seconds:.2f} s of processors"
                     )
         yield Results(began, facts, about, {str(count): count for count in rows}, turn + 1, tuple(samples))
 
