@@ -19,7 +19,8 @@ from tests.cli.command import Snap, environment, run
 
 def told_well(result_stderr: str) -> None:
     lines = result_stderr.strip().splitlines()
-    assert lines[-2].startswith("error: ")
+    said = [line for line in lines[:-1] if not line.startswith("  ")]  # a list has a line for each thing
+    assert said[-1].startswith("error: ")
     assert lines[-1].startswith("hint: ")
     assert "Traceback" not in result_stderr
 
