@@ -50,6 +50,12 @@ def _notes(table: TablePlan) -> list[str]:
     if table.updates:
         cells = ", ".join(f"{clean(name)} in {plural(number, 'row')}" for name, number in table.updates.items())
         notes.append(f"  {table.name}: sets {cells}")
+    if table.without:
+        names = clean(", ".join(table.without))
+        told = f"{plural(table.insert, 'row')} will have no {names} (not in the snapshot, or left out)"
+        notes.append(f"  {table.name}: {paint(told, 'red')}")
+    if table.by_content and not table.is_empty:
+        notes.append(f"  {table.name}: has no key: rows are the same if all their cells are, and are counted")
     notes += _side_by_side(table)
     notes += [f"  {paint('cannot be restored:', 'red')} {clean(words)}" for words in table.errors]
     return notes
@@ -104,6 +110,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                     for one in table.drift
                 ],
                 "errors": list(table.errors),
+                "without": list(table.without),
             }
             for table in plan.tables
         ],

@@ -218,7 +218,7 @@ def _where_extensions_are(table: Table, live: Table) -> Table:
 
 def _carrier(table: Table, names: Sequence[str], number: str, name: str) -> Table:
     """A temporary table of these columns, whose key is the number of the row."""
-    parts = {part.name: Column(part.name, part.type, keys.width((part,))) for part in table.key}
+    parts = {part.name: Column(part.name, part.type, part.width) for part in table.key}
     stored = {**parts, **{column.name: column for column in table.columns}}
     listed = [one for one in table.definition["columns"] if one["name"] in names]
     key = KeyPart(number, "pg_catalog.int4", "int4")
