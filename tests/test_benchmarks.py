@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import vector_index
 from benchmarks.bench import Sizes
 from benchmarks.cases import measure
 from benchmarks.changes import CHANGES, EVERY_NIGHT, calendar
@@ -153,3 +154,16 @@ def test_the_plots_are_of_the_newest_results() -> None:
         assert newest().date.encode() in (PAGE.parent / picture).read_bytes()[:500], (
             f"{picture} is stale: run make bench"
         )
+
+
+def test_the_rule_for_vector_indexes_is_what_was_measured() -> None:
+    kept = newest(vector_index.SAMPLES)
+    assert {sample.facts["method"] for sample in kept.samples} == {"hnsw", "ivfflat"}
+    for rows in kept.rows.values():
+        for method, sides in vector_index.SIDES.items():
+            points = vector_index.curve(kept, method, rows, of="cpu_seconds")
+            assert [share for share, _ in points] == list(vector_index.SHARES)
+            assert all(tuple(seconds) == sides for _, seconds in points)
+    at = {"keep": 1.0, "fits": 2.0}, {"keep": 4.0, "fits": 2.0}
+    assert vector_index.crossing([(0.1, at[0]), (0.3, at[1])], "fits") == pytest.approx(0.1 + 0.2 / 3)
+    assert vector_index.crossing([(0.1, at[0]), (0.3, at[0])], "fits") is None
