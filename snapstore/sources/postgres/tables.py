@@ -63,7 +63,10 @@ SELECT a.attrelid::int8 AS relation, a.attname AS name, format_type(a.atttypid, 
     THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END AS collation,
   CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END AS storage,
   nullif(to_jsonb(a)->>'attcompression', '') AS compression,
-  nullif(a.attstattarget, -1) AS statistics, a.attoptions AS options,
+  nullif(a.attstattarget, -1) AS statistics,
+  -- pg_attver is a mark of the server's own (15.20 and its like), which pg_dump passes over too
+  (SELECT array_agg(o ORDER BY place) FROM unnest(a.attoptions) WITH ORDINALITY AS own(o, place)
+    WHERE o !~ '^pg_attver=') AS options,
   col_description(a.attrelid, a.attnum) AS comment
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid

@@ -50,3 +50,7 @@ def test_objects_come_back_on_a_server_of_the_distribution(debian: str) -> None:
     assert taken.is_complete
     restore(repository, taken.snapshot, PostgresSource(target), Ask())
     assert lines(dump(target)) == lines(dump(source))
+    again = take(repository, [Request("again", PostgresSource(target))]).snapshot
+    assert [(one.name, one.root) for one in again.sources[0].tables] == [
+        (one.name, one.root) for one in taken.snapshot.sources[0].tables
+    ]

@@ -53,7 +53,7 @@ def test_built_in_types_are_held_as_they_are_sent_or_as_text(database: str) -> N
         "SELECT oid::int8, typname FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace"
         " AND typtype IN ('b', 'r', 'm') AND (typcategory <> 'A' OR typname IN ('int2vector', 'oidvector'))"
     )
-    texts = {"aclitem", "gtsvector"}
+    texts = {"aclitem", "gtsvector", "tsquery", "int2vector", "oidvector"}
     with psycopg.connect(database) as connection:
         for oid, name in connection.execute(query).fetchall():
             connection.execute("DROP TABLE IF EXISTS t")
