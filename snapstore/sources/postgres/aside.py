@@ -113,7 +113,7 @@ class Aside:
         for rule in rules:
             self._connection.execute(set_rule(table, {**rule, "enabled": "D"}))
             self._rules.append((table, rule))
-        for index in dear_indexes(table, work, self._rows(table)):
+        for index in dear_indexes(table, work, self._rows(table), self._fits):
             self._connection.execute(sql.SQL("DROP INDEX {}").format(ddl.relation(index)))
             self._indexes.append((table, index))
 
@@ -163,6 +163,13 @@ class Aside:
         for name, enabled in self._event_triggers:
             state = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}[enabled]
             self._connection.execute(sql.SQL("ALTER EVENT TRIGGER {} {}").format(sql.Identifier(name), ddl.text(state)))
+
+    def _fits(self, index: Mapping[str, Any], growth: float) -> bool:
+        """Whether the server may build an index in memory that is as large as this one, times so much."""
+        query = """SELECT pg_relation_size(%s::regclass)::float8 AS index_bytes,
+          pg_size_bytes(current_setting('maintenance_work_mem')) AS memory_bytes"""
+        [row] = rows_of(self._connection, query, (ddl.relation(index).as_string(self._connection),))
+        return bool(row["index_bytes"] * growth <= row["memory_bytes"])
 
     def _rows(self, table: Mapping[str, Any]) -> float:
         """About how many rows a live table has: the server's estimate, or a count where it has none."""
