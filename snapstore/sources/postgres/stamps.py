@@ -28,6 +28,7 @@ from snapstore.sources.postgres.tables import rows_of
 
 __all__ = ["Window", "doubt", "moved", "moved_condition", "read_context", "window_of"]
 
+_XMIN = sql.SQL("xmin")
 _HALF = 1 << 31
 _ALL = 1 << 32
 _PATIENCE_SECONDS = 1.0
@@ -165,8 +166,8 @@ def moved(xmins: Cells, window: Window) -> NDArray[np.bool_]:
     return inside
 
 
-def moved_condition(window: Window) -> sql.Composed:
+def moved_condition(window: Window, xmin: sql.Composable = _XMIN) -> sql.Composed:
     """The same as a condition on a row, in SQL."""
-    return sql.SQL("(xmin::pg_catalog.text::pg_catalog.int8 - {} + {}) % {} < {}").format(
-        sql.Literal(window.low), sql.Literal(_ALL), sql.Literal(_ALL), sql.Literal(window.span)
+    return sql.SQL("(({}::pg_catalog.text::pg_catalog.int8 - {} + {}) % {} < {})").format(
+        xmin, sql.Literal(window.low), sql.Literal(_ALL), sql.Literal(_ALL), sql.Literal(window.span)
     )
