@@ -26,13 +26,21 @@ _SETTINGS = {"fsync": "off", "autovacuum": "off", "max_prepared_transactions": "
 
 
 class Cluster:
-    """Made and started on entry. `data` begins it from the files of another one instead, as they are."""
+    """Made and started on entry: empty, from files of another one as they are (`data`), or as its standby."""
 
-    def __init__(self, programs: Path, *, settings: Mapping[str, str] | None = None, data: Path | None = None) -> None:
+    def __init__(
+        self,
+        programs: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        data: Path | None = None,
+        standby_of: Cluster | None = None,
+    ) -> None:
         self._programs = programs
         self._settings = {**_SETTINGS, **(settings or {})}
         self._identity: dict[str, Any] = {}
         self._given = data
+        self._primary = standby_of
         self._is_up = False
         self.folder = Path(tempfile.mkdtemp(prefix="snap-cl-", dir="/tmp"))
         if os.geteuid() == 0:
@@ -42,7 +50,10 @@ class Cluster:
 
     def __enter__(self) -> Self:
         try:
-            if self._given is None:
+            if self._primary is not None:
+                place = ("-h", str(self._primary.folder), "-p", "5432", "-U", "postgres")
+                self.run("pg_basebackup", *place, "-D", "data", "-R", "-X", "stream", "-c", "fast", "-N")
+            elif self._given is None:
                 self.run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
             else:
                 self.call("cp", "-a", str(self._given), "data")
