@@ -13,7 +13,7 @@ gives; flags that say too much only cost time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -158,20 +158,19 @@ class _KnownChunks:
 def _key_chunks(parent: TableTree) -> Iterator[tuple[bytes, Ref]]:
     """The last key and the reference of every chunk of keys, in order."""
     for span in parent.spans([]):
-        yield from _beneath(parent, span.level, span.refs[0])
+        assert span.refs[0] is not None
+        yield from _beneath(parent, span.level, [span.refs[0]])
 
 
-def _beneath(parent: TableTree, level: int, ref: Ref | None) -> Iterator[tuple[bytes, Ref]]:
-    assert ref is not None
-    assert reference.is_blob(ref)
-    name = reference.digest_of(ref)
-    data = parent.fetch.get_many([name])[0]
-    parsed = node.decode_node(data, f"{parent.table.name}: keys: node {name.hex()}", level=level, is_key=True)
-    if level == 1:
-        yield from zip(parsed.separators, parsed.refs, strict=True)
-    else:
-        for child in parsed.refs:
-            yield from _beneath(parent, level - 1, child)
+def _beneath(parent: TableTree, level: int, refs: Sequence[Ref]) -> Iterator[tuple[bytes, Ref]]:
+    """Those beneath these nodes of keys, siblings: read in one round, as a round to the store may be dear."""
+    names = [reference.digest_of(ref) for ref in refs]
+    for name, data in zip(names, parent.fetch.get_many(names), strict=True):
+        parsed = node.decode_node(data, f"{parent.table.name}: keys: node {name.hex()}", level=level, is_key=True)
+        if level == 1:
+            yield from zip(parsed.separators, parsed.refs, strict=True)
+        else:
+            yield from _beneath(parent, level - 1, parsed.refs)
 
 
 class _Weaver:
