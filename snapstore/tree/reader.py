@@ -213,8 +213,8 @@ class TableTree:
             empty = self.empty()
             return Batch(empty.keys, tuple(empty.columns[at] for at in wanted))
         spans = [span for span, _ in groups]
-        key, *cells = self._trees([0, *(at + 1 for at in wanted)], spans)
-        batch = Batch(key, tuple(cells))
+        found_keys, *cells = self._trees([0, *(at + 1 for at in wanted)], spans)
+        batch = Batch(found_keys, tuple(cells))
         place = {key: at for at, key in enumerate(batch.keys.to_list())}
         found = [place[key] for _, own in groups for key in own if key in place]
         return batch.take(np.asarray(found, np.int64))

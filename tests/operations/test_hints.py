@@ -202,13 +202,13 @@ def test_undo_of_a_decay_leaves_large_values_where_they_are(watched: Watched) ->
 
 def test_a_restore_sets_only_the_columns_that_differ_in_each_row(watched: Watched) -> None:
     snapshot = watched.repository.snapshots()[-1]
-    before = dict(watched.connection.execute(IDS).fetchall())
+    before: dict[int, int | None] = dict(watched.connection.execute(IDS).fetchall())
     watched.run(
         f"{DECAY}; UPDATE memories SET content = 'gone', embedding = '{{1}}' WHERE id = 5; "
         "UPDATE memories SET embedding = array_append(embedding, 1) WHERE id = 6"
     )
     restore(watched.repository, snapshot, PostgresSource(watched.url), Ask(mode=Mode.EXACT))
-    after = dict(watched.connection.execute(IDS).fetchall())
+    after: dict[int, int | None] = dict(watched.connection.execute(IDS).fetchall())
     assert {key for key in before if after[key] != before[key]} == {5, 6}
     assert watched.check().root == snapshot.sources[0].tables[0].root
 
