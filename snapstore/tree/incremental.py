@@ -33,7 +33,7 @@ from snapstore.tree.spine import Leaves, Spine
 
 __all__ = ["Rebuilt", "rebuild"]
 
-_GROUP = 64
+_GROUP = 512
 """Chunks that are handed to the levels above at once."""
 
 _BLOCK = 1024
@@ -189,13 +189,9 @@ class _Weaver:
     def weave(self) -> Rebuilt:
         """Every chunk in order; then the root."""
         survey, kept = self._survey, self._kept()
-        at, total = 0, len(survey.counts)
-        while at < total:
-            end, is_dirty = at, at in survey.dirty
-            while end < total and (end in survey.dirty) == is_dirty and end - at < _GROUP:
-                end += 1
-            self._spine.extend(self._anew(at, end) if is_dirty else self._again(at, end, kept))
-            at = end
+        total = len(survey.counts)
+        for start in range(0, total, _GROUP):
+            self._spine.extend(self._leaves(start, min(start + _GROUP, total), kept))
         self._moved.end()
         schema = self._parent.fetch.get_many([self._parent.schema])[0]
         root, hints = put_roots(self._sink, schema, self._shape, survey.rows, *self._spine.top())
@@ -211,24 +207,31 @@ class _Weaver:
                     yield span
                     wanted = next(lasts, None)
 
-    def _again(self, start: int, end: int, kept: Iterator[Span]) -> Leaves:
-        """Chunks of the parent: their references, which the store has."""
-        spans = [next(kept) for _ in range(start, end)]
-        chunks = [
-            [(ref or reference.NULLS, b"") for ref in refs] for refs in zip(*(s.refs for s in spans), strict=True)
-        ]
+    def _leaves(self, start: int, end: int, kept: Iterator[Span]) -> Leaves:
+        """These chunks: the parent's by reference, since the store has them, and the others made anew, all at once."""
         survey = self._survey
+        dirty = [at for at in range(start, end) if at in survey.dirty]
+        places = {at: place for place, at in enumerate(dirty)}
+        anew = self._anew(dirty).chunks if dirty else []
+        spans = [None if at in places else next(kept) for at in range(start, end)]
+        chunks = [
+            [
+                anew[tree][places[at]] if span is None else (span.refs[tree] or reference.NULLS, b"")
+                for at, span in enumerate(spans, start)
+            ]
+            for tree in range(1 + len(self._parent.table.columns))
+        ]
         return Leaves(survey.counts[start:end], survey.lasts[start:end], survey.ranks[start:end], chunks)
 
-    def _anew(self, start: int, end: int) -> Leaves:
+    def _anew(self, dirty: Sequence[int]) -> Leaves:
         """Chunks some of whose rows were read again."""
         batches = []
-        for at in range(start, end):
+        for at in dirty:
             if at not in self._ready:
                 self._prepare()
             batches.append(self._ready.pop(at))
         ends = np.cumsum([len(batch) for batch in batches]).tolist()
-        return encode_leaves(Batch.concat(batches), ends, self._survey.ranks[start:end])
+        return encode_leaves(Batch.concat(batches), ends, [self._survey.ranks[at] for at in dirty])
 
     def _prepare(self) -> None:
         """Read what the next block of changed chunks needs: one round to the store, and the next rows that moved."""
