@@ -89,7 +89,7 @@ def _idle(bench: _Bench) -> dict[str, float]:
     repository = bench.repository("narrow")
     drains, takes = [], []
     for _ in range(bench.repeats):
-        done = run([sys.executable, "-m", "benchmarks.drain", bench.url("narrow"), "events", "xmin, id"])
+        done = run([sys.executable, "-m", "benchmarks.drain", bench.url("narrow"), "events", "stamps"])
         drains.append({"seconds": done.seconds, "own": json.loads(done.output)["seconds"]})
         takes.append(bench.take(repository, bench.url("narrow")))
     drain, take = _median(drains), _median(takes)

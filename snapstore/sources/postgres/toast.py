@@ -9,7 +9,7 @@ itself: it is an OID, and those come round again. So a value is taken for an old
 table were written before the window, which is the rule for rows too (`snapstore.sources.postgres.stamps`), and that
 table is still the same file. Then the value was there at the time of the earlier snapshot, and no other had its id: the
 cell whose hint says that id is it. Sources of the rule: toast_save_datum() and toast_tuple_init() of PostgreSQL, which
-give a value that is new to its row an id of its own, and never write to one that is there (docs/decisions/0007).
+give a value that is new to its row an id of its own, and never write to one that is there (docs/decisions/0010).
 
 It does not know how hints are kept.
 """
@@ -23,6 +23,7 @@ from psycopg import sql
 
 from snapstore.rows import Column, Table
 from snapstore.sources.postgres.copying import Field
+from snapstore.sources.postgres.large import is_large_objects
 from snapstore.sources.postgres.stamps import Window, moved_condition
 from snapstore.sources.postgres.tables import rows_of
 
@@ -51,7 +52,7 @@ def hints_of(connection: psycopg.Connection[Any], table: Table) -> Table | None:
     `definition` names the place of such values; hints of another mean nothing. None where no value is out of line, the
     server is older than 17, or the role may not read that place (pg_read_all_data may).
     """
-    if table.by_content:
+    if table.by_content or is_large_objects(table):
         return None
     found = rows_of(connection, _TOAST, (_relation(table).as_string(connection),))
     if not found:
