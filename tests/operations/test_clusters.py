@@ -196,6 +196,6 @@ def test_an_id_that_comes_round_again_is_not_taken_for_the_value_that_had_it(pro
         context = {**parent.source.context, "server_started": started}
         believed = Parent(parent.snapshot, dataclasses.replace(parent.source, context=context))
         table = watched.capture(believed)["public.memories"]
-        assert table.reading.startswith(f"by stamps: {ROWS} of {ROWS} rows, without {ROWS - 1} ")
+        assert table.reading.startswith(f"by stamps: {ROWS} of {ROWS} rows, {ROWS - 1} cells kept")
         assert table.root == now.root
         watched.connection.close()
