@@ -20,14 +20,16 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.cases import SETTINGS, size_of
+from benchmarks.bench import SETTINGS
 from benchmarks.line import Line
+from benchmarks.peers import size_of
 from benchmarks.process import run
 from snap_cli.embedded import EmbeddedServer
 
 __all__ = ["main"]
 
 _WIDE, _NARROW = 40_000, 1_000_000
+_DATA = {"wide": "memories", "narrow": "narrow"}
 _DECAY = "UPDATE memories SET heat = heat * 0.97"
 _EDIT = """
 UPDATE memories SET content = content || ' ' || md5(random()::text), embedding = (
@@ -48,7 +50,7 @@ class _Bench:
         self._folder = folder
         self._made = 0
         for kind, rows in self.rows.items():
-            run([sys.executable, "-m", "benchmarks.data", kind, str(rows), server.create_database(kind)])
+            run([sys.executable, "-m", "benchmarks.data", _DATA[kind], str(rows), server.create_database(kind)])
 
     def url(self, kind: str) -> str:
         return self.server.url(kind)
