@@ -1,4 +1,4 @@
-"""The rows of one COPY, and work on them done in a thread ahead of whoever uses them.
+"""The rows of one COPY, and work on rows done in a thread ahead of whoever uses them.
 
     def batches() -> Iterator[Batch]:
         for rows in groups(connection, query, "public.memories"):        # one buffer a row
@@ -73,12 +73,13 @@ def groups(connection: psycopg.Connection[Any], query: sql.Composed, table: str)
 
 
 def ahead(
-    connection: psycopg.Connection[Any], source: Generator[T, None, None], size_of: Callable[[T], int]
+    connection: psycopg.Connection[Any] | None, source: Generator[T, None, None], size_of: Callable[[T], int]
 ) -> Generator[T, None, None]:
     """The same things as `source` gives, made in a thread; `size_of` is the bytes each holds.
 
-    Errors come through. Until it ends, the connection belongs to the thread; closing the iterator early closes `source`
-    there, cancels what the server is at, and waits until the connection is quiet.
+    Errors come through. Until it ends, the connection that `source` reads (None if it reads none) belongs to the
+    thread; closing the iterator early closes `source` there, cancels what the server is at, and waits until the
+    connection is quiet.
     """
     queue = _Queue[T]()
 
@@ -100,7 +101,9 @@ def ahead(
         yield from queue
     finally:
         queue.stop()
-        _quieten(connection, thread)
+        if connection is not None:
+            _quieten(connection, thread)
+        thread.join()
 
 
 class _Queue(Generic[T]):
