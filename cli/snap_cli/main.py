@@ -14,35 +14,66 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
 import click
 
 from snap_cli.context import App, common_options, show_help_without_command
-from snap_cli.demo import demo_command
-from snap_cli.diff import diff_command
 from snap_cli.errors import Interrupted, failure_of, secrets_in, without_secrets
-from snap_cli.gc import gc_command
-from snap_cli.init import init_command
-from snap_cli.list import list_command
-from snap_cli.pin import pin_command, unpin_command
 from snap_cli.render import safe
-from snap_cli.restore import restore_command
-from snap_cli.rm import rm_command
-from snap_cli.show import show_command
-from snap_cli.status import status_command
-from snap_cli.tag import tag_command
-from snap_cli.take import take_command
-from snap_cli.undo import undo_command
-from snap_cli.verify import verify_command
 from snapstore.repository.repository import PROGRAM
 
 __all__ = ["cli", "main"]
 
+_MODULES = {
+    "init": "snap_cli.init",
+    "take": "snap_cli.take",
+    "list": "snap_cli.list",
+    "show": "snap_cli.show",
+    "diff": "snap_cli.diff",
+    "status": "snap_cli.status",
+    "restore": "snap_cli.restore",
+    "undo": "snap_cli.undo",
+    "gc": "snap_cli.gc",
+    "rm": "snap_cli.rm",
+    "pin": "snap_cli.pin",
+    "unpin": "snap_cli.pin",
+    "tag": "snap_cli.tag",
+    "verify": "snap_cli.verify",
+    "demo": "snap_cli.demo",
+}
 _ALIASES = {"backup": "take", "snapshots": "list", "prune": "gc", "check": "verify"}
 _BROKEN_PIPE = 128 + signal.SIGPIPE
+
+
+class _Commands(MutableMapping[str, click.Command]):
+    """The commands by name, each imported when it is asked for: one does not wait for what the others need."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._loaded:
+            self._loaded[name] = getattr(import_module(_MODULES[name]), f"{name}_command")
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("the commands of this program are given")
+
+    def __contains__(self, name: object) -> bool:
+        return name in _MODULES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
 
 
 class SnapGroup(click.Group):
@@ -123,24 +154,7 @@ def cli(context: click.Context) -> None:
     show_help_without_command(context)
 
 
-for _command in (
-    init_command,
-    take_command,
-    list_command,
-    show_command,
-    diff_command,
-    status_command,
-    restore_command,
-    undo_command,
-    gc_command,
-    rm_command,
-    pin_command,
-    unpin_command,
-    tag_command,
-    verify_command,
-    demo_command,
-):
-    cli.add_command(_command)
+cli.commands = _Commands()
 
 
 def main() -> None:
