@@ -28,6 +28,6 @@ def full_name(schema: str, name: str) -> str:
 def rows_of(
     connection: psycopg.Connection[Any], query: Any, parameters: Sequence[Any] | None = None
 ) -> list[dict[str, Any]]:
-    """All rows of a query, each as a map from column name to value."""
+    """All rows of a query, each as a map from column name to value. Planned once a session, where it is one's own."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, parameters).fetchall()
+        return cursor.execute(query, parameters, prepare=True).fetchall()
