@@ -50,7 +50,7 @@ def full_name(schema: str, name: str) -> str:
 def rows_of(
     connection: psycopg.Connection[Any], query: Any, parameters: Sequence[Any] | None = None
 ) -> list[dict[str, Any]]:
-    """All rows of a query, each as a map from column name to value."""
+    """All rows of a query, each as a map from column name to value. Planned once a session, where it is one's own."""
     questions = _QUESTIONS.get(connection)
     if questions is not None and questions.now is not None:
         text = query if isinstance(query, str) else query.as_string(connection)
@@ -59,7 +59,7 @@ def rows_of(
         if key in questions.answers:
             return questions.answers.pop(key)
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, parameters).fetchall()
+        return cursor.execute(query, parameters, prepare=True).fetchall()
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def all_at_once(connection: psycopg.Connection[Any]) -> Iterator[None]:
     if questions.last and psycopg.Pipeline.is_supported():
         with connection.pipeline():
             for key, (query, parameters) in questions.last.items():
-                cursors[key] = connection.cursor(row_factory=dict_row).execute(query, parameters)
+                cursors[key] = connection.cursor(row_factory=dict_row).execute(query, parameters, prepare=True)
     questions.answers = {key: cursor.fetchall() for key, cursor in cursors.items()}
     questions.now = {}
     try:
