@@ -59,7 +59,7 @@ def _committed(repository: Repository, snapshot_id: str) -> Snapshot:
     """Raises `Invalid` for what still runs: to change it would keep it from ever being committed."""
     name = SNAPSHOTS + snapshot_id
     try:
-        snapshot = decode(repository.backend.get(name).data, name)
+        snapshot = decode(repository.backend.get(name).data, name, repository.seal)
     except NotFound as error:
         raise NotFound(f"there is no snapshot {snapshot_id}", hint="`snap list` shows those there are.") from error
     if snapshot.state != COMMITTED:

@@ -1,6 +1,6 @@
 """Snapshots: what a manifest says, as frozen values, and as the bytes of format.md §10.
 
-    snapshot = decode(backend.get("snapshots/1f…").data, "snapshots/1f…")
+    snapshot = decode(backend.get("snapshots/1f…").data, "snapshots/1f…", seal)
     snapshot.sources[0].tables[0].root
 
 It does not know where snapshots are kept or how one becomes committed (`snapstore.repository`).
@@ -20,6 +20,7 @@ import zstandard
 from snapstore.digest import DIGEST_BYTES, Digest
 from snapstore.errors import Corrupt
 from snapstore.repository.sealed import seal, unseal
+from snapstore.seal import Seal
 
 __all__ = ["COMMITTED", "PENDING", "Snapshot", "SnapshotSource", "SnapshotTable", "decode", "encode", "utc_text"]
 
@@ -121,7 +122,7 @@ def utc_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def encode(snapshot: Snapshot) -> bytes:
+def encode(snapshot: Snapshot, by: Seal) -> bytes:
     """The object's bytes, with a fresh nonce."""
     fields = {
         "id": snapshot.id,
@@ -140,12 +141,22 @@ def encode(snapshot: Snapshot) -> bytes:
         "touched": [_table_fields(table) for table in snapshot.touched],
         "statistics": dict(snapshot.statistics),
     }
-    return seal("S", zstandard.ZstdCompressor(level=9).compress(msgpack.packb(fields)))
+    return seal("S", snapshot.name, zstandard.ZstdCompressor(level=9).compress(msgpack.packb(fields)), by)
 
 
-def decode(data: bytes, what: str) -> Snapshot:
-    """The snapshot. Raises `Corrupt` or `Unsupported`, naming `what`. Fields it does not know are passed over."""
-    body = unseal("S", data, what)
+def decode(data: bytes, name: str, by: Seal) -> Snapshot:
+    """The snapshot in the object of this name.
+
+    Raises `Corrupt` or `Unsupported`, naming it: another snapshot's bytes are damage too. Fields it does not know are
+    passed over.
+    """
+    snapshot = _decode(unseal("S", name, data, by), name)
+    if snapshot.name != name:
+        raise Corrupt(f"{name} holds the snapshot {snapshot.id}: one was put in another's place")
+    return snapshot
+
+
+def _decode(body: bytes, what: str) -> Snapshot:
     try:
         if zstandard.get_frame_parameters(body).content_size > _LIMIT_BYTES:
             raise Corrupt(f"{what} claims to be over {_LIMIT_BYTES} bytes")

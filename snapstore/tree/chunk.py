@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.digest import DIGEST_BYTES, digest
+from snapstore.digest import DIGEST_BYTES, Naming
 from snapstore.errors import Corrupt
 from snapstore.ragged import offsets_of
 from snapstore.rows import Cells
@@ -32,7 +32,7 @@ _VARIABLE_HEAD = struct.Struct("<IBB")
 
 
 def encode(
-    cells: Cells, starts: Sequence[int], stops: Sequence[int], *, is_key: bool = False
+    cells: Cells, starts: Sequence[int], stops: Sequence[int], naming: Naming, *, is_key: bool = False
 ) -> list[tuple[Ref, bytes]]:
     """For each chunk `starts[i] ≤ row < stops[i]` its reference and its bytes; no bytes where it is a constant.
 
@@ -58,7 +58,7 @@ def encode(
             spilled = 0 if cells.spilled is None else int(cells.spilled[start])
             encoded.append((reference.constant(cells[start], spilled), b""))
         else:
-            encoded.append((reference.blob(digest(body), spills=is_spilling), body))
+            encoded.append((reference.blob(naming.digest(body), spills=is_spilling), body))
     return encoded
 
 
