@@ -18,11 +18,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from snap_cli import passphrases
 from snap_cli.errors import MISUSE, NoRepository
 from snap_cli.progress import watched
 from snap_cli.render import jsonable, paint, safe
@@ -31,11 +33,12 @@ from snapstore.backends.directory import DirectoryBackend
 from snapstore.errors import NotFound, Unavailable, Unsupported
 from snapstore.operations.capture import Progress
 from snapstore.repository import Repository, Snapshot, resolve
+from snapstore.repository.keyring import Passphrase
 
 __all__ = ["App", "command", "common_options", "show_help_without_command"]
 
 _DEFAULT_REPOSITORY = ".snapstore"
-_COMMON = ("repo", "json", "quiet", "verbose")
+_COMMON = ("repo", "passphrase_file", "passphrase_command", "json", "quiet", "verbose")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -48,6 +51,8 @@ class App:
     json: bool = False
     quiet: bool = False
     verbose: int = 0
+    passphrase_file: str | None = None
+    passphrase_command: str | None = None
     _settings: Settings | None = None
 
     @property
@@ -89,11 +94,24 @@ class App:
         """Whether a person can be asked."""
         return sys.stdin.isatty() and sys.stderr.isatty()
 
+    @property
+    def passphrase(self) -> Passphrase:
+        """The passphrase that was given somewhere, options before environment, or what asks for it."""
+        given = passphrases.given(self.passphrase_file, self.passphrase_command)
+        if given is None:
+            given = passphrases.given_in(os.environ)
+        return given if given is not None else partial(passphrases.asked, self.is_interactive, "Passphrase")
+
+    def new_passphrase(self) -> bytes:
+        """The passphrase of a new repository: the one that was given, or asked for twice."""
+        given = self.passphrase
+        return given if isinstance(given, bytes) else passphrases.chosen(self.is_interactive, "New passphrase")
+
     def repository(self) -> Repository:
-        """The open repository. Raises `NoRepository` where there is none."""
+        """The open repository. Raises `NoRepository` where there is none, `WrongKey` where no passphrase opens it."""
         place = self.place
         try:
-            return Repository.open(DirectoryBackend(Path(place).expanduser()))
+            return Repository.open(DirectoryBackend(Path(place).expanduser()), self.passphrase)
         except NotFound as error:
             hint = "Make one with `snap init`"
             if self.repo is None and place == _DEFAULT_REPOSITORY:
@@ -162,6 +180,11 @@ def common_options(function: Function) -> Function:
         [
             click.option("-r", "--repo", metavar="PATH", expose_value=False, callback=_set("repo"),
                          help="The repository [SNAP_REPO, snap.toml, ./.snapstore]."),
+            click.option("--passphrase-file", metavar="FILE", expose_value=False, callback=_set("passphrase_file"),
+                         help="Its first line opens an encrypted repository [SNAP_PASSPHRASE_FILE]."),
+            click.option("--passphrase-command", metavar="COMMAND", expose_value=False,
+                         callback=_set("passphrase_command"),
+                         help="The first line it prints does [SNAP_PASSPHRASE_COMMAND; SNAP_PASSPHRASE]."),
             click.option("--json", is_flag=True, expose_value=False, callback=_set("json"),
                          help="One JSON document on stdout; errors as JSON on stderr."),
             click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_set("quiet"),

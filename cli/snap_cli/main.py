@@ -26,6 +26,7 @@ from snap_cli.diff import diff_command
 from snap_cli.errors import Interrupted, failure_of, secrets_in, without_secrets
 from snap_cli.gc import gc_command
 from snap_cli.init import init_command
+from snap_cli.key import key_command
 from snap_cli.list import list_command
 from snap_cli.pin import pin_command, unpin_command
 from snap_cli.render import safe
@@ -84,6 +85,7 @@ class SnapGroup(click.Group):
 
 def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
     secrets = secrets_in([*words, os.environ.get("SNAP_SOURCE", "")])
+    secrets += [secret for secret in (os.environ.get("SNAP_PASSPHRASE", ""),) if secret]
     command = next((_ALIASES.get(word, word) for word in words if _ALIASES.get(word, word) in cli.commands), "")
     failure = failure_of(error, command=command, secrets=secrets)
     if app.is_debugging:
@@ -138,6 +140,7 @@ for _command in (
     unpin_command,
     tag_command,
     verify_command,
+    key_command,
     demo_command,
 ):
     cli.add_command(_command)

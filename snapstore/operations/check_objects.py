@@ -22,15 +22,17 @@ from snapstore.blobs.segment import INDEX, MAX_BLOB_BYTES, Segment, build, join
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.errors import Corrupt, NotFound, Unavailable, Unsupported
 from snapstore.operations.damage import Damage
-from snapstore.repository import Repository, Snapshot, config, keyring, tombstones
+from snapstore.repository import Repository, Snapshot, config, keyring, sequence, tombstones
 from snapstore.repository.listing import SNAPSHOTS
 from snapstore.repository.snapshot import decode as decode_snapshot
 
 __all__ = [
-    "IndexCheck", "check_config", "check_index", "check_keys", "check_tombstones", "read_snapshots", "unknown_blobs",
+    "IndexCheck", "check_config", "check_index", "check_keys", "check_sequence", "check_tombstones",
+    "read_snapshots", "unknown_blobs",
 ]  # fmt: skip
 
 _TRIES = 10
+_LOOKS = 2
 REBUILD = "rebuild the index from the packs"
 
 
@@ -67,9 +69,26 @@ def check_keys(repository: Repository) -> Iterator[Damage]:
             for entry in repository.backend.list(keyring.KEYS)
         )
         return
-    for key in keyring.listed(repository.backend, repository.seal):
+    keys = keyring.listed(repository.backend, repository.seal)
+    for key in keys:
         if isinstance(key, Corrupt):
             yield Damage(key.message.split()[0], key.message)
+    for name in keyring.put_back(keys):
+        yield Damage(name, f"{name} was removed, and somebody put it back: whoever has its passphrase reads everything")
+
+
+def check_sequence(repository: Repository, snapshots: Sequence[Snapshot]) -> Iterator[Damage]:
+    """Whether every snapshot that another has seen is there, and as new as it was."""
+    found = list(sequence.gaps(snapshots))
+    # Manifests are read one by one: one may have been removed by right in between, so a gap must be there every time.
+    for _ in range(_LOOKS if found else 0):
+        again, damages = read_snapshots(repository)
+        unreadable = {own for damage in damages for own in damage.snapshots}
+        left = {gap.id for gap in sequence.gaps(again)} - unreadable
+        found = [gap for gap in found if gap.id in left]
+    for gap in found:
+        name = SNAPSHOTS + gap.id
+        yield Damage(name, f"{name}: {gap.words}", snapshots=(gap.id,))
 
 
 def check_tombstones(repository: Repository) -> Iterator[Damage]:

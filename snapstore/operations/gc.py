@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -149,12 +148,7 @@ def _doomed(there: Sequence[Listed], plan: GcPlan | Policy | None, now: datetime
 
 def _forget(repository: Repository, doomed: set[str]) -> tuple[str, ...]:
     """Remove these snapshots; those that somebody else has removed are no error."""
-    removed = []
-    for snapshot_id in sorted(doomed):
-        with suppress(NotFound):
-            repository.remove(snapshot_id)
-            removed.append(snapshot_id)
-    return tuple(removed)
+    return tuple(repository.remove_all(sorted(doomed))) if doomed else ()
 
 
 def _ids(snapshots: Sequence[Snapshot]) -> set[bytes]:

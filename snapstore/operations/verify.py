@@ -29,6 +29,7 @@ from snapstore.operations.check_objects import (
     check_config,
     check_index,
     check_keys,
+    check_sequence,
     check_tombstones,
     read_snapshots,
     unknown_blobs,
@@ -118,6 +119,7 @@ class _Run:
         """Everything that is not a blob; gives the snapshots to look at. Manifests, packs, index: in this order."""
         found, damages = read_snapshots(self._repository)
         self._note(damages)
+        self._note(check_sequence(self._repository, found))
         self._note(check_config(self._repository))
         self._note(check_keys(self._repository))
         self._note(check_tombstones(self._repository))

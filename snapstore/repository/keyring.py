@@ -12,10 +12,11 @@ more, but the master key stays the same: whoever held both it and a copy of its 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,25 +36,30 @@ if TYPE_CHECKING:
 
     from snapstore.encryption import Sealed
 
-__all__ = ["KEYS", "Key", "Passphrase", "add", "listed", "new", "read", "remove", "unlock"]
+__all__ = ["KEYS", "Key", "Passphrase", "add", "listed", "new", "put_back", "read", "remove", "unlock"]
 
 KEYS = "keys/"
 
 Passphrase = bytes | Callable[[], bytes]
 
 _VERSION = 2
+_TRIES = 10
 _HEAD = struct.Struct("<H")
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key: its id (32 hex digits), what it is called, when it was added, and whether its removal has begun."""
+    """A key: its id (32 hex digits), what it is called, when it was added, and whether its removal has begun.
+
+    `removed` are the ids of keys that were removed while it was there, or before: one that is back was put back.
+    """
 
     id: str
     label: str
     created: str
-    is_leaving: bool
+    is_leaving: bool = False
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,8 @@ def add(
             f"{backend.location} is not encrypted, so it has no keys", hint="`snap init --encrypt` makes one that is."
         )
     cost = cost or Cost()
-    key = Key(os.urandom(16).hex(), label, utc_text(datetime.now(UTC)), is_leaving=False)
+    removed = {id_ for one in listed(backend, seal) if isinstance(one, Key) for id_ in one.removed}
+    key = Key(os.urandom(16).hex(), label, utc_text(datetime.now(UTC)), removed=tuple(sorted(removed)))
     salt = os.urandom(encryption.SALT_BYTES)
     head = msgpack.packb(
         {
@@ -192,7 +199,7 @@ def remove(backend: Backend, seal: Seal, key_id: str) -> None:
     except Corrupt:
         backend.delete(name)
         return
-    leaving = Key(key.id, key.label, key.created, is_leaving=True)
+    leaving = dataclasses.replace(key, is_leaving=True)
     tag = backend.replace(name, _encode(leaving, stored.head, seal), tag=there.tag)
     # Whoever marks second sees the first mark: of two that remove each other's last key one is refused, or both are.
     others = [one for one in listed(backend, seal) if isinstance(one, Key) and one.id != key_id and not one.is_leaving]
@@ -205,11 +212,44 @@ def remove(backend: Backend, seal: Seal, key_id: str) -> None:
         )
     with suppress(NotFound):
         backend.delete(name)
+    for one in others:
+        _remember(backend, seal, one.id, key_id)
+
+
+def put_back(keys: Sequence[Key | Corrupt]) -> Iterator[str]:
+    """The names of those of these keys whose removal another knows of: somebody without a key put them back."""
+    there = [key for key in keys if isinstance(key, Key)]
+    removed = {id_ for key in there for id_ in key.removed}
+    return (KEYS + key.id for key in there if key.id in removed)
+
+
+def _remember(backend: Backend, seal: Seal, key_id: str, removed: str) -> None:
+    """Let a key know of a removal, unless it is removed itself meanwhile."""
+    for _ in range(_TRIES):
+        try:
+            there = backend.get(KEYS + key_id)
+            stored = _decode(there.data, key_id)
+            key = _about(stored, seal)
+            known = dataclasses.replace(key, removed=tuple(sorted({*key.removed, removed})))
+            backend.replace(KEYS + key_id, _encode(known, stored.head, seal), tag=there.tag)
+        except Conflict:
+            continue
+        except NotFound:
+            pass
+        return
+    raise Conflict(f"{KEYS}{key_id} changes faster than it can be changed", hint="Try again when others are done.")
 
 
 def _encode(key: Key, head: bytes, seal: Seal) -> bytes:
     front = _HEAD.pack(len(head)) + head
-    about: bytes = msgpack.packb({"label": key.label, "created": key.created, "leaving": key.is_leaving})
+    about: bytes = msgpack.packb(
+        {
+            "label": key.label,
+            "created": key.created,
+            "leaving": key.is_leaving,
+            "removed": [bytes.fromhex(id_) for id_ in key.removed],
+        }
+    )
     salt = os.urandom(seal.salt_bytes)
     sealed = seal.close(KEYS + key.id, about, salt=salt, bound=front)
     return checked("K", _VERSION, b"".join([front, salt, sealed]))
@@ -251,7 +291,8 @@ def _about(stored: _Stored, seal: Seal) -> Key:
     try:
         about = seal.open(name, sealed, salt=salt, bound=_HEAD.pack(len(stored.head)) + stored.head)
         fields = msgpack.unpackb(about, strict_map_key=True)
-        return Key(stored.id, str(fields["label"]), str(fields["created"]), bool(fields["leaving"]))
+        removed = tuple(bytes(id_).hex() for id_ in fields["removed"])
+        return Key(stored.id, str(fields["label"]), str(fields["created"]), bool(fields["leaving"]), removed)
     except (Corrupt, ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         raise Corrupt(
             f"{name} was not written by somebody who has a key of this repository, or is damaged",

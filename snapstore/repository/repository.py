@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from snapstore.backends import Backend
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import Digest
-from snapstore.errors import Conflict, Exists, Invalid, NotFound, SnapstoreError, WrongKey
-from snapstore.repository import config, keyring
+from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError, WrongKey
+from snapstore.repository import config, keyring, sequence
 from snapstore.repository.keyring import Passphrase
 from snapstore.repository.snapshot import COMMITTED, PENDING, Snapshot, decode, encode, new_id, utc_text
 from snapstore.seal import PLAIN, Cost, Seal
@@ -56,6 +57,7 @@ class Repository:
         self.seal = seal
         self.key_id = key_id
         self.blobs = BlobStore(backend, seal)
+        self._seen: list[Snapshot] = []
 
     @property
     def location(self) -> str:
@@ -156,6 +158,7 @@ class Repository:
                 found.append(self._read(entry.name)[0])
             except NotFound:
                 _log.debug("%s went between listing and reading", entry.name)
+        self._seen = found
         return found
 
     def _read(self, name: str) -> tuple[Snapshot, str]:
@@ -178,7 +181,9 @@ class Repository:
 
         Raises `Conflict` if the pending object is another's by now (evicted by a gc): then nothing is committed.
         """
-        committed = dataclasses.replace(snapshot, id=pending.id, state=COMMITTED, roots=())
+        seen = sequence.heads(self._seen) if self.settings.is_encrypted else {}
+        committed = dataclasses.replace(snapshot, id=pending.id, state=COMMITTED, roots=(), seen=seen)
+        committed = sequence.closed(committed, self._gone(committed))
         try:
             self.backend.replace(pending.name, encode(committed, self.seal), tag=pending.tag)
         except (Conflict, NotFound) as error:
@@ -186,7 +191,20 @@ class Repository:
                 f"the snapshot {pending.id[:8]} took so long that a gc gave it up; nothing was committed",
                 hint="Run the command again: what was stored and is still there is not stored twice.",
             ) from error
+        with suppress(SnapstoreError):  # it is committed, whatever happens now
+            return self._without_gone(committed)
         return committed
+
+    def _without_gone(self, snapshot: Snapshot) -> Snapshot:
+        """A committed snapshot, changed to name none that was removed by now: whoever names one looks after that."""
+        while gone := self._gone(snapshot):
+            snapshot = self.change(snapshot.id, partial(sequence.closed, gone=gone))
+        return snapshot
+
+    def _gone(self, snapshot: Snapshot) -> dict[str, Mapping[str, int]]:
+        """What the snapshot has seen and is not there any more, and what those had seen as far as is known."""
+        known = {one.id: one.seen for one in self._seen}
+        return {id_: known.get(id_, {}) for id_ in snapshot.seen if not any(self.backend.list(f"snapshots/{id_}"))}
 
     def abandon(self, pending: Pending) -> None:
         """End work without a result; its blobs are garbage for gc. Does nothing if it has ended."""
@@ -207,6 +225,7 @@ class Repository:
             changed = edit(snapshot)
             if changed == snapshot:
                 return snapshot
+            changed = dataclasses.replace(changed, version=snapshot.version + 1)
             try:
                 self.backend.replace(name, encode(changed, self.seal), tag=tag)
             except Conflict:
@@ -214,5 +233,42 @@ class Repository:
             return changed
 
     def remove(self, snapshot_id: str) -> None:
-        """Forget a snapshot; its blobs stay until a gc finds them unreferenced. Raises `NotFound`."""
-        self.backend.delete(f"snapshots/{snapshot_id}")
+        """Forget one snapshot; as `remove_all`. Raises `NotFound`."""
+        if not self.remove_all([snapshot_id]):
+            raise NotFound(f"there is no snapshot {snapshot_id}", hint="`snap list` shows those there are.")
+
+    def remove_all(self, snapshot_ids: Sequence[str]) -> list[str]:
+        """Forget snapshots; gives those that were there. Their blobs stay until a gc finds them unreferenced.
+
+        In an encrypted repository those that have seen them are changed first, so that nobody misses them; one that is
+        missing counts as there if it is missed.
+        """
+        missed = self._close_gaps(snapshot_ids)
+        removed = []
+        for snapshot_id in snapshot_ids:
+            try:
+                self.backend.delete(f"snapshots/{snapshot_id}")
+            except NotFound:
+                if snapshot_id not in missed:
+                    continue
+            removed.append(snapshot_id)
+        # Whoever removed another at the same time may have named one of these since.
+        self._close_gaps(snapshot_ids)
+        return removed
+
+    def _close_gaps(self, snapshot_ids: Sequence[str]) -> set[str]:
+        """Let no snapshot name these any more; gives those that were named."""
+        if not self.settings.is_encrypted:
+            return set()
+        there: dict[str, Snapshot] = {}
+        for entry in self.backend.list("snapshots/"):
+            with suppress(NotFound, Corrupt):
+                there[entry.name.removeprefix("snapshots/")] = self._read(entry.name)[0]
+        gone = {id_: there[id_].seen if id_ in there else {} for id_ in snapshot_ids}
+        missed = set()
+        for one in there.values():
+            if one.state == COMMITTED and one.id not in gone and not one.seen.keys().isdisjoint(gone):
+                missed |= one.seen.keys() & gone.keys()
+                with suppress(NotFound):
+                    self._without_gone(self.change(one.id, partial(sequence.closed, gone=gone)))
+        return missed

@@ -69,6 +69,8 @@ class Snapshot:
 
     `safety` is the id of the snapshot whose restore this one preceded; `touched` are then the keys of the rows which
     that restore set out to change, as tables without columns. `roots` is of a pending one: what it depends on.
+    `version` counts the changes of its words; `seen` has the versions of the snapshots before it, by id, where the
+    repository is encrypted (`snapstore.repository.sequence`).
     """
 
     id: str
@@ -86,6 +88,8 @@ class Snapshot:
     statistics: Mapping[str, Any] = field(default_factory=dict)
     roots: tuple[Digest, ...] = ()
     nonce: bytes = b""
+    version: int = 0
+    seen: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -140,6 +144,8 @@ def encode(snapshot: Snapshot, by: Seal) -> bytes:
         "sources": [_source_fields(source) for source in snapshot.sources],
         "touched": [_table_fields(table) for table in snapshot.touched],
         "statistics": dict(snapshot.statistics),
+        "version": snapshot.version,
+        "seen": dict(snapshot.seen),
     }
     return seal("S", snapshot.name, zstandard.ZstdCompressor(level=9).compress(msgpack.packb(fields)), by)
 
@@ -177,8 +183,12 @@ def _decode(body: bytes, what: str) -> Snapshot:
             sources=tuple(map(_source, fields["sources"])),
             touched=tuple(map(_table, _list(fields.get("touched", [])))),
             statistics=dict(fields["statistics"]),
+            version=_count(fields.get("version")) or 0,
+            seen={_text(id_): _count(version) or 0 for id_, version in fields.get("seen", {}).items()},
         )
-    except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException, zstandard.ZstdError) as error:
+    except (
+        ValueError, TypeError, KeyError, AttributeError, RecursionError, msgpack.UnpackException, zstandard.ZstdError,
+    ) as error:  # fmt: skip
         raise Corrupt(f"{what} is damaged: it is not a manifest ({error})") from error
 
 
