@@ -35,9 +35,7 @@ def key_command(context: click.Context) -> None:
 def _new_passphrase(function: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in (
         click.option("--new-passphrase-command", metavar="COMMAND", help="... or the first line this command prints."),
-        click.option(
-            "--new-passphrase-file", metavar="FILE", help="The new passphrase is the first line of this file."
-        ),
+        click.option("--new-passphrase-file", metavar="FILE", help="Its first line is the new passphrase."),
     ):
         function = decorate(function)
     return function
@@ -92,10 +90,10 @@ def remove_command(app: App, key_id: str) -> None:
     names = [entry.name.removeprefix(KEYS) for entry in repository.backend.list(KEYS)]
     found = [name for name in names if name.startswith(key_id)]
     if len(key_id) < _LEAST_DIGITS or len(found) != 1:
-        what = (
-            "no key" if not found else "more than one key" if len(key_id) >= _LEAST_DIGITS else "too short a beginning"
+        raise NotFound(
+            f"{clean(key_id)!r} is not the id of one key",
+            hint=f"`snap key list` shows them; the first {_LEAST_DIGITS} digits will do if no other begins so.",
         )
-        raise NotFound(f"{clean(key_id)!r}: {what}", hint="`snap key list` shows them; give at least 4 digits.")
     key_remove(repository, found[0])
     if app.json:
         app.document({"removed": found[0]})
@@ -121,7 +119,7 @@ def _chosen(app: App, file: str | None, command: str | None) -> bytes:
     given = passphrases.given(file, command)
     if given is None and not app.is_interactive:
         raise Invalid(
-            "there is no new passphrase", hint="Name it with --new-passphrase-file or --new-passphrase-command."
+            "there is no new passphrase", hint="Give it with --new-passphrase-file or --new-passphrase-command."
         )
     return given if given is not None else passphrases.chosen(app.is_interactive, "New passphrase")
 

@@ -89,9 +89,8 @@ class Take:
             builder = TreeBuilder(table, self.repository.cut_key, writer)
             builder.add(batch(table, held))
             root = builder.finish()
-        self.tables.append(
-            SnapshotTable(table.name, len(held), root, self.repository.blobs.naming.digest(encode_schema(table)))
-        )
+        schema = self.repository.blobs.naming.digest(encode_schema(table))
+        self.tables.append(SnapshotTable(table.name, len(held), root, schema))
 
     def write_from(self, parent: Rows, root: Digest, held: Rows) -> bool:
         """As `write`, but what is as in `parent` is taken over from its tree, and neither read nor put again.
