@@ -10,7 +10,7 @@ import click
 from snap_cli import passphrases
 from snap_cli.context import App, command, common_options, show_help_without_command
 from snap_cli.render import clean, columns
-from snapstore.errors import Corrupt, Invalid, NotFound
+from snapstore.errors import Invalid, NotFound
 from snapstore.operations.keys import key_add, key_list, key_passwd, key_remove
 from snapstore.repository.keyring import KEYS, Key
 
@@ -73,7 +73,7 @@ def list_command(app: App) -> None:
                 rows.append([star, key.id[:8], key.created[:19].replace("T", " "), clean(told)])
         app.out(columns(rows, indent=0))
     for key in keys:
-        if isinstance(key, Corrupt):
+        if not isinstance(key, Key):
             app.warn(clean(f"{key.message}. {key.hint}"))
 
 
@@ -124,8 +124,7 @@ def _chosen(app: App, file: str | None, command: str | None) -> bytes:
     return given if given is not None else passphrases.chosen(app.is_interactive, "New passphrase")
 
 
-def _json(key: Key | Corrupt, current: str) -> dict[str, Any]:
-    assert isinstance(key, Key)
+def _json(key: Key, current: str) -> dict[str, Any]:
     return {
         "key": key.id,
         "label": key.label,

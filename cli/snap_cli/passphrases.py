@@ -72,7 +72,10 @@ def _from_command(command: str) -> bytes:
         words = shlex.split(command)
         ran = subprocess.run(words, stdout=subprocess.PIPE, check=True, timeout=_SECONDS)
     except ValueError as error:
-        raise Invalid(f"the passphrase command cannot be read: {error}") from error
+        raise Invalid(
+            f"the passphrase command is not a command: {error}",
+            hint="It is split as a shell would, and run without one.",
+        ) from error
     except (OSError, IndexError, subprocess.SubprocessError) as error:
         # Its words may hold secrets, and so may what it printed.
         told = f"exit {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else type(error).__name__
@@ -85,7 +88,7 @@ def _from_command(command: str) -> bytes:
 def _line(line: bytes, what: str) -> bytes:
     found = line.rstrip(b"\r\n")
     if not found:
-        raise Invalid(f"{what} begins with an empty line: there is no passphrase in it")
+        raise Invalid(f"there is no passphrase in {what}", hint="Its first line is used, and is empty.")
     return found
 
 

@@ -23,6 +23,7 @@ from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.errors import Corrupt, NotFound, Unavailable, Unsupported
 from snapstore.operations.damage import Damage
 from snapstore.repository import Repository, Snapshot, config, keyring, sequence, tombstones
+from snapstore.repository.keyring import Key
 from snapstore.repository.listing import SNAPSHOTS
 from snapstore.repository.snapshot import decode as decode_snapshot
 
@@ -71,7 +72,7 @@ def check_keys(repository: Repository) -> Iterator[Damage]:
         return
     keys = keyring.listed(repository.backend, repository.seal)
     for key in keys:
-        if isinstance(key, Corrupt):
+        if not isinstance(key, Key):
             yield Damage(key.message.split()[0], key.message)
     for name in keyring.put_back(keys):
         yield Damage(name, f"{name} was removed, and somebody put it back: whoever has its passphrase reads everything")

@@ -9,7 +9,7 @@ whole ids. Whatever ends one of these early, the repository opens as before, or 
 
 from __future__ import annotations
 
-from snapstore.errors import Corrupt, Invalid
+from snapstore.errors import Invalid, SnapstoreError
 from snapstore.repository import Repository, keyring
 from snapstore.repository.keyring import Key
 from snapstore.seal import Cost
@@ -23,7 +23,7 @@ def key_add(repository: Repository, passphrase: bytes, *, label: str = "", cost:
     return keyring.add(repository.backend, repository.settings.id, repository.seal, passphrase, label=label, cost=cost)
 
 
-def key_list(repository: Repository) -> list[Key | Corrupt]:
+def key_list(repository: Repository) -> list[Key | SnapstoreError]:
     """Every key, oldest first; in place of one that nobody with a key wrote there, or is damaged, the error."""
     _check(repository)
     return keyring.listed(repository.backend, repository.seal)

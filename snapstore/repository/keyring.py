@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from snapstore.backends import Backend
-from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, Unsupported, WrongKey
+from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, SnapstoreError, Unsupported, WrongKey
 from snapstore.repository import config
 from snapstore.repository.sealed import checked, unchecked
 from snapstore.repository.snapshot import utc_text
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["KEYS", "Key", "Passphrase", "add", "listed", "new", "put_back", "read", "remove", "unlock"]
 
 KEYS = "keys/"
+DEFAULT_COST = Cost()
 
 Passphrase = bytes | Callable[[], bytes]
 
@@ -107,7 +108,7 @@ def unlock(backend: Backend, settings: config.Config, passphrase: Passphrase | N
             stored = _read(backend, key_id)
         except NotFound:
             continue
-        except Corrupt as error:
+        except (Corrupt, Unsupported) as error:
             damaged = damaged or error.message
             continue
         bound = _bound(settings.id, key_id)
@@ -148,7 +149,7 @@ def add(
         raise Invalid(
             f"{backend.location} is not encrypted, so it has no keys", hint="`snap init --encrypt` makes one that is."
         )
-    cost = cost or Cost()
+    cost = cost or DEFAULT_COST
     removed = {id_ for one in listed(backend, seal) if isinstance(one, Key) for id_ in one.removed}
     key = Key(os.urandom(16).hex(), label, utc_text(datetime.now(UTC)), removed=tuple(sorted(removed)))
     salt = os.urandom(encryption.SALT_BYTES)
@@ -172,16 +173,16 @@ def read(backend: Backend, seal: Seal, key_id: str) -> Key:
     return _about(_read(backend, key_id), seal)
 
 
-def listed(backend: Backend, seal: Seal) -> list[Key | Corrupt]:
+def listed(backend: Backend, seal: Seal) -> list[Key | SnapstoreError]:
     """Every key, oldest first; in place of one that is damaged, or was not written by a key's holder, the error."""
     found: list[Key] = []
-    errors: list[Corrupt] = []
+    errors: list[SnapstoreError] = []
     for key_id in _ids(backend):
         try:
             found.append(read(backend, seal, key_id))
         except NotFound:
             continue
-        except Corrupt as error:
+        except (Corrupt, Unsupported) as error:
             errors.append(error)
     return [*sorted(found, key=lambda key: (key.created, key.id)), *errors]
 
@@ -196,11 +197,14 @@ def remove(backend: Backend, seal: Seal, key_id: str) -> None:
     try:
         stored = _decode(there.data, key_id)
         key = _about(stored, seal)
-    except Corrupt:
+    except (Corrupt, Unsupported):
         backend.delete(name)
         return
     leaving = dataclasses.replace(key, is_leaving=True)
-    tag = backend.replace(name, _encode(leaving, stored.head, seal), tag=there.tag)
+    try:
+        tag = backend.replace(name, _encode(leaving, stored.head, seal), tag=there.tag)
+    except Conflict as error:
+        raise Conflict(f"somebody else changes the key {key_id[:8]}; it was not removed", hint="Try again.") from error
     # Whoever marks second sees the first mark: of two that remove each other's last key one is refused, or both are.
     others = [one for one in listed(backend, seal) if isinstance(one, Key) and one.id != key_id and not one.is_leaving]
     if not others:
@@ -216,7 +220,7 @@ def remove(backend: Backend, seal: Seal, key_id: str) -> None:
         _remember(backend, seal, one.id, key_id)
 
 
-def put_back(keys: Sequence[Key | Corrupt]) -> Iterator[str]:
+def put_back(keys: Sequence[Key | SnapstoreError]) -> Iterator[str]:
     """The names of those of these keys whose removal another knows of: somebody without a key put them back."""
     there = [key for key in keys if isinstance(key, Key)]
     removed = {id_ for key in there for id_ in key.removed}

@@ -29,10 +29,13 @@ class Gap:
 
 
 def heads(snapshots: Sequence[Snapshot]) -> dict[str, int]:
-    """The versions of those committed snapshots that no other of them has seen."""
+    """The versions of those committed snapshots that no other of them has seen, or not as they are now."""
     there = [one for one in snapshots if one.state == COMMITTED]
-    seen = {id_ for one in there for id_ in one.seen}
-    return {one.id: one.version for one in there if one.id not in seen}
+    seen: dict[str, int] = {}
+    for one in there:
+        for id_, version in one.seen.items():
+            seen[id_] = max(version, seen.get(id_, 0))
+    return {one.id: one.version for one in there if one.version > seen.get(one.id, -1)}
 
 
 def closed(snapshot: Snapshot, gone: Mapping[str, Mapping[str, int]]) -> Snapshot:
