@@ -66,6 +66,7 @@ LIBRARIES = {
         "snapstore.backends",
     },
     "cryptography": {"snapstore.encryption"},
+    "obstore": {"snapstore.backends.cloud"},
     "zstandard": {"snapstore.blobs", "snapstore.repository"},
     # schema blobs; config, snapshots and tombstones.
     "msgpack": {"snapstore.tree", "snapstore.repository"},
@@ -76,11 +77,12 @@ LIBRARIES = {
 }
 
 # Those that come with an extra; the others come with snapstore.
-EXTRAS = {"cryptography": "encryption"}
+EXTRAS = {"cryptography": "encryption", "obstore": "cloud"}
 
 # (module, what it imports inside a function): why it is not at the top.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("snapstore.repository.keyring", "snapstore.encryption"): "it needs the extra `encryption`, and 30 ms to load",
+    ("snap_cli.places", "snapstore.backends.cloud"): "it needs the extra `cloud`",
 }
 
 # Only the command line talks to the terminal and reads the environment.

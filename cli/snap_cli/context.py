@@ -26,11 +26,11 @@ import click
 
 from snap_cli import passphrases
 from snap_cli.errors import MISUSE, NoRepository
+from snap_cli.places import backend_of, shown
 from snap_cli.progress import watched
 from snap_cli.render import jsonable, paint, safe
 from snap_cli.settings import Settings, read_settings
-from snapstore.backends.directory import DirectoryBackend
-from snapstore.errors import NotFound, Unavailable, Unsupported
+from snapstore.errors import NotFound, Unavailable
 from snapstore.operations.capture import Progress
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.repository.keyring import Passphrase
@@ -65,14 +65,12 @@ class App:
     @property
     def place(self) -> str:
         """Where the repository is or would be: -r, SNAP_REPO, snap.toml, ./.snapstore."""
-        place = self.repo or os.environ.get("SNAP_REPO") or self.settings.repository or _DEFAULT_REPOSITORY
-        if "://" in place:
-            scheme = place.partition("://")[0]
-            raise Unsupported(
-                f"repositories under {scheme}:// are not supported yet",
-                hint="Name a directory. Object stores will come with the extra `cloud`.",
-            )
-        return place
+        return self.repo or os.environ.get("SNAP_REPO") or self.settings.repository or _DEFAULT_REPOSITORY
+
+    @property
+    def allows_http(self) -> bool:
+        """AWS_ALLOW_HTTP: whether a bucket may be spoken to without TLS."""
+        return os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes", "on")
 
     @property
     def default_source(self) -> str | None:
@@ -111,14 +109,12 @@ class App:
         """The open repository. Raises `NoRepository` where there is none, `WrongKey` where no passphrase opens it."""
         place = self.place
         try:
-            return Repository.open(DirectoryBackend(Path(place).expanduser()), self.passphrase)
+            return Repository.open(backend_of(place, allow_http=self.allows_http), self.passphrase)
         except NotFound as error:
             hint = "Make one with `snap init`"
             if self.repo is None and place == _DEFAULT_REPOSITORY:
                 hint += ", or name one with -r or SNAP_REPO"
-            raise NoRepository(
-                f"there is no repository in {Path(place).expanduser().absolute()}", hint=hint + "."
-            ) from error
+            raise NoRepository(f"there is no repository in {shown(place)}", hint=hint + ".") from error
         except OSError as error:
             raise Unavailable(
                 f"{place}: {error.strerror or error}", hint="Check the path and who may read it."
@@ -179,7 +175,7 @@ def common_options(function: Function) -> Function:
     for decorate in reversed(
         [
             click.option("-r", "--repo", metavar="PATH", expose_value=False, callback=_set("repo"),
-                         help="The repository [SNAP_REPO, snap.toml, ./.snapstore]."),
+                         help="The repository, a folder or s3://, gs://, az:// [SNAP_REPO, snap.toml, ./.snapstore]."),
             click.option("--passphrase-file", metavar="FILE", expose_value=False, callback=_set("passphrase_file"),
                          help="Its first line opens an encrypted repository [SNAP_PASSPHRASE_FILE]."),
             click.option("--passphrase-command", metavar="COMMAND", expose_value=False,

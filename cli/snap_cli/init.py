@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from snap_cli.context import App, command
-from snapstore.backends.directory import DirectoryBackend
+from snap_cli.places import backend_of, is_url
 from snapstore.errors import Exists, Invalid, Unavailable
 from snapstore.repository import Repository
 
@@ -21,20 +21,23 @@ __all__ = ["init_command"]
 def init_command(app: App, path: str | None, encrypt: bool) -> None:
     """Make a new repository in PATH, or where -r, SNAP_REPO or snap.toml say (else ./.snapstore).
 
-    The folder must be new or empty; it will be readable by its owner alone. With --encrypt whoever else can read it
-    learns sizes and times, and nothing more. Without the passphrase, or another (`snap key add`), nobody can read it.
+    A folder must be new or empty; it will be readable by its owner alone. A bucket (s3://bucket/prefix, gs://, az://)
+    must be there, and nothing under the prefix; its credentials come from the environment.
+
+    With --encrypt whoever can read it learns sizes and times, and nothing more. Without the passphrase, or another one
+    (`snap key add`), nobody can read it.
     """
     if path is not None:
         app.repo = path
-    folder = Path(app.place).expanduser()
-    _check(folder)
+    if not is_url(app.place):
+        _check(Path(app.place).expanduser())
     passphrase = app.new_passphrase() if encrypt else None
     if not encrypt and isinstance(app.passphrase, bytes):
         raise Invalid(
             "a passphrase was given, and --encrypt was not; nothing was made",
             hint="`snap init --encrypt` makes an encrypted repository. For a plain one leave the passphrase out.",
         )
-    repository = Repository.init(DirectoryBackend(folder, create=True), passphrase=passphrase)
+    repository = Repository.init(backend_of(app.place, create=True, allow_http=app.allows_http), passphrase=passphrase)
     if app.json:
         app.document({"repository": repository.location, "id": repository.settings.id.hex(), "encrypted": encrypt})
         return

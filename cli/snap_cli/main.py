@@ -43,6 +43,10 @@ from snapstore.repository.repository import PROGRAM
 __all__ = ["cli", "main"]
 
 _ALIASES = {"backup": "take", "snapshots": "list", "prune": "gc", "check": "verify"}
+_SECRETS = (
+    "SNAP_PASSPHRASE", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_SAS_KEY", "AZURE_STORAGE_CLIENT_SECRET", "GOOGLE_SERVICE_ACCOUNT_KEY",
+)  # fmt: skip
 _BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
@@ -85,7 +89,7 @@ class SnapGroup(click.Group):
 
 def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
     secrets = secrets_in([*words, os.environ.get("SNAP_SOURCE", "")])
-    secrets += [secret for secret in (os.environ.get("SNAP_PASSPHRASE", ""),) if secret]
+    secrets += [os.environ[name] for name in _SECRETS if os.environ.get(name)]
     command = next((_ALIASES.get(word, word) for word in words if _ALIASES.get(word, word) in cli.commands), "")
     failure = failure_of(error, command=command, secrets=secrets)
     if app.is_debugging:

@@ -76,7 +76,9 @@ class Repository:
         `cost` is what Argon2id takes of whoever tries passphrases. Raises `Exists` if it is one, `Invalid` if it holds
         other things or for an empty passphrase, and `Unsupported` without the extra `encryption`.
         """
-        there = [entry.name for entry in backend.list("") if entry.name != config.NAME]
+        there = [entry.name for entry in backend.list("")]
+        if config.NAME in there:
+            raise Exists(f"{backend.location} is a repository already", hint="Nothing was changed; use it.")
         stray = next((name for name in there if not name.startswith(keyring.KEYS)), None)
         if stray is not None:
             raise Invalid(
