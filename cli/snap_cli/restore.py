@@ -39,10 +39,16 @@ __all__ = ["carry_out", "restore_command"]
     type=click.Choice(["skip", "update"]),
     help="Rows that differ: leave the live ones (skip, the default), or set the columns that differ (update).",
 )
-@click.option("--exact", is_flag=True, help="Like update, and delete rows that the snapshot does not have.")
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Like update, and delete rows that the snapshot does not have (of one taken with --where: only rows that "
+    "--key or --where name).",
+)
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables.")
 @click.option("--where", "conditions", multiple=True, metavar="[TABLE=]SQL", help="Only rows that meet a condition.")
 @click.option("--key", "keys", multiple=True, metavar="TABLE:KEY", help="Only the row with this key.")
+@click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
 @click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
 @click.option("--to", metavar="URL|NAME", help="The live database [SNAP_SOURCE, or as recorded].")
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
@@ -60,6 +66,7 @@ def restore_command(
     tables: tuple[str, ...],
     conditions: tuple[str, ...],
     keys: tuple[str, ...],
+    exclude_columns: tuple[str, ...],
     source: str | None,
     to: str | None,
     plan_id: str | None,
@@ -72,6 +79,9 @@ def restore_command(
 
     Everything happens in one transaction or not at all, after a snapshot of what will be overwritten (`snap undo`
     restores that). An empty database gets everything: extensions, tables, rows, indexes.
+
+    Where a live table has other columns, types or constraints by now, the columns that both have are restored, cells
+    of another type converted as the server assigns them; what cannot be is refused, and --recreate rebuilds the table.
     """
     if exact and conflict == "skip":
         raise Invalid("--exact and --conflict skip contradict each other", hint="Choose one of them.")
@@ -96,6 +106,7 @@ def restore_command(
         source=held.name,
         tables=_patterns(tables, wanted, where),
         scope=Scope(keys=wanted, where=where),
+        exclude_columns=tuple(one if one.count(".") != 1 else f"public.{one}" for one in exclude_columns),
         recreate=recreate,
         privileges=not no_privileges,
     )
@@ -103,6 +114,7 @@ def restore_command(
     again += ["--exact"] if exact else ["--conflict", mode.value] if mode is not Mode.SKIP else []
     again += [word for one in tables for word in ("--table", one)] + [word for one in keys for word in ("--key", one)]
     again += [word for one in conditions for word in ("--where", one)]
+    again += [word for one in exclude_columns for word in ("--exclude-column", one)]
     again += ["--source", held.name] if len(snapshot.sources) > 1 else []
     again += ["--to", to if to in app.settings.sources else live.url] if to else []
     again += ["--recreate"] if recreate else []
@@ -216,7 +228,7 @@ def _tell_dry(app: App, plan: Plan, again: Sequence[str]) -> None:
         app.out(line)
     app.out(f"plan {paint(plan.id, 'bold')}")
     if plan.errors:
-        app.out("it cannot be carried out; `--recreate` rebuilds such tables as they were")
+        app.out("it cannot be carried out; `--recreate` rebuilds such tables, `--exclude-column` leaves a column out")
     elif plan.is_empty:
         app.out("nothing to do")
     else:
@@ -230,8 +242,10 @@ def _plan_lines(plan: Plan) -> list[str]:
         numbers = [count(one) for one in (table.insert, table.update)]
         shown.append([table.name, *numbers, _red(table.delete), count(table.skip), count(table.keep)])
         notes += _notes(table)
+        notes += _unsure(table)
     lines = [columns(shown, right={1, 2, 3, 4, 5})] if plan.tables else ["no tables"]
     skipped, kept = (sum(getattr(table, what) for table in plan.tables) for what in ("skip", "keep"))
+    kept -= sum(table.unsure for table in plan.tables)
     if skipped:
         differ = "differs and stays as it is" if skipped == 1 else "differ and stay as they are"
         notes.append(f"  {plural(skipped, 'row')} {differ} (--conflict update sets the columns that differ)")
@@ -253,9 +267,33 @@ def _notes(table: TablePlan) -> list[str]:
     if table.updates:
         cells = ", ".join(f"{clean(name)} in {plural(number, 'row')}" for name, number in table.updates.items())
         notes.append(f"  {table.name}: sets {cells}")
-    notes += [f"  {table.name}: shape: {clean(words)}" for words in table.shape]
+    notes += _side_by_side(table)
     notes += [f"  {paint('cannot be restored:', 'red')} {clean(words)}" for words in table.errors]
     return notes
+
+
+def _unsure(table: TablePlan) -> list[str]:
+    """Rows that --exact leaves alone, because the snapshot cannot say whether they were there."""
+    if not table.unsure:
+        return []
+    explicit = shlex.join(["--where", f"{table.name}={table.condition}"])
+    return [
+        f"  {table.name}: {plural(table.unsure, 'row')} kept that the snapshot lacks, though its condition is met now: "
+        "they may have been there without meeting it",
+        f"  (to delete them all the same, name them: {clean(explicit)})",
+    ]
+
+
+def _side_by_side(table: TablePlan) -> list[str]:
+    """How the live table differs from the snapshot's, and what becomes of it."""
+    if not table.drift:
+        return []
+    lines = [[f"  {table.name}", "live", "in the snapshot", ""]]
+    lines += [
+        [f"    {clean(one.what)}", clean(one.live) or "–", clean(one.snapshot) or "–", one.outcome]
+        for one in table.drift
+    ]
+    return columns(lines, indent=0, widest=56).splitlines()
 
 
 def _tell_done(app: App, restored: Restored) -> None:
@@ -302,10 +340,15 @@ def _json(plan: Plan) -> dict[str, Any]:
                 "delete": table.delete,
                 "skip": table.skip,
                 "keep": table.keep,
+                "unsure": table.unsure,
                 "columns": dict(table.updates),
                 "create": table.create,
                 "recreate": table.recreate,
                 "shape": list(table.shape),
+                "drift": [
+                    {"what": one.what, "live": one.live, "snapshot": one.snapshot, "outcome": one.outcome}
+                    for one in table.drift
+                ],
                 "errors": list(table.errors),
             }
             for table in plan.tables
