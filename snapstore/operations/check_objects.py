@@ -63,7 +63,7 @@ def check_config(repository: Repository) -> Iterator[Damage]:
 
 
 def check_keys(repository: Repository) -> Iterator[Damage]:
-    """Whether every key was written by somebody who had one, and the one that opened the repository is still there."""
+    """Whether every key was written by somebody who had one, and none that was removed is back."""
     if not repository.settings.is_encrypted:
         yield from (
             Damage(entry.name, f"{entry.name} is a key, in a plain repository")

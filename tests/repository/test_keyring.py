@@ -6,7 +6,10 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+import msgpack
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from snapstore.backends import Backend
 from snapstore.backends.memory import MemoryBackend
@@ -16,11 +19,14 @@ from snapstore.operations.keys import key_add, key_list, key_passwd, key_remove
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository, keyring
 from snapstore.repository.keyring import KEYS, Key
+from snapstore.repository.sealed import checked
 from snapstore.seal import Cost
 from tests.operations.points import Points, crash
 
 ONE, TWO, THREE = b"the first passphrase", b"the second", b"the third"
 CHEAP = Cost(memory_kib=8, passes=1, lanes=1)
+FIELDS = ("repository", "kdf", "memory_kib", "passes", "lanes", "salt", "wrapped")
+junk = st.none() | st.integers(-3, 1 << 40) | st.binary(max_size=20) | st.sampled_from(["argon2id", [], {}])
 
 
 def fresh() -> tuple[MemoryBackend, Repository]:
@@ -245,6 +251,21 @@ def test_a_junk_key_can_be_removed_and_hides_no_other() -> None:
         assert [type(key) for key in key_list(repository)] == [Key, Corrupt]
         key_remove(repository, junk.removeprefix(KEYS))
         assert not opens(backend, TWO)
+
+
+@given(st.binary(max_size=80), st.dictionaries(st.sampled_from(FIELDS), junk), st.binary(max_size=60))
+def test_a_key_of_junk_is_damaged_and_nothing_worse(head: bytes, fields: dict[str, object], about: bytes) -> None:
+    backend, repository = fresh()
+    [own] = names(backend)
+    for front in (head, msgpack.packb(fields)):
+        body = len(front).to_bytes(2, "little") + front + about
+        for data in (checked("K", 2, body), checked("K", 2, body[:-1]), checked("K", 1, body), body):
+            change(backend, KEYS + "0" * 32, data)
+            assert opens(backend, ONE)
+            with pytest.raises(Corrupt, match="0" * 32):
+                Repository.open(backend, TWO)
+            assert [type(key) for key in key_list(repository)] == [Key, Corrupt]
+    assert names(backend) == sorted([own, KEYS + "0" * 32])
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
