@@ -12,10 +12,11 @@ import click
 from snap_cli.context import App, command
 from snap_cli.manifests import tell_missing
 from snap_cli.names import keys_by_table, one_table
-from snap_cli.render import clean, columns, count, paint, plural, seconds
+from snap_cli.plans import plan_json, plan_lines
+from snap_cli.render import clean, paint, plural, seconds
 from snap_cli.sources import live_sources
 from snapstore.errors import Conflict, Invalid
-from snapstore.operations.plan import Mode, Plan, TablePlan
+from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.restore import Ask, Restored, plan_restore, restore
 from snapstore.operations.scope import Scope
 from snapstore.operations.state import StateTable, matches, of_snapshot
@@ -204,7 +205,7 @@ def _ask(app: App, plan: Plan) -> None:
             f"this would delete {' and '.join(told)}, and nobody is there to be asked; nothing was changed",
             hint="Look at it with --dry-run, then add --yes.",
         )
-    for line in _plan_lines(plan):
+    for line in plan_lines(plan):
         app.err(line)
     names = [table.name for table in plan.tables if table.delete or table.recreate]
     right = {str(deletes), f"{deletes:,}", *names, *(name.partition(".")[2] for name in names)} - {"0"}
@@ -221,10 +222,10 @@ def _ask(app: App, plan: Plan) -> None:
 
 def _tell_dry(app: App, plan: Plan, again: Sequence[str]) -> None:
     if app.json:
-        app.document(_json(plan))
+        app.document(plan_json(plan))
         return
     app.out("dry run: nothing is changed")
-    for line in _plan_lines(plan):
+    for line in plan_lines(plan):
         app.out(line)
     app.out(f"plan {paint(plan.id, 'bold')}")
     if plan.errors:
@@ -235,77 +236,16 @@ def _tell_dry(app: App, plan: Plan, again: Sequence[str]) -> None:
         app.out(f"to do exactly this:\n  {shlex.join([*again, '--plan', plan.id])}")
 
 
-def _plan_lines(plan: Plan) -> list[str]:
-    shown = [["table", "insert", "update", "delete", "skip", "keep"]]
-    notes: list[str] = []
-    for table in plan.tables:
-        numbers = [count(one) for one in (table.insert, table.update)]
-        shown.append([table.name, *numbers, _red(table.delete), count(table.skip), count(table.keep)])
-        notes += _notes(table)
-        notes += _unsure(table)
-    lines = [columns(shown, right={1, 2, 3, 4, 5})] if plan.tables else ["no tables"]
-    skipped, kept = (sum(getattr(table, what) for table in plan.tables) for what in ("skip", "keep"))
-    kept -= sum(table.unsure for table in plan.tables)
-    if skipped:
-        differ = "differs and stays as it is" if skipped == 1 else "differ and stay as they are"
-        notes.append(f"  {plural(skipped, 'row')} {differ} (--conflict update sets the columns that differ)")
-    if kept:
-        notes.append(f"  {plural(kept, 'row')} only live, kept (--exact deletes such rows)")
-    return lines + notes
-
-
-def _red(number: int) -> str:
-    return paint(count(number), "red") if number else "0"
-
-
-def _notes(table: TablePlan) -> list[str]:
-    notes = []
-    if table.create:
-        notes.append(f"  {table.name}: is not there and will be made")
-    if table.recreate:
-        notes.append(f"  {paint(table.name + ': will be dropped and made again', 'red')}")
-    if table.updates:
-        cells = ", ".join(f"{clean(name)} in {plural(number, 'row')}" for name, number in table.updates.items())
-        notes.append(f"  {table.name}: sets {cells}")
-    notes += _side_by_side(table)
-    notes += [f"  {paint('cannot be restored:', 'red')} {clean(words)}" for words in table.errors]
-    return notes
-
-
-def _unsure(table: TablePlan) -> list[str]:
-    """Rows that --exact leaves alone, because the snapshot cannot say whether they were there."""
-    if not table.unsure:
-        return []
-    explicit = shlex.join(["--where", f"{table.name}={table.condition}"])
-    return [
-        f"  {table.name}: {plural(table.unsure, 'row')} kept that the snapshot lacks, though its condition is met now: "
-        "they may have been there without meeting it",
-        f"  (to delete them all the same, name them: {clean(explicit)})",
-    ]
-
-
-def _side_by_side(table: TablePlan) -> list[str]:
-    """How the live table differs from the snapshot's, and what becomes of it."""
-    if not table.drift:
-        return []
-    lines = [[f"  {table.name}", "live", "in the snapshot", ""]]
-    lines += [
-        [f"    {clean(one.what)}", clean(one.live) or "–", clean(one.snapshot) or "–", one.outcome]
-        for one in table.drift
-    ]
-    return columns(lines, indent=0, widest=56).splitlines()
-
-
 def _tell_done(app: App, restored: Restored) -> None:
     plan = restored.plan
     if app.json:
-        shape = _json(plan)
+        shape = plan_json(plan)
         shape["safety"] = restored.safety.id if restored.safety else None
         shape["seconds"] = restored.seconds
         shape["notes"] = list(restored.notes)
         app.document(shape)
         return
-    for line in _plan_lines(plan):
+    for line in plan_lines(plan):
         app.out(line)
     if plan.is_empty:
         app.out("nothing to do: the live rows are as this restore would leave them")
@@ -324,33 +264,3 @@ def _tell_done(app: App, restored: Restored) -> None:
         app.out(
             f"the state before is the safety snapshot {paint(restored.safety.id[:8], 'bold')}; `snap undo` restores it"
         )
-
-
-def _json(plan: Plan) -> dict[str, Any]:
-    return {
-        "plan": plan.id,
-        "mode": plan.mode.value,
-        "snapshot": plan.snapshot,
-        "tables": [
-            {
-                "source": table.source,
-                "name": table.name,
-                "insert": table.insert,
-                "update": table.update,
-                "delete": table.delete,
-                "skip": table.skip,
-                "keep": table.keep,
-                "unsure": table.unsure,
-                "columns": dict(table.updates),
-                "create": table.create,
-                "recreate": table.recreate,
-                "shape": list(table.shape),
-                "drift": [
-                    {"what": one.what, "live": one.live, "snapshot": one.snapshot, "outcome": one.outcome}
-                    for one in table.drift
-                ],
-                "errors": list(table.errors),
-            }
-            for table in plan.tables
-        ],
-    }

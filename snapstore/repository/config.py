@@ -68,6 +68,17 @@ def fields_of(config: Config) -> bytes:
 
 def decode(data: bytes, what: str) -> Config:
     """The config. Raises `Corrupt` or `Unsupported`, naming `what`. Nobody has looked at its mark yet."""
+    try:
+        return _decode(data, what)
+    except Corrupt as error:
+        # Without it nothing can be opened, verify included.
+        raise Corrupt(error.message, hint=_HINT) from error
+
+
+_HINT = "put back the object `config` from a copy of this repository: it never changes, and the rest may well be whole"
+
+
+def _decode(data: bytes, what: str) -> Config:
     version, body = unchecked("C", data, what)
     is_sealed = version == _SEALED_VERSION
     mark = body[-DIGEST_BYTES:] if is_sealed else b""

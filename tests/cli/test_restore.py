@@ -260,6 +260,18 @@ def test_several_sources_are_restored_one_at_a_time(
     snap("restore", "latest", "--source", "c", "--to", url, code=1)
 
 
+def test_a_dry_run_warns_of_rows_without_their_embeddings(snap: Snap, url: str) -> None:
+    snap("take", url, "--no-vectors")
+    run(url, "DELETE FROM memories WHERE id < 50")
+    told = "public.memories: 49 rows will have no embedding (not in the snapshot, or left out)"
+    assert told in snap("restore", "latest", "--dry-run").stdout
+    [table] = [one for one in snap.json("restore", "latest", "--dry-run")["tables"] if one["insert"]]
+    assert table["without"] == ["embedding"]
+    run(url, "DROP TABLE memories")
+    assert told.replace("49", "100") in snap("restore", "latest", "--dry-run").stdout
+    assert "will have no" not in snap("restore", "latest", "--dry-run", "--table", "visits").stdout
+
+
 def test_exact_keeps_rows_of_which_a_filtered_snapshot_cannot_tell(snap: Snap, url: str) -> None:
     snap("take", url, "--table", "memories", "--where", "memories=heat > 0.7")
     run(

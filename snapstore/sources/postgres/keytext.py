@@ -21,6 +21,7 @@ from uuid import UUID
 from snapstore.errors import Invalid
 from snapstore.keys import encode
 from snapstore.rows import Cells, KeyPart, Table
+from snapstore.sources.postgres.types import is_worded
 
 __all__ = ["parse_key"]
 
@@ -31,7 +32,7 @@ def parse_key(table: Table, text: str) -> bytes:
         raise Invalid(f"{table.name} has no key, so none of its rows can be named", hint="choose rows with --where")
     words = [text] if len(table.key) == 1 else _csv(table, text)
     if len(words) != len(table.key):
-        raise _wrong(table, text, f"it has {len(words)} parts")
+        raise _wrong(table, text, f"it has {len(words)} {'part' if len(words) == 1 else 'parts'}")
     cells = [_cell(table, part, word) for part, word in zip(table.key, words, strict=True)]
     key = encode(table.key, [Cells.of([cell]) for cell in cells])[0]
     assert key is not None
@@ -48,7 +49,7 @@ def _csv(table: Table, text: str) -> list[str]:
 
 def _cell(table: Table, part: KeyPart, word: str) -> bytes:
     schema, _, name = part.type.rpartition(".")
-    parse = _TYPES.get(name) if schema == "pg_catalog" else _text
+    parse = _TYPES.get(name) if schema == "pg_catalog" and not is_worded(part.type) else _text
     try:
         if parse is None:
             if not word.startswith("\\x"):
