@@ -122,10 +122,14 @@ def live_state(
     pairs: Sequence[tuple[SnapshotSource, Source]],
     stack: ExitStack,
     progress: Progress,
+    *,
+    full: bool = False,
 ) -> State:
-    """The live rows of these sources as one state, for as long as the stack is open."""
+    """The live rows of these sources as one state, for as long as the stack is open; `full` reads every one."""
     states = [
-        stack.enter_context(live(repository, held.name, source, live_selection(snapshot, held), progress=progress))
+        stack.enter_context(
+            live(repository, held.name, source, live_selection(snapshot, held), full=full, progress=progress)
+        )
         for held, source in pairs
     ]
     tables = tuple(table for state in states for table in state.tables)

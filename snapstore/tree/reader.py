@@ -198,9 +198,13 @@ class TableTree:
         for spans in self.leaves():
             yield self.batch(spans)
 
-    def lookup(self, keys: Sequence[bytes]) -> Batch:
-        """The rows with these keys, ascending and without repeats; a key that is not there is left out."""
-        groups = [(span, list(keys)) for span in self.spans()] if keys else []
+    def lookup(self, keys: Sequence[bytes], columns: Sequence[int] | None = None) -> Batch:
+        """The rows with these keys, ascending and without repeats; a key that is not there is left out.
+
+        The batch has these columns, all of them by default.
+        """
+        wanted = range(len(self.table.columns)) if columns is None else columns
+        groups = [(span, list(keys)) for span in self.spans(wanted)] if keys else []
         while groups and groups[0][0].level:
             below: list[tuple[Span, list[bytes]]] = []
             for children, (_, own) in zip(self.expand([span for span, _ in groups]), groups, strict=True):
@@ -213,9 +217,11 @@ class TableTree:
                 below.extend((children[at], asked) for at, asked in split.items())
             groups = below
         if not groups:
-            return self.empty()
+            empty = self.empty()
+            return Batch(empty.keys, tuple(empty.columns[at] for at in wanted))
         spans = [span for span, _ in groups]
-        batch = self.batch(spans)
+        found_keys, *cells = self._trees([0, *(at + 1 for at in wanted)], spans)
+        batch = Batch(found_keys, tuple(cells))
         place = {key: at for at, key in enumerate(batch.keys.to_list())}
         found = [place[key] for _, own in groups for key in own if key in place]
         return batch.take(np.asarray(found, np.int64))
