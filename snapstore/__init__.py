@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from snapstore.operations.state import State, StateTable, live, of_snapshot
     from snapstore.operations.take import Request, Taken, take
     from snapstore.operations.undo import undo_ask
-    from snapstore.repository import Repository, Snapshot, SnapshotSource, SnapshotTable, resolve
+    from snapstore.repository import Repository, Snapshot, SnapshotSource, SnapshotTable
+    from snapstore.repository.resolve import resolve
     from snapstore.sources import Selection, Source
     from snapstore.sources.postgres.source import PostgresSource
 
@@ -106,7 +107,8 @@ _HOMES = {
     "snapstore.operations.state": ("State", "StateTable", "live", "of_snapshot"),
     "snapstore.operations.take": ("Request", "Taken", "take"),
     "snapstore.operations.undo": ("undo_ask",),
-    "snapstore.repository": ("Repository", "Snapshot", "SnapshotSource", "SnapshotTable", "resolve"),
+    "snapstore.repository": ("Repository", "Snapshot", "SnapshotSource", "SnapshotTable"),
+    "snapstore.repository.resolve": ("resolve",),
     "snapstore.sources": ("Selection", "Source"),
     "snapstore.sources.postgres.source": ("PostgresSource",),
 }

@@ -10,10 +10,20 @@ import pytest
 HERE = Path(__file__).parent
 
 
+def written_tests() -> set[str]:
+    written = "".join(path.read_text(encoding="utf-8") for path in HERE.rglob("test_*.py"))
+    return set(re.findall(r"^def (test_\w+)\(", written, re.MULTILINE))
+
+
+def test_the_review_of_security_names_tests_that_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (HERE.parent / "docs" / "security.md").read_text(encoding="utf-8")))
+    assert len(named) > 10
+    assert named <= written_tests()
+
+
 @pytest.mark.parametrize("document", ["postgresql.md"])
 def test_every_line_of_a_table_names_tests_that_exist(document: str) -> None:
-    written = "".join(path.read_text(encoding="utf-8") for path in HERE.rglob("test_*.py"))
-    there = set(re.findall(r"^def (test_\w+)\(", written, re.MULTILINE))
+    there = written_tests()
     lines = (HERE.parent / "docs" / document).read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith("|") and not line.startswith(("|---", "| what |"))]
     assert rows

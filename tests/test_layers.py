@@ -23,6 +23,8 @@ HERE = Path(__file__).parent.parent
 LAYERS = {
     "snapstore.errors": 0,
     "snapstore.digest": 1,
+    "snapstore.seal": 2,
+    "snapstore.encryption": 3,
     "snapstore.rows": 2,
     "snapstore.ragged": 1,
     "snapstore.keys": 3,
@@ -56,7 +58,15 @@ STRANGERS = {
 LIBRARIES = {
     "numpy": {"*"},
     # digest names blobs; the tree hashes with a key; blobs and backends hash what they never hold in one piece.
-    "blake3": {"snapstore.digest", "snapstore.tree", "snapstore.blobs", "snapstore.backends"},
+    "blake3": {
+        "snapstore.digest",
+        "snapstore.encryption",
+        "snapstore.tree",
+        "snapstore.blobs",
+        "snapstore.backends",
+    },
+    "cryptography": {"snapstore.encryption"},
+    "obstore": {"snapstore.backends.cloud"},
     "zstandard": {"snapstore.blobs", "snapstore.repository"},
     # schema blobs; config, snapshots and tombstones.
     "msgpack": {"snapstore.tree", "snapstore.repository"},
@@ -66,11 +76,16 @@ LIBRARIES = {
     "rich": {"snap_cli"},
 }
 
+# Those that come with an extra; the others come with snapstore.
+EXTRAS = {"cryptography": "encryption", "obstore": "cloud"}
+
 # (module, what it imports inside a function): why it is not at the top.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("snap_cli.sources", "snapstore.sources.postgres.source"): "comparing two snapshots needs no driver (50 ms)",
     ("snap_cli.progress", "rich.console"): "nobody watches a program that another one runs (20 ms)",
     ("snap_cli.progress", "rich.progress"): "as rich.console",
+    ("snapstore.repository.keyring", "snapstore.encryption"): "it needs the extra `encryption`, and 30 ms to load",
+    ("snap_cli.places", "snapstore.backends.cloud"): "it needs the extra `cloud`",
 }
 
 # Only the command line talks to the terminal and reads the environment.
@@ -189,7 +204,9 @@ def test_a_library_is_imported_only_at_home(name: str) -> None:
 def test_every_library_is_a_dependency_and_every_dependency_is_used() -> None:
     project = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {re.match(r"[\w-]+", one).group() for one in project["dependencies"]}  # type: ignore[union-attr]  # a name
-    assert declared == set(LIBRARIES)
+    assert declared == set(LIBRARIES) - EXTRAS.keys()
+    for library, extra in EXTRAS.items():
+        assert any(one.startswith(library) for one in project["optional-dependencies"][extra])
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -18,24 +18,27 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from snap_cli import passphrases
 from snap_cli.errors import MISUSE, NoRepository
+from snap_cli.places import backend_of, shown
 from snap_cli.progress import watched
 from snap_cli.render import jsonable, paint, safe
 from snap_cli.settings import Settings, read_settings
-from snapstore.backends.directory import DirectoryBackend
-from snapstore.errors import NotFound, Unavailable, Unsupported
+from snapstore.errors import NotFound, Unavailable
 from snapstore.operations.capture import Progress
 from snapstore.repository import Repository, Snapshot, resolve
+from snapstore.repository.keyring import Passphrase
 
 __all__ = ["App", "command", "common_options", "show_help_without_command"]
 
 _DEFAULT_REPOSITORY = ".snapstore"
-_COMMON = ("repo", "json", "quiet", "verbose")
+_COMMON = ("repo", "passphrase_file", "passphrase_command", "json", "quiet", "verbose")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -48,6 +51,8 @@ class App:
     json: bool = False
     quiet: bool = False
     verbose: int = 0
+    passphrase_file: str | None = None
+    passphrase_command: str | None = None
     _settings: Settings | None = None
 
     @property
@@ -60,14 +65,12 @@ class App:
     @property
     def place(self) -> str:
         """Where the repository is or would be: -r, SNAP_REPO, snap.toml, ./.snapstore."""
-        place = self.repo or os.environ.get("SNAP_REPO") or self.settings.repository or _DEFAULT_REPOSITORY
-        if "://" in place:
-            scheme = place.partition("://")[0]
-            raise Unsupported(
-                f"repositories under {scheme}:// are not supported yet",
-                hint="Name a directory. Object stores will come with the extra `cloud`.",
-            )
-        return place
+        return self.repo or os.environ.get("SNAP_REPO") or self.settings.repository or _DEFAULT_REPOSITORY
+
+    @property
+    def allows_http(self) -> bool:
+        """AWS_ALLOW_HTTP: whether a bucket may be spoken to without TLS."""
+        return os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes", "on")
 
     @property
     def default_source(self) -> str | None:
@@ -89,18 +92,29 @@ class App:
         """Whether a person can be asked."""
         return sys.stdin.isatty() and sys.stderr.isatty()
 
+    @property
+    def passphrase(self) -> Passphrase:
+        """The passphrase that was given somewhere, options before environment, or what asks for it."""
+        given = passphrases.given(self.passphrase_file, self.passphrase_command)
+        if given is None:
+            given = passphrases.given_in(os.environ)
+        return given if given is not None else partial(passphrases.asked, self.is_interactive, "Passphrase")
+
+    def new_passphrase(self) -> bytes:
+        """The passphrase of a new repository: the one that was given, or asked for twice."""
+        given = self.passphrase
+        return given if isinstance(given, bytes) else passphrases.chosen(self.is_interactive, "New passphrase")
+
     def repository(self) -> Repository:
-        """The open repository. Raises `NoRepository` where there is none."""
+        """The open repository. Raises `NoRepository` where there is none, `WrongKey` where no passphrase opens it."""
         place = self.place
         try:
-            return Repository.open(DirectoryBackend(Path(place).expanduser()))
+            return Repository.open(backend_of(place, allow_http=self.allows_http), self.passphrase)
         except NotFound as error:
             hint = "Make one with `snap init`"
             if self.repo is None and place == _DEFAULT_REPOSITORY:
                 hint += ", or name one with -r or SNAP_REPO"
-            raise NoRepository(
-                f"there is no repository in {Path(place).expanduser().absolute()}", hint=hint + "."
-            ) from error
+            raise NoRepository(f"there is no repository in {shown(place)}", hint=hint + ".") from error
         except OSError as error:
             raise Unavailable(
                 f"{place}: {error.strerror or error}", hint="Check the path and who may read it."
@@ -161,7 +175,12 @@ def common_options(function: Function) -> Function:
     for decorate in reversed(
         [
             click.option("-r", "--repo", metavar="PATH", expose_value=False, callback=_set("repo"),
-                         help="The repository [SNAP_REPO, snap.toml, ./.snapstore]."),
+                         help="The repository, a folder or s3://, gs://, az:// [SNAP_REPO, snap.toml, ./.snapstore]."),
+            click.option("--passphrase-file", metavar="FILE", expose_value=False, callback=_set("passphrase_file"),
+                         help="Its first line opens an encrypted repository [SNAP_PASSPHRASE_FILE]."),
+            click.option("--passphrase-command", metavar="COMMAND", expose_value=False,
+                         callback=_set("passphrase_command"),
+                         help="The first line it prints does [SNAP_PASSPHRASE_COMMAND; SNAP_PASSPHRASE]."),
             click.option("--json", is_flag=True, expose_value=False, callback=_set("json"),
                          help="One JSON document on stdout; errors as JSON on stderr."),
             click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_set("quiet"),

@@ -60,9 +60,14 @@ _COMMANDS = {
         "snap_cli.verify",
         "Check that the repository is as it was written, and that snapshots (all, if none is named) are whole.",
     ),
+    "key": ("snap_cli.key", "The keys of an encrypted repository: each is a passphrase that opens it."),
     "demo": ("snap_cli.demo", "Show the main job on real memories: take, lose, see what was lost, put it back."),
 }
 _ALIASES = {"backup": "take", "snapshots": "list", "prune": "gc", "check": "verify"}
+_SECRETS = (
+    "SNAP_PASSPHRASE", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_SAS_KEY", "AZURE_STORAGE_CLIENT_SECRET", "GOOGLE_SERVICE_ACCOUNT_KEY",
+)  # fmt: skip
 _BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
@@ -143,6 +148,7 @@ class SnapGroup(click.Group):
 
 def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
     secrets = secrets_in([*words, os.environ.get("SNAP_SOURCE", "")])
+    secrets += [os.environ[name] for name in _SECRETS if os.environ.get(name)]
     command = next((_ALIASES.get(word, word) for word in words if _ALIASES.get(word, word) in cli.commands), "")
     failure = failure_of(error, command=command, secrets=secrets)
     if app.is_debugging:

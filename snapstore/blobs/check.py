@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from snapstore.backends import Backend
 from snapstore.blobs.frame import decode
-from snapstore.blobs.pack import Directory, digests_of, object_name, read_directory
+from snapstore.blobs.pack import Directory, digests_of, object_name
 from snapstore.blobs.segment import INDEX, MAX_BLOB_BYTES
-from snapstore.blobs.segment import decode as decode_segment
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.digest import Digest
 from snapstore.errors import Corrupt, NotFound, Unsupported
@@ -45,15 +44,15 @@ def check(store: BlobStore) -> Iterator[Damage]:
     An object that is deleted meanwhile is passed over: garbage collection may run beside this.
     """
     for segment in store.segments():
-        yield from check_segment(store.backend, segment.name.removeprefix(INDEX))
+        yield from check_segment(store, segment.name.removeprefix(INDEX))
     for pack in store.packs():
         yield from check_pack(store, pack)
 
 
-def check_segment(backend: Backend, name: str) -> Iterator[Damage]:
+def check_segment(store: BlobStore, name: str) -> Iterator[Damage]:
     """Whether an index segment is as it was written."""
     try:
-        decode_segment(name, backend.get(INDEX + name).data)
+        store.segment(name)
     except (Corrupt, Unsupported) as error:
         yield Damage(INDEX + name, None, error.message)
     except NotFound:
@@ -64,19 +63,19 @@ def check_pack(store: BlobStore, pack: PackEntry) -> Iterator[Damage]:
     """What is damaged in one pack. With a damaged directory its blobs are looked up in the index instead."""
     where = object_name(pack.name)
     try:
-        directory = read_directory(store.backend, pack.name, pack.size_bytes)
+        directory = store.directory(pack)
     except NotFound:
         return
     except (Corrupt, Unsupported) as error:
         yield Damage(where, None, error.message)
-        yield from _check_indexed(store.backend, pack.name)
+        yield from _check_indexed(store, pack.name)
         return
     at = 0
     firsts, names, lengths = directory.firsts.tolist(), digests_of(directory.digests), directory.lengths.tolist()
     try:
         for at, frame in frames_of(store.backend, directory):
             blobs = list(zip(names[firsts[at] : firsts[at + 1]], lengths[firsts[at] : firsts[at + 1]], strict=True))
-            found = list(_check_frame(frame, blobs, where))
+            found = list(_check_frame(store, directory.name, int(directory.offsets[at]), frame, blobs))
             if not found and blake3(frame).digest() != directory.hashes[at].tobytes():
                 # Every blob is whole, but some bit that decoding passes over is not.
                 found = [Damage(where, None, f"the frame at byte {directory.offsets[at]} is not as it was written")]
@@ -105,25 +104,28 @@ def frames_of(
         del todo[:run]
 
 
-def _check_frame(frame: memoryview, blobs: list[tuple[Digest, int]], where: str) -> Iterator[Damage]:
+def _check_frame(
+    store: BlobStore, pack: str, offset: int, stored: memoryview, blobs: list[tuple[Digest, int]]
+) -> Iterator[Damage]:
+    where = object_name(pack)
     try:
-        plain = memoryview(decode(frame, where))
+        plain = memoryview(decode(store.open_frame(pack, offset, stored), where))
     except Corrupt as error:
         yield from (Damage(where, name, error.message) for name, _ in blobs)
         return
     at = 0
     for name, length in blobs:
-        if blake3(plain[at : at + length]).digest() != name:
+        if store.naming.digest(plain[at : at + length]) != name:
             yield Damage(where, name, "its bytes do not match its digest")
         at += length
 
 
-def _check_indexed(backend: Backend, name: str) -> Iterator[Damage]:
+def _check_indexed(store: BlobStore, name: str) -> Iterator[Damage]:
     """The blobs that the index says are in this pack, of which some cannot be read."""
     where, seen = object_name(name), set[Digest]()
-    for listed in backend.list(INDEX):
+    for listed in store.segments():
         try:
-            segment = decode_segment(listed.name.removeprefix(INDEX), backend.get(listed.name).data)
+            segment = store.segment(listed.name.removeprefix(INDEX))
         except (Corrupt, Unsupported, NotFound):
             continue
         if name not in segment.packs:
@@ -136,11 +138,11 @@ def _check_indexed(backend: Backend, name: str) -> Iterator[Damage]:
             offset, stored = int(segment.frames["offset"][number]), int(segment.frames["stored"][number])
             plain, problem = b"", ""
             try:
-                plain = decode(backend.get_range(where, offset, stored), where)
+                plain = decode(store.open_frame(name, offset, store.backend.get_range(where, offset, stored)), where)
             except (Corrupt, NotFound) as error:
                 problem = error.message
             for blob, entry in zip(digests_of(group["digest"]), group, strict=True):
                 end = int(entry["place"]) + (int(entry["size"]) & MAX_BLOB_BYTES)
-                if blob not in seen and blake3(plain[int(entry["place"]) : end]).digest() != blob:
+                if blob not in seen and store.naming.digest(plain[int(entry["place"]) : end]) != blob:
                     yield Damage(where, blob, problem or "its bytes do not match its digest")
                 seen.add(blob)

@@ -1,6 +1,6 @@
 """Reads frames out of packs: neighbours in one range read, decoded in parallel, the last ones kept.
 
-    reader = FrameReader(backend, cache_bytes=64 << 20)
+    reader = FrameReader(backend, seal, cache_bytes=64 << 20)
     for ref, plain in reader.read([FrameRef("ab12…", 40, 131_080, 524_288)]):
         ...
 
@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from snapstore.backends import Backend
 from snapstore.blobs.frame import decode
-from snapstore.blobs.pack import object_name
+from snapstore.blobs.pack import object_name, open_frame
 from snapstore.errors import Corrupt
+from snapstore.seal import Seal
 
 __all__ = ["FrameReader", "FrameRef"]
 
@@ -40,8 +41,9 @@ class FrameRef(NamedTuple):
 class FrameReader:
     """Frames of one store, the last used ones kept within `cache_bytes` of plain bytes. Safe for several threads."""
 
-    def __init__(self, backend: Backend, cache_bytes: int) -> None:
+    def __init__(self, backend: Backend, seal: Seal, cache_bytes: int) -> None:
         self._backend = backend
+        self._seal = seal
         self._cache_bytes = cache_bytes
         self._held: OrderedDict[FrameRef, bytes] = OrderedDict()
         self._size = 0
@@ -91,7 +93,7 @@ class FrameReader:
         plains = []
         for ref in run:
             at = ref.offset - first.offset
-            plain = decode(data[at : at + ref.stored], where)
+            plain = decode(open_frame(ref.pack, ref.offset, data[at : at + ref.stored], self._seal), where)
             if len(plain) != ref.plain:
                 raise Corrupt(f"a frame in {where} holds {len(plain)} bytes; the index says {ref.plain}")
             plains.append(plain)

@@ -1,6 +1,6 @@
 """The index: finds blobs by digest in all segments at once, in batches, within bounded memory (format.md §7).
 
-    index = Index(backend)
+    index = Index(backend, seal)
     index.refresh()
     places = index.find(rows)            # rows of shape (n, 32)
     places.found, places.pack, places.offset
@@ -24,26 +24,29 @@ from numpy.typing import NDArray
 from snapstore.backends import Backend, Entry
 from snapstore.blobs.pack import PACKS
 from snapstore.blobs.segment import (
+    BLOCK_ENTRIES,
     COUNTS_BYTES,
     ENTRY,
     FRAME,
     INDEX,
     MAX_BLOB_BYTES,
+    Layout,
     Segment,
     check_entries,
     decode,
     join,
     layout,
+    open_entries,
     prefixes,
     read_frames,
 )
 from snapstore.errors import NotFound, Unavailable
+from snapstore.seal import PLAIN, Seal
 
 __all__ = ["CONDEMNED", "Index", "Places"]
 
 CONDEMNED = "condemned/"
 
-_BLOCK_ENTRIES = 4096
 _READ_BLOCKS = 32  # blocks in one range read: 5.5 MiB
 _TRIES = 5
 
@@ -79,14 +82,17 @@ class Index:
     `held_bytes` bounds the segments kept in memory, `block_bytes` the blocks kept of the others.
     """
 
-    def __init__(self, backend: Backend, *, held_bytes: int = 64 << 20, block_bytes: int = 16 << 20) -> None:
+    def __init__(
+        self, backend: Backend, seal: Seal = PLAIN, *, held_bytes: int = 64 << 20, block_bytes: int = 16 << 20
+    ) -> None:
         self._backend = backend
+        self._seal = seal
         self._held_bytes = held_bytes
         self._lock = threading.RLock()
         self._packs: list[str] = []  # every pack ever heard of; numbers are stable
         self._numbers: dict[str, int] = {}
         self._states = np.zeros(0, np.uint8)
-        self._blocks = _Blocks(backend, block_bytes)
+        self._blocks = _Blocks(backend, seal, block_bytes)
         self._large: dict[str, _Large] = {}
         self._forget()
 
@@ -117,7 +123,7 @@ class Index:
             if self._size + size_bytes <= self._held_bytes:
                 self._hold({name: size_bytes}, [segment])
             else:
-                self._large[name] = _Large.open(self._backend, Entry(INDEX + name, size_bytes, 0.0))
+                self._large[name] = _Large.open(self._backend, Entry(INDEX + name, size_bytes, 0.0), self._seal)
                 self._large[name].packs = self._number(segment.packs)
             for number in self._number(segment.packs):
                 self._states[number] = _State.GOOD
@@ -167,10 +173,10 @@ class Index:
         for name in fresh:
             size = names[name].size_bytes
             if self._size + sum(sizes.values()) + size <= self._held_bytes:
-                segments.append(decode(name, self._backend.get(INDEX + name).data))
+                segments.append(decode(name, self._backend.get(INDEX + name).data, self._seal))
                 sizes[name] = size
             else:
-                self._large[name] = _Large.open(self._backend, names[name])
+                self._large[name] = _Large.open(self._backend, names[name], self._seal)
         if segments:
             self._hold(sizes, segments)
 
@@ -261,28 +267,29 @@ class _Large:
     name: str
     names: tuple[str, ...]
     frames: NDArray[np.void]
-    start: int
-    count: int
+    head: bytes
+    layout: Layout
     packs: NDArray[np.int64]
 
     @classmethod
-    def open(cls, backend: Backend, entry: Entry) -> _Large:
+    def open(cls, backend: Backend, entry: Entry, seal: Seal) -> _Large:
         head = backend.get_range(entry.name, 0, min(COUNTS_BYTES, entry.size_bytes)).ljust(COUNTS_BYTES, b"\0")
-        packs, frames, count, start = layout(head, entry.size_bytes, entry.name)
-        rest = backend.get_range(entry.name, COUNTS_BYTES, start - COUNTS_BYTES)
-        names, table = read_frames(rest, packs, frames, entry.name)
-        return cls(entry.name.removeprefix(INDEX), names, table, start, count, np.zeros(0, np.int64))
+        held = layout(head, entry.size_bytes, entry.name, seal)
+        rest = backend.get_range(entry.name, COUNTS_BYTES, held.start - COUNTS_BYTES)
+        names, table = read_frames(rest, head, held, entry.name, seal)
+        return cls(entry.name.removeprefix(INDEX), names, table, head, held, np.zeros(0, np.int64))
 
     def find(
         self, keys: NDArray[np.uint64], digests: NDArray[np.uint8], states: NDArray[np.uint8], blocks: _Blocks
     ) -> tuple[NDArray[np.int64], NDArray[np.void]]:
         """As `_Table.find`. Each digest starts at the block where an even spread puts it, and moves to neighbours."""
-        last = (self.count - 1) // _BLOCK_ENTRIES
+        count = self.layout.entries
+        last = self.layout.blocks - 1
         found = np.zeros(len(keys), np.bool_)
         entries = np.zeros(len(keys), ENTRY)
-        at = np.minimum((keys / 2.0**64 * self.count).astype(np.int64) // _BLOCK_ENTRIES, last)
+        at = np.minimum((keys / 2.0**64 * count).astype(np.int64) // BLOCK_ENTRIES, last)
         low, high = np.zeros(len(keys), np.int64), np.full(len(keys), last)
-        active = np.arange(len(keys) if self.count else 0)
+        active = np.arange(len(keys) if count else 0)
         while len(active):
             active = active[np.argsort(at[active], kind="stable")]
             numbers, firsts = np.unique(at[active], return_index=True)
@@ -305,9 +312,10 @@ class _Large:
 class _Blocks:
     """The blocks of large segments used last, within a number of bytes."""
 
-    def __init__(self, backend: Backend, limit_bytes: int) -> None:
+    def __init__(self, backend: Backend, seal: Seal, limit_bytes: int) -> None:
         self._backend = backend
-        self._limit = max(1, limit_bytes // (_BLOCK_ENTRIES * ENTRY.itemsize))
+        self._seal = seal
+        self._limit = max(1, limit_bytes // (BLOCK_ENTRIES * ENTRY.itemsize))
         self._held: OrderedDict[tuple[str, int], NDArray[np.void]] = OrderedDict()
 
     def read(self, segment: _Large, numbers: list[int]) -> Iterator[NDArray[np.void]]:
@@ -331,12 +339,11 @@ class _Blocks:
                 self._held.popitem(last=False)
 
     def _fetch(self, segment: _Large, number: int, blocks: int) -> Iterator[NDArray[np.void]]:
-        first = number * _BLOCK_ENTRIES
-        count = min(blocks * _BLOCK_ENTRIES, segment.count - first)
-        start = segment.start + first * ENTRY.itemsize
-        data = self._backend.get_range(INDEX + segment.name, start, count * ENTRY.itemsize)
-        for at in range(0, len(data), _BLOCK_ENTRIES * ENTRY.itemsize):
-            yield np.frombuffer(data[at : at + _BLOCK_ENTRIES * ENTRY.itemsize], ENTRY)
+        where = INDEX + segment.name
+        stored = self._backend.get_range(where, *segment.layout.span(number, blocks))
+        entries = open_entries(stored, number, segment.head, where, self._seal)
+        for at in range(0, len(entries), BLOCK_ENTRIES):
+            yield entries[at : at + BLOCK_ENTRIES].copy()  # kept on its own, not with its neighbours
 
     def forget(self, name: str) -> None:
         """Drop the blocks of a segment that is gone."""

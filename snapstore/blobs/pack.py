@@ -1,10 +1,10 @@
 """Packs: files of frames that end in their own directory (format.md §6).
 
-    builder = PackBuilder(fresh_name(), snapshot_id)
+    builder = PackBuilder(fresh_name(), snapshot_id, seal)
     builder.add(frame, kinds, lengths, digests)
     parts, directory = builder.finish()
     backend.put(object_name(directory.name), parts, unique=True)
-    directory = read_directory(backend, directory.name, size_bytes)
+    directory = read_directory(backend, directory.name, size_bytes, seal)
 
 A pack says all there is to know of its blobs, so an index can be rebuilt from packs alone. Its name is inside it: a
 pack in another's place is found. This module does not know which blobs are needed, or in which other packs they are.
@@ -24,15 +24,16 @@ from numpy.typing import NDArray
 from snapstore.backends import Backend
 from snapstore.blobs.frame import FRAME_HEADER_BYTES, MAX_PLAIN_BYTES, compress, content_size, decompress
 from snapstore.digest import DIGEST_BYTES, Buffer, Digest, Kind
-from snapstore.errors import Corrupt, Unsupported
+from snapstore.errors import Corrupt
+from snapstore.seal import Seal, check_magic, magic
 
-__all__ = ["PACKS", "Directory", "PackBuilder", "check_magic", "fresh_name", "object_name", "read_directory"]
+__all__ = ["PACKS", "Directory", "PackBuilder", "fresh_name", "object_name", "open_frame", "read_directory"]
 
 PACKS = "packs/"
 HEADER_BYTES = 40
 MAX_PACK_BLOBS = 500_000
 
-_MAGIC = b"SNAPP\x00\x01\x00"
+_LETTER = "P"
 _TRAILER = struct.Struct("<QI32s8s")
 _COUNTS = struct.Struct("<II")
 _FRAME_BYTES, _BLOB_BYTES = 8 + 4 + 4 + 4 + DIGEST_BYTES, 1 + 4 + DIGEST_BYTES
@@ -76,14 +77,16 @@ class Directory:
 
 
 class PackBuilder:
-    """Gathers frames until they are worth a file. Not for several threads."""
+    """Gathers frames, closed by `seal`, until they are worth a file. Not for several threads."""
 
-    def __init__(self, name: str, snapshot_id: bytes) -> None:
+    def __init__(self, name: str, snapshot_id: bytes, seal: Seal) -> None:
         self.name = name
-        self._header = b"".join([_MAGIC, bytes.fromhex(name), snapshot_id])
+        self._seal = seal
+        self._magic = magic(_LETTER, seal.version)
+        self._header = b"".join([self._magic, bytes.fromhex(name), snapshot_id])
         if len(self._header) != HEADER_BYTES:
             raise ValueError("a pack's name is 32 hex digits, the id of a snapshot 16 bytes")
-        self._frames: list[bytes] = []
+        self._frames: list[Buffer] = []
         self._plain: list[int] = []
         self._counts: list[int] = []
         self._hashes: list[bytes] = []
@@ -99,14 +102,17 @@ class PackBuilder:
 
     def add(self, frame: bytes, kinds: Sequence[int], lengths: Sequence[int], digests: Sequence[bytes]) -> None:
         """Append a frame that holds these blobs, at least one, in this order."""
-        self._frames.append(frame)
+        stored = self._seal.close(object_name(self.name), frame, at=self.size_bytes)
+        if open_frame(self.name, self.size_bytes, stored, self._seal) != frame:
+            raise Corrupt("a frame was sealed wrongly", hint="Nothing was committed. Check this machine's memory.")
+        self._frames.append(stored)
         self._plain.append(sum(lengths))
         self._counts.append(len(lengths))
-        self._hashes.append(blake3(frame).digest())
+        self._hashes.append(blake3(stored).digest())
         self._kinds += kinds
         self._lengths += lengths
         self._digests += digests
-        self.size_bytes += len(frame)
+        self.size_bytes += len(stored)
 
     def finish(self) -> tuple[list[Buffer], Directory]:
         """The pack's bytes, in parts to be joined, and its directory, decoded again from them."""
@@ -125,10 +131,10 @@ class PackBuilder:
                 *self._digests,
             ]
         )
-        tail = compress(plain)
-        trailer = _TRAILER.pack(self.size_bytes, len(tail), _hash(self._header, tail), _MAGIC)
+        tail = bytes(self._seal.close(object_name(self.name), compress(plain), at=self.size_bytes, bound=self._header))
+        trailer = _TRAILER.pack(self.size_bytes, len(tail), _hash(self._header, tail), self._magic)
         size = self.size_bytes + len(tail) + len(trailer)
-        directory = _decode(self.name, self._header, tail + trailer, size)
+        directory = _decode(self.name, self._header, tail + trailer, size, self._seal)
         return [self._header, *self._frames, tail, trailer], directory
 
 
@@ -142,7 +148,12 @@ def object_name(name: str) -> str:
     return f"{PACKS}{name[:2]}/{name}"
 
 
-def read_directory(backend: Backend, name: str, size_bytes: int) -> Directory:
+def open_frame(name: str, offset: int, stored: Buffer, seal: Seal) -> Buffer:
+    """The frame that is stored at this byte of the pack. Raises `Corrupt`, naming the pack."""
+    return seal.open(object_name(name), stored, at=offset)
+
+
+def read_directory(backend: Backend, name: str, size_bytes: int, seal: Seal) -> Directory:
     """The directory of the pack `name`, an object of `size_bytes`, in two or three range reads.
 
     Raises `Corrupt` naming the pack wherever header, directory or trailer are not as they were written, `NotFound`, and
@@ -154,47 +165,38 @@ def read_directory(backend: Backend, name: str, size_bytes: int) -> Directory:
     header = backend.get_range(where, 0, HEADER_BYTES)
     tail = backend.get_range(where, size_bytes - min(size_bytes, _TAIL_BYTES), min(size_bytes, _TAIL_BYTES))
     if header[:8] == tail[-8:]:  # a newer pack says so at both ends; one end alone is damage
-        check_magic(header, _MAGIC, where)
+        check_magic(header, _LETTER, where, seal)
     _, stored, _, _ = _TRAILER.unpack_from(tail, len(tail) - _TRAILER.size)
     wanted = stored + _TRAILER.size
     if len(tail) < wanted <= size_bytes - HEADER_BYTES:
         tail = backend.get_range(where, size_bytes - wanted, wanted)
-    return _decode(name, header, tail, size_bytes)
-
-
-def check_magic(data: Buffer, magic: bytes, where: str) -> None:
-    """Raises `Corrupt` for another kind of object and `Unsupported` for a newer version of this one (format.md §1)."""
-    found = bytes(data[:8])
-    if found[:6] != magic[:6] or len(found) < 8:
-        raise Corrupt(f"{where} does not begin as it must")
-    if found != magic:
-        version = int.from_bytes(found[6:], "little")
-        if not version:
-            raise Corrupt(f"{where} does not begin as it must")
-        raise Unsupported(
-            f"{where} has format version {version}; this program reads version 1",
-            hint="Use a newer release of snapstore. If no newer one wrote here, the object is damaged.",
-        )
+    return _decode(name, header, tail, size_bytes, seal)
 
 
 def _hash(header: bytes, tail: bytes) -> bytes:
     return blake3(header).update(tail).digest()
 
 
-def _decode(name: str, header: bytes, tail: bytes, size: int) -> Directory:
+def _decode(name: str, header: bytes, tail: bytes, size: int, seal: Seal) -> Directory:
     """`tail` is the end of the pack; it must hold directory and trailer."""
     where = object_name(name)
-    start, stored, expected, magic = _TRAILER.unpack_from(tail, len(tail) - _TRAILER.size)
+    start, stored, expected, last = _TRAILER.unpack_from(tail, len(tail) - _TRAILER.size)
     held = tail[max(0, len(tail) - _TRAILER.size - stored) : len(tail) - _TRAILER.size]
-    if magic != _MAGIC or start + stored + _TRAILER.size != size or len(held) != stored or start < HEADER_BYTES:
+    if (
+        last != magic(_LETTER, seal.version)
+        or start + stored + _TRAILER.size != size
+        or len(held) != stored
+        or start < HEADER_BYTES
+    ):
         raise Corrupt(f"{where} has a damaged trailer")
     if _hash(header, held) != expected:
         raise Corrupt(f"{where} has a damaged header or directory")
     if header[8:24] != bytes.fromhex(name):
         raise Corrupt(f"{where} is another pack: {header[8:24].hex()} is written in it")
-    plain = decompress(held, content_size(held, where), where)
+    opened = seal.open(where, held, at=start, bound=header)
+    plain = decompress(opened, content_size(opened, where), where)
     directory = _parse(name, header[24:], plain)
-    if directory is None or not _is_sound(directory, start):
+    if directory is None or not _is_sound(directory, start, FRAME_HEADER_BYTES + seal.overhead_bytes):
         raise Corrupt(f"{where} has a directory that does not fit its frames")
     return directory
 
@@ -223,12 +225,12 @@ def _parse(name: str, snapshot_id: bytes, plain: bytes) -> Directory | None:
     return Directory(name, snapshot_id, offsets, stored, length, counts, hashes, kinds, lengths, digests)
 
 
-def _is_sound(directory: Directory, end: int) -> bool:
+def _is_sound(directory: Directory, end: int, least_bytes: int) -> bool:
     """Whether frames fill the pack from header to directory, blobs fill the frames, and kinds belong together."""
     bounds = np.append(directory.offsets, end)
     if bounds[0] != HEADER_BYTES or (np.diff(bounds) != directory.stored).any():
         return False
-    if (directory.stored < FRAME_HEADER_BYTES).any() or (directory.plain > MAX_PLAIN_BYTES).any():
+    if (directory.stored < least_bytes).any() or (directory.plain > MAX_PLAIN_BYTES).any():
         return False
     if (directory.counts < 1).any() or directory.counts.sum() != len(directory.lengths):
         return False

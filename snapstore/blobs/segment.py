@@ -1,8 +1,8 @@
 """Index segments: where blobs are, sorted by digest, written once (format.md §7).
 
     segment = build([directory])
-    backend.put("index/0a1b…", encode(segment))
-    assert (decode("0a1b…", data).entries == segment.entries).all()
+    backend.put("index/0a1b…", encode(segment, "0a1b…", seal))
+    assert (decode("0a1b…", data, seal).entries == segment.entries).all()
 
 A segment is a fact about packs, which never change, so an entry stays true as long as its pack is there. This module
 does not know which packs those are.
@@ -19,22 +19,27 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from snapstore.blobs.frame import MAX_PLAIN_BYTES
-from snapstore.blobs.pack import HEADER_BYTES, Directory, check_magic
+from snapstore.blobs.pack import HEADER_BYTES, Directory
 from snapstore.digest import DIGEST_BYTES, Buffer
 from snapstore.errors import Corrupt
+from snapstore.seal import PLAIN, Seal, check_magic, magic
 
-__all__ = ["ENTRY", "FRAME", "INDEX", "Segment", "build", "decode", "encode", "join", "prefixes", "without"]
+__all__ = [
+    "BLOCK_ENTRIES", "ENTRY", "FRAME", "INDEX", "Layout", "Segment",
+    "build", "decode", "encode", "join", "open_entries", "prefixes", "without",
+]  # fmt: skip
 
 INDEX = "index/"
 MAX_BLOB_BYTES = (1 << 28) - 1
 COUNTS_BYTES = 24  # magic and the three counts
+BLOCK_ENTRIES = 4096  # a block of entries is read, and sealed, in one piece
 
 # As on disk: the digest, the frame's number in this segment, the place in its plain bytes, kind << 28 | length.
 ENTRY = np.dtype([("digest", "u1", (DIGEST_BYTES,)), ("frame", "<u4"), ("place", "<u4"), ("size", "<u4")])
 # In memory only; on disk each field is an array of its own.
 FRAME = np.dtype([("pack", "<u4"), ("offset", "<u8"), ("stored", "<u4"), ("plain", "<u4")])
 
-_MAGIC = b"SNAPI\x00\x01\x00"
+_LETTER = "I"
 _COUNTS = struct.Struct("<IIQ")
 
 
@@ -87,49 +92,101 @@ def without(segment: Segment, gone: frozenset[str]) -> Segment:
     return Segment(tuple(name for name in segment.packs if name not in gone), rest, entries)
 
 
-def encode(segment: Segment) -> list[Buffer]:
-    """The segment's bytes, in parts to be joined."""
-    frames = segment.frames
-    parts: list[Buffer] = [
-        _MAGIC + _COUNTS.pack(len(segment.packs), len(frames), len(segment.entries)),
-        bytes.fromhex("".join(segment.packs)),
-        *(np.ascontiguousarray(frames[field]).tobytes() for field in ("pack", "offset", "stored", "plain")),
-        segment.entries.tobytes(),
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things are in an encoded segment: how many packs, frames and entries, and the byte where entries begin.
+
+    Blocks of `BLOCK_ENTRIES` follow each other, each with what the seal adds to it.
+    """
+
+    packs: int
+    frames: int
+    entries: int
+    start: int
+    overhead: int
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of entries there are."""
+        return -(-self.entries // BLOCK_ENTRIES)
+
+    @property
+    def end(self) -> int:
+        """The byte after the last entry."""
+        return self.start + self.entries * ENTRY.itemsize + self.blocks * self.overhead
+
+    def span(self, first: int, blocks: int) -> tuple[int, int]:
+        """Offset and length of the stored bytes of these blocks."""
+        size = BLOCK_ENTRIES * ENTRY.itemsize + self.overhead
+        offset = self.start + first * size
+        return offset, min(blocks * size, self.end - offset)
+
+
+def encode(segment: Segment, name: str, seal: Seal) -> list[Buffer]:
+    """The bytes of the segment of this name, in parts to be joined."""
+    frames, where = segment.frames, INDEX + name
+    head = magic(_LETTER, seal.version) + _COUNTS.pack(len(segment.packs), len(frames), len(segment.entries))
+    table = bytes.fromhex("".join(segment.packs)) + b"".join(
+        np.ascontiguousarray(frames[field]).tobytes() for field in ("pack", "offset", "stored", "plain")
+    )
+    entries = memoryview(segment.entries.tobytes())
+    if seal is PLAIN:
+        hasher = blake3(head).update(table).update(entries)
+        return [head, table, entries, hasher.digest()]
+    size = BLOCK_ENTRIES * ENTRY.itemsize
+    blocks = [
+        seal.close(where, entries[at : at + size], at=1 + number, bound=head)
+        for number, at in enumerate(range(0, len(entries), size))
     ]
-    hasher = blake3()
-    for part in parts:
-        hasher.update(part)
-    return [*parts, hasher.digest()]
+    return [head, seal.close(where, table, at=0, bound=head), *blocks]
 
 
-def decode(name: str, data: bytes) -> Segment:
+def decode(name: str, data: bytes, seal: Seal) -> Segment:
     """A segment from its bytes. Raises `Corrupt` naming it for any damage, `Unsupported` for a newer version."""
     where = INDEX + name
-    check_magic(data, _MAGIC, where)
-    if len(data) < COUNTS_BYTES + DIGEST_BYTES:
+    check_magic(data, _LETTER, where, seal)
+    if len(data) < COUNTS_BYTES:
         raise Corrupt(f"{where} is cut short", hint=REBUILD_HINT)
-    if blake3(memoryview(data)[:-DIGEST_BYTES]).digest() != data[-DIGEST_BYTES:]:
+    if seal is PLAIN and blake3(memoryview(data)[:-DIGEST_BYTES]).digest() != data[-DIGEST_BYTES:]:
         raise Corrupt(f"{where} is damaged: its checksum does not match", hint=REBUILD_HINT)
-    packs, frames, blobs, start = layout(data[:COUNTS_BYTES], len(data), where)
-    names, table = read_frames(data[COUNTS_BYTES:start], packs, frames, where)
-    entries = np.frombuffer(data, ENTRY, blobs, start)
+    head = data[:COUNTS_BYTES]
+    held = layout(head, len(data), where, seal)
+    names, table = read_frames(data[COUNTS_BYTES : held.start], head, held, where, seal)
+    entries = open_entries(memoryview(data)[held.start : held.end], 0, head, where, seal)
     check_entries(entries, table, where)
     return Segment(names, table, entries)
 
 
-def layout(head: Buffer, size: int, where: str) -> tuple[int, int, int, int]:
-    """How many packs, frames and entries, and where entries begin, from the first `COUNTS_BYTES` of `size` bytes."""
-    check_magic(head, _MAGIC, where)
-    packs, frames, blobs = _COUNTS.unpack_from(head, 8)
-    start = COUNTS_BYTES + packs * 16 + frames * FRAME.itemsize
-    if start + blobs * ENTRY.itemsize + DIGEST_BYTES != size:
+def layout(head: Buffer, size: int, where: str, seal: Seal) -> Layout:
+    """Where things are, from the first `COUNTS_BYTES` of `size` bytes."""
+    check_magic(head, _LETTER, where, seal)
+    packs, frames, entries = _COUNTS.unpack_from(head, 8)
+    start = COUNTS_BYTES + packs * 16 + frames * FRAME.itemsize + seal.overhead_bytes
+    held = Layout(packs, frames, entries, start, seal.overhead_bytes)
+    if held.end + (DIGEST_BYTES if seal is PLAIN else 0) != size:
         raise Corrupt(f"{where} is damaged: {size} bytes do not fit its counts", hint=REBUILD_HINT)
-    return packs, frames, blobs, start
+    return held
 
 
-def read_frames(data: bytes, packs: int, frames: int, where: str) -> tuple[tuple[str, ...], NDArray[np.void]]:
+def open_entries(stored: Buffer, first: int, head: Buffer, where: str, seal: Seal) -> NDArray[np.void]:
+    """The entries of the blocks that begin with number `first`, from their stored bytes. Raises `Corrupt`."""
+    if seal is PLAIN:
+        return np.frombuffer(stored, ENTRY)
+    size = BLOCK_ENTRIES * ENTRY.itemsize + seal.overhead_bytes
+    view = memoryview(stored)
+    blocks = [
+        seal.open(where, view[at : at + size], at=1 + first + number, bound=head)
+        for number, at in enumerate(range(0, len(view), size))
+    ]
+    return np.frombuffer(b"".join(blocks), ENTRY)
+
+
+def read_frames(
+    stored: bytes, head: Buffer, held: Layout, where: str, seal: Seal
+) -> tuple[tuple[str, ...], NDArray[np.void]]:
     """Pack names and frame table from the bytes between the counts and the entries."""
-    names = tuple(data[at : at + 16].hex() for at in range(0, packs * 16, 16))
+    data, packs, frames = seal.open(where, stored, at=0, bound=head), held.packs, held.frames
+    names = tuple(bytes(data[at : at + 16]).hex() for at in range(0, packs * 16, 16))
     table, at = np.zeros(frames, FRAME), packs * 16
     for field, kind in (("pack", "<u4"), ("offset", "<u8"), ("stored", "<u4"), ("plain", "<u4")):
         table[field] = np.frombuffer(data, kind, frames, at)

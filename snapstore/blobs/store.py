@@ -1,9 +1,9 @@
 """The blobs of one repository: found by digest, read in batches, every one checked before it is given.
 
-    store = BlobStore(backend)
+    store = BlobStore(backend, seal)
     with store.writer(snapshot_id) as writer:
-        writer.put(Kind.CHUNK, [digest(data)], [data])
-    assert store.get(digest(data)) == data
+        writer.put(Kind.CHUNK, [store.naming.digest(data)], [data])
+    assert store.get(store.naming.digest(data)) == data
 
 A store may stand on a `base`, which is read and deduplicated against and never written. It does not know which
 snapshot needs a blob: garbage collection is told (`snapstore.blobs.sweep`), and damage is looked for elsewhere
@@ -17,17 +17,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
 from snapstore.backends import Backend, Entry
 from snapstore.blobs.fetch import FrameReader, FrameRef
 from snapstore.blobs.index import CONDEMNED, Index, Places
-from snapstore.blobs.pack import PACKS, object_name, rows_of
-from snapstore.blobs.segment import INDEX
+from snapstore.blobs.pack import PACKS, Directory, fresh_name, object_name, open_frame, read_directory, rows_of
+from snapstore.blobs.segment import INDEX, Segment
+from snapstore.blobs.segment import decode as decode_segment
+from snapstore.blobs.segment import encode as encode_segment
 from snapstore.blobs.writer import BlobWriter
-from snapstore.digest import Digest
+from snapstore.digest import Buffer, Digest, Naming
 from snapstore.errors import Corrupt, NotFound
+from snapstore.seal import PLAIN, Seal
 
 __all__ = ["BlobStore", "PackEntry"]
 
@@ -45,12 +47,14 @@ class PackEntry:
 class BlobStore:
     """Blobs in a backend. Safe to use from several threads.
 
-    `cache_bytes` bounds the decoded frames that are kept, `index_bytes` the index entries held in memory.
+    Everything it writes is closed by `seal`, which a store on a base has in common with it. `cache_bytes` bounds the
+    decoded frames that are kept, `index_bytes` the index entries held in memory.
     """
 
     def __init__(
         self,
         backend: Backend,
+        seal: Seal = PLAIN,
         *,
         base: BlobStore | None = None,
         cache_bytes: int = 64 << 20,
@@ -58,10 +62,16 @@ class BlobStore:
     ) -> None:
         self.backend = backend
         self.base = base
-        self._index = Index(backend, held_bytes=index_bytes)
-        self._frames = FrameReader(backend, cache_bytes)
+        self.seal: Seal = base.seal if base is not None else seal
+        self._index = Index(backend, self.seal, held_bytes=index_bytes)
+        self._frames = FrameReader(backend, self.seal, cache_bytes)
         self._fresh = False
         self._lock = threading.Lock()
+
+    @property
+    def naming(self) -> Naming:
+        """How the blobs here are named."""
+        return self.seal.naming
 
     def get(self, name: Digest) -> bytes:
         """One blob; as `get_many`."""
@@ -124,7 +134,13 @@ class BlobStore:
         """
         self.refresh()
         return BlobWriter(
-            self.backend, snapshot_id, known=self._known, adopt=self._index.adopt, verify=verify, level=level
+            self.backend,
+            self.seal,
+            snapshot_id,
+            known=self._known,
+            adopt=self._index.adopt,
+            verify=verify,
+            level=level,
         )
 
     def packs(self) -> list[PackEntry]:
@@ -139,6 +155,23 @@ class BlobStore:
     def segments(self) -> list[Entry]:
         """The index segments of this store as listed now, without its base."""
         return list(self.backend.list(INDEX))
+
+    def directory(self, pack: PackEntry) -> Directory:
+        """The directory of a pack. Raises `Corrupt` naming it, `NotFound`, and `Unsupported` for a newer version."""
+        return read_directory(self.backend, pack.name, pack.size_bytes, self.seal)
+
+    def open_frame(self, pack: str, offset: int, stored: Buffer) -> Buffer:
+        """The frame that is stored at this byte of the pack. Raises `Corrupt`, naming the pack."""
+        return open_frame(pack, offset, stored, self.seal)
+
+    def segment(self, name: str) -> Segment:
+        """An index segment, by its name without `index/`. Raises as `directory`."""
+        return decode_segment(name, self.backend.get(INDEX + name).data, self.seal)
+
+    def put_segment(self, segment: Segment) -> None:
+        """Write one more index segment; it is durable after this."""
+        name = fresh_name()
+        self.backend.put(INDEX + name, encode_segment(segment, name, self.seal))
 
     def _look(self) -> None:
         with self._lock:
@@ -174,7 +207,7 @@ class BlobStore:
         for (ref, frame), first, last in zip(self._frames.read(frames), bounds, bounds[1:], strict=False):
             for number, begin, end in zip(at[first:last], begins[first:last], ends[first:last], strict=True):
                 blob = frame[begin:end]
-                if blake3(blob).digest() != digests[number]:
+                if self.naming.digest(blob) != digests[number]:
                     raise Corrupt(
                         f"the blob {digests[number].hex()} in {object_name(ref.pack)} is damaged",
                         hint="Verify the repository to see what else is, and restore the pack from a copy.",

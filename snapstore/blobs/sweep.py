@@ -14,15 +14,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
 from snapstore.backends import Entry
 from snapstore.blobs.check import frames_of
 from snapstore.blobs.frame import decode
-from snapstore.blobs.pack import Directory, fresh_name, object_name, read_directory
-from snapstore.blobs.segment import INDEX, Segment, build, encode, join, without
-from snapstore.blobs.segment import decode as decode_segment
+from snapstore.blobs.pack import Directory, object_name
+from snapstore.blobs.segment import INDEX, Segment, build, join, without
 from snapstore.blobs.store import BlobStore
 from snapstore.blobs.writer import BlobWriter, Written
 from snapstore.digest import Digest, Kind
@@ -52,7 +50,7 @@ def copy_live(store: BlobStore, names: Collection[str], live: Live, snapshot_id:
             raise Invalid(f"{object_name(pack.name)} is not condemned")
     with store.writer(snapshot_id) as writer:
         for pack in packs.values():
-            _copy(store, read_directory(store.backend, pack.name, pack.size_bytes), live, writer)
+            _copy(store, store.directory(pack), live, writer)
     return writer.close()
 
 
@@ -113,7 +111,7 @@ def rebuild_index(store: BlobStore) -> list[str]:
     directories: list[Directory] = []
     for pack in sorted(store.packs(), key=lambda pack: pack.condemned):
         try:
-            directories.append(read_directory(store.backend, pack.name, pack.size_bytes))
+            directories.append(store.directory(pack))
         except Corrupt:
             damaged.append(pack.name)
         except NotFound:
@@ -136,14 +134,15 @@ def _copy(store: BlobStore, directory: Directory, live: Live, writer: BlobWriter
     where, is_live = object_name(directory.name), live(directory.digests)
     wanted = np.bincount(directory.frames, is_live, len(directory.plain)) > 0
     firsts, places, lengths = directory.firsts.tolist(), directory.places.tolist(), directory.lengths.tolist()
-    for number, frame in frames_of(store.backend, directory, wanted):
+    for number, stored in frames_of(store.backend, directory, wanted):
+        frame = store.open_frame(directory.name, int(directory.offsets[number]), stored)
         plain, stride = memoryview(decode(frame, where)), frame[1]
         blobs: dict[Kind, tuple[list[Digest], list[memoryview]]] = {}
         for at in range(firsts[number], firsts[number + 1]):
             if not is_live[at]:
                 continue
             name, data = Digest(directory.digests[at].tobytes()), plain[places[at] : places[at] + lengths[at]]
-            if blake3(data).digest() != name:
+            if store.naming.digest(data) != name:
                 raise Corrupt(
                     f"the blob {name.hex()} in {where} is damaged; the pack is kept as it is",
                     hint="Verify the repository to see what else is, and restore the pack from a copy.",
@@ -163,7 +162,7 @@ def _refuse_base(store: BlobStore) -> None:
 def _segments(store: BlobStore, entries: Sequence[Entry] | None = None) -> Iterator[tuple[Entry, Segment]]:
     for entry in store.segments() if entries is None else entries:
         with suppress(NotFound):  # replaced by another collection meanwhile
-            yield entry, decode_segment(entry.name.removeprefix(INDEX), store.backend.get(entry.name).data)
+            yield entry, store.segment(entry.name.removeprefix(INDEX))
 
 
 def _only(segment: Segment, names: frozenset[str]) -> Segment:
@@ -179,4 +178,4 @@ def _replace(store: BlobStore, old: Sequence[Entry], segment: Segment) -> None:
 
 def _put(store: BlobStore, segment: Segment) -> None:
     if len(segment.entries):
-        store.backend.put(INDEX + fresh_name(), encode(segment))
+        store.put_segment(segment)

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
 from snapstore.backends import Backend
@@ -29,8 +28,9 @@ from snapstore.blobs.frame import MAX_PLAIN_BYTES, decode, encode
 from snapstore.blobs.pack import MAX_PACK_BLOBS, Directory, PackBuilder, digests_of, fresh_name, object_name, rows_of
 from snapstore.blobs.segment import INDEX, Segment, build
 from snapstore.blobs.segment import encode as encode_segment
-from snapstore.digest import Buffer, Digest, Kind
+from snapstore.digest import Buffer, Digest, Kind, Naming
 from snapstore.errors import Corrupt, Invalid, Unsupported
+from snapstore.seal import Seal
 
 __all__ = ["BlobWriter", "Written"]
 
@@ -102,6 +102,7 @@ class BlobWriter:
     def __init__(
         self,
         backend: Backend,
+        seal: Seal,
         snapshot_id: bytes,
         *,
         known: Callable[[NDArray[np.uint8]], NDArray[np.bool_]],
@@ -112,7 +113,8 @@ class BlobWriter:
         if len(snapshot_id) != 16:
             raise Invalid(f"the id of a snapshot is 16 bytes, not {len(snapshot_id)}")
         self._known, self._adopt, self._verify, self._level = known, adopt, verify, level
-        self._packer = _Packer(backend, snapshot_id)
+        self.naming = seal.naming
+        self._packer = _Packer(backend, seal, snapshot_id)
         self._groups: dict[tuple[bool, int, int], _Group] = {}
         self._buffered = 0
         self._taken: set[Digest] = set()  # put here and not yet in an index segment
@@ -247,7 +249,7 @@ class BlobWriter:
         plain = b"".join(group.parts)
         group.parts.clear()
         self._packer.reserve(len(plain))
-        frame = self._pool.submit(_encoded, plain, group, stride, self._verify, self._level)
+        frame = self._pool.submit(_encoded, plain, group, stride, self.naming if self._verify else None, self._level)
         self._packer.jobs.put(_Job(frame, group, is_value, len(plain)))
 
     def _settle(self) -> None:
@@ -257,13 +259,13 @@ class BlobWriter:
             self._taken.difference_update(digests_of(segment.entries["digest"]))
 
 
-def _encoded(plain: bytes, group: _Group, stride: int, verify: bool, level: int) -> bytes:
+def _encoded(plain: bytes, group: _Group, stride: int, verify: Naming | None, level: int) -> bytes:
     frame = encode([plain], stride, level=level)
-    if verify:
+    if verify is not None:
         # Wrong memory, a wrong digest or a wrong codec ends here, while the source can still be asked again.
         check, at = memoryview(decode(frame, "a new pack")), 0
         for name, length in zip(group.digests, group.lengths, strict=True):
-            if blake3(check[at : at + length]).digest() != name:
+            if verify.digest(check[at : at + length]) != name:
                 raise Corrupt(
                     f"the blob {name.hex()} does not match its digest before it is written",
                     hint="Nothing was committed. Take again; if it happens again, check this machine's memory.",
@@ -277,8 +279,8 @@ def _encoded(plain: bytes, group: _Group, stride: int, verify: bool, level: int)
 class _Packer:
     """Takes frames in order, gathers them into packs, writes packs one at a time beside that, and indexes them."""
 
-    def __init__(self, backend: Backend, snapshot_id: bytes) -> None:
-        self._backend, self._snapshot_id = backend, snapshot_id
+    def __init__(self, backend: Backend, seal: Seal, snapshot_id: bytes) -> None:
+        self._backend, self._seal, self._snapshot_id = backend, seal, snapshot_id
         self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._builders: dict[bool, PackBuilder] = {}
         self._room = threading.Condition()
@@ -347,7 +349,7 @@ class _Packer:
         frame = job.frame.result()
         builder = self._builders.get(job.is_value)
         if builder is None:
-            builder = self._builders[job.is_value] = PackBuilder(fresh_name(), self._snapshot_id)
+            builder = self._builders[job.is_value] = PackBuilder(fresh_name(), self._snapshot_id, self._seal)
         group = job.group
         builder.add(frame, group.kinds, group.lengths, group.digests)
         self._plain += job.plain_bytes
@@ -378,7 +380,7 @@ class _Packer:
         if not self._directories:
             return
         segment, name = build(self._directories), fresh_name()
-        parts = encode_segment(segment)
+        parts = encode_segment(segment, name, self._seal)
         size = sum(memoryview(part).nbytes for part in parts)
         self._backend.put(INDEX + name, parts)
         self._directories.clear()

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from snapstore.digest import Digest, Kind, digest
+from snapstore.digest import Digest, Kind
 from snapstore.errors import Corrupt, NotFound
 from snapstore.operations.parent import Parent
 from snapstore.repository import SnapshotTable
@@ -66,14 +66,15 @@ def capture(
     are read, where the view can tell; the roots are the same.
     """
     objects = encode_objects(view.definition)
-    sink.put(Kind.SCHEMA, [digest(objects)], [objects])
+    name = sink.naming.digest(objects)
+    sink.put(Kind.SCHEMA, [name], [objects])
     tables, bytes_read = [], 0
     for table in view.tables:
         captured, size = _Reading(view, table, sink, cut_key, selection, progress).table(parent, fetch)
         tables.append(captured)
         bytes_read += size
     context = dict(view.context()) if isinstance(view, Stamped) else {}
-    return Captured(tuple(tables), digest(objects), bytes_read, dict(view.position), context, tuple(view.missing))
+    return Captured(tuple(tables), name, bytes_read, dict(view.position), context, tuple(view.missing))
 
 
 class _Reading:
@@ -90,12 +91,13 @@ class _Reading:
         self._wants_rows = selection.rows
         self._where = selection.where.get(table.name)
         self._schema = encode_schema(table)
+        self._schema_digest = sink.naming.digest(self._schema)
         self._bytes = 0
 
     def table(self, parent: Parent | None, fetch: Fetch | None) -> tuple[SnapshotTable, int]:
         """The table as it is now, and the bytes of cells that were read."""
         if not self._wants_rows:
-            self._sink.put(Kind.SCHEMA, [digest(self._schema)], [self._schema])
+            self._sink.put(Kind.SCHEMA, [self._schema_digest], [self._schema])
             return self._entry(0, None, "schema only"), 0
         view, table = self._view, self._table
         shape = view.hints(table) if isinstance(view, Hinting) else None
@@ -121,7 +123,7 @@ class _Reading:
         entry = parent.table(table.name)
         if entry is None or entry.root is None:
             return None, "the last snapshot does not hold it"
-        if entry.schema != digest(self._schema):
+        if entry.schema != self._schema_digest:
             return None, "its shape changed"
         if entry.where != self._where:
             return None, "another condition chooses its rows"
@@ -168,7 +170,7 @@ class _Reading:
 
     def _entry(self, rows: int, root: Digest | None, reading: str, hints: Digest | None = None) -> SnapshotTable:
         left_out = tuple(self._table.definition.get("left_out", ()))
-        name, schema = self._table.name, digest(self._schema)
+        name, schema = self._table.name, self._schema_digest
         return SnapshotTable(name, rows, root, schema, self._where, left_out, reading=reading, hints=hints)
 
 

@@ -1,8 +1,8 @@
-"""Whether the objects of a repository are as they were written: config, tombstones, index segments and packs.
+"""Whether the objects of a repository are as they were written: config, keys, tombstones, index segments and packs.
 
     for damage in check_config(repository):
         ...
-    index = check_index(backend, packs)
+    index = check_index(repository.blobs, packs)
     index.damaged, index.unindexed
 
 Everything is reported, nothing raised but `Unavailable`. Blobs are looked at elsewhere (`snapstore.operations.verify`).
@@ -17,20 +17,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.backends import Backend
-from snapstore.blobs.pack import Directory, digests_of, object_name, read_directory
+from snapstore.blobs.pack import Directory, digests_of, object_name
 from snapstore.blobs.segment import INDEX, MAX_BLOB_BYTES, Segment, build, join
-from snapstore.blobs.segment import decode as decode_segment
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.errors import Corrupt, NotFound, Unavailable, Unsupported
 from snapstore.operations.damage import Damage
-from snapstore.repository import Repository, Snapshot, config, tombstones
+from snapstore.repository import Repository, Snapshot, config, keyring, sequence, tombstones
+from snapstore.repository.keyring import Key
 from snapstore.repository.listing import SNAPSHOTS
 from snapstore.repository.snapshot import decode as decode_snapshot
 
-__all__ = ["IndexCheck", "check_config", "check_index", "check_tombstones", "read_snapshots", "unknown_blobs"]
+__all__ = [
+    "IndexCheck", "check_config", "check_index", "check_keys", "check_sequence", "check_tombstones",
+    "read_snapshots", "unknown_blobs",
+]  # fmt: skip
 
 _TRIES = 10
+_LOOKS = 2
 REBUILD = "rebuild the index from the packs"
 
 
@@ -59,40 +62,65 @@ def check_config(repository: Repository) -> Iterator[Damage]:
         yield Damage(config.NAME, f"{config.NAME} is another than when the repository was opened")
 
 
-def check_tombstones(backend: Backend) -> Iterator[Damage]:
+def check_keys(repository: Repository) -> Iterator[Damage]:
+    """Whether every key was written by somebody who had one, and none that was removed is back."""
+    if not repository.settings.is_encrypted:
+        yield from (
+            Damage(entry.name, f"{entry.name} is a key, in a plain repository")
+            for entry in repository.backend.list(keyring.KEYS)
+        )
+        return
+    keys = keyring.listed(repository.backend, repository.seal)
+    for key in keys:
+        if not isinstance(key, Key):
+            yield Damage(key.message.split()[0], key.message)
+    for name in keyring.put_back(keys):
+        yield Damage(name, f"{name} was removed, and somebody put it back: whoever has its passphrase reads everything")
+
+
+def check_sequence(repository: Repository, snapshots: Sequence[Snapshot]) -> Iterator[Damage]:
+    """Whether every snapshot that another has seen is there, and as new as it was."""
+    found = list(sequence.gaps(snapshots))
+    # Manifests are read one by one: one may have been removed by right in between, so a gap must be there every time.
+    for _ in range(_LOOKS if found else 0):
+        again, damages = read_snapshots(repository)
+        unreadable = {own for damage in damages for own in damage.snapshots}
+        left = {gap.id for gap in sequence.gaps(again)} - unreadable
+        found = [gap for gap in found if gap.id in left]
+    for gap in found:
+        name = SNAPSHOTS + gap.id
+        yield Damage(name, f"{name}: {gap.words}", snapshots=(gap.id,))
+
+
+def check_tombstones(repository: Repository) -> Iterator[Damage]:
     """Whether tombstones can be read. Their names alone decide, so damage to one harms nothing."""
+    backend = repository.backend
     for name in tombstones.listed(backend):
         where = tombstones.CONDEMNED + name
         try:
-            tombstones.decode(backend.get(where).data, where)
+            tombstones.decode(backend.get(where).data, where, repository.seal)
         except (Corrupt, Unsupported) as error:
             yield Damage(where, error.message)
         except NotFound:
             continue
 
 
-def read_snapshots(backend: Backend) -> tuple[list[Snapshot], list[Damage]]:
+def read_snapshots(repository: Repository) -> tuple[list[Snapshot], list[Damage]]:
     """Every manifest that can be read, pending ones too, oldest first; and those that cannot."""
     found: list[Snapshot] = []
     damages: list[Damage] = []
-    for entry in backend.list(SNAPSHOTS):
+    for entry in repository.backend.list(SNAPSHOTS):
         own_id = entry.name.removeprefix(SNAPSHOTS)
         try:
-            snapshot = decode_snapshot(backend.get(entry.name).data, entry.name)
+            found.append(decode_snapshot(repository.backend.get(entry.name).data, entry.name, repository.seal))
         except (Corrupt, Unsupported) as error:
             damages.append(Damage(entry.name, error.message, snapshots=(own_id,)))
         except NotFound:
             continue
-        else:
-            if snapshot.id == own_id:
-                found.append(snapshot)
-            else:
-                words = f"{entry.name} holds the snapshot {snapshot.id}: one was put in another's place"
-                damages.append(Damage(entry.name, words, snapshots=(own_id,)))
     return sorted(found, key=lambda snapshot: (snapshot.time, snapshot.id)), damages
 
 
-def check_index(backend: Backend, packs: Sequence[PackEntry]) -> IndexCheck:
+def check_index(store: BlobStore, packs: Sequence[PackEntry]) -> IndexCheck:
     """Compare every segment with the directories of the packs it names.
 
     `packs` must have been listed before this, and the manifests before the packs: whatever a manifest names was indexed
@@ -100,19 +128,19 @@ def check_index(backend: Backend, packs: Sequence[PackEntry]) -> IndexCheck:
     """
     for _ in range(_TRIES):
         try:
-            return _check_index(backend, {pack.name: pack for pack in packs})
+            return _check_index(store, {pack.name: pack for pack in packs})
         except NotFound:
             continue  # merged into another since it was listed
     raise Unavailable(
-        f"the index in {backend.location} changes faster than it can be read", hint="Try again when gc has ended."
+        f"the index in {store.backend.location} changes faster than it can be read", hint="Try again when gc has ended."
     )
 
 
-def _check_index(backend: Backend, packs: Mapping[str, PackEntry]) -> IndexCheck:
+def _check_index(store: BlobStore, packs: Mapping[str, PackEntry]) -> IndexCheck:
     check = IndexCheck()
-    for entry in list(backend.list(INDEX)):
+    for entry in store.segments():
         try:
-            segment = decode_segment(entry.name.removeprefix(INDEX), backend.get(entry.name).data)
+            segment = store.segment(entry.name.removeprefix(INDEX))
         except (Corrupt, Unsupported) as error:
             check.damages.append(Damage(entry.name, f"{error.message}; {REBUILD}"))
             check.hidden.add(entry.name)
@@ -122,20 +150,20 @@ def _check_index(backend: Backend, packs: Mapping[str, PackEntry]) -> IndexCheck
             if name not in packs:
                 check.lost[name] = _entries(segment, number)["digest"]
                 continue
-            directory = _directory(backend, packs[name], check)
+            directory = _directory(store, packs[name], check)
             wrong = directory and _disagreement(segment, number, directory)
             if wrong:
                 words = f"{entry.name} says of {object_name(name)} {wrong}; {REBUILD}"
                 check.damages.append(Damage(entry.name, words, pack=name))
     for name in packs.keys() - check.indexed:
-        _directory(backend, packs[name], check)
+        _directory(store, packs[name], check)
     return check
 
 
-def _directory(backend: Backend, pack: PackEntry, check: IndexCheck) -> Directory | None:
+def _directory(store: BlobStore, pack: PackEntry, check: IndexCheck) -> Directory | None:
     where = object_name(pack.name)
     try:
-        return read_directory(backend, pack.name, pack.size_bytes)
+        return store.directory(pack)
     except (Corrupt, Unsupported) as error:
         damage = Damage(where, error.message, pack=pack.name)
         if damage not in check.damages:
@@ -182,7 +210,7 @@ def unknown_blobs(store: BlobStore, packs: Sequence[PackEntry]) -> Segment:
     pieces = [build([])]
     for pack in packs:
         with suppress(Corrupt, Unsupported, NotFound):  # said already, or swept
-            directory = read_directory(store.backend, pack.name, pack.size_bytes)
+            directory = store.directory(pack)
             is_known = store.locate(digests_of(directory.digests)).found
             if not is_known.all():
                 segment = build([directory])

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.blobs.pack import Directory, digests_of, object_name, read_directory
+from snapstore.blobs.pack import Directory, digests_of, object_name
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.errors import NotFound
 
@@ -48,7 +48,7 @@ def survey(store: BlobStore, packs: Sequence[PackEntry], is_live: Live, *, keep:
     found = []
     for pack in packs:
         try:
-            directory = read_directory(store.backend, pack.name, pack.size_bytes)
+            directory = store.directory(pack)
         except NotFound:
             continue
         live_bytes, is_worth_it = _measure(directory, _served(store, directory, is_live))
@@ -93,7 +93,7 @@ def needed_only_there(store: BlobStore, packs: Sequence[PackEntry], is_live: Liv
     names = set()
     for pack in packs:
         with suppress(NotFound):
-            if is_wanted(read_directory(store.backend, pack.name, pack.size_bytes).digests).any():
+            if is_wanted(store.directory(pack).digests).any():
                 names.add(pack.name)
     return names, is_wanted
 
@@ -107,7 +107,7 @@ def delete_packs(store: BlobStore, packs: Sequence[PackEntry], is_live: Live) ->
     deleted: dict[str, int] = {}
     for pack in packs:
         try:
-            directory = read_directory(store.backend, pack.name, pack.size_bytes)
+            directory = store.directory(pack)
             needed = digests_of(directory.digests[is_live(directory.digests)])
             if not store.contains_many(needed).all():
                 _log.debug("%s is left for the next gc", object_name(pack.name))

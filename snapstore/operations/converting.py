@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
 from snapstore.blobs.store import BlobStore
-from snapstore.digest import digest
 from snapstore.errors import Invalid, Unsupported
 from snapstore.keys import is_ascending
 from snapstore.operations.drift import of_other_types
@@ -67,7 +66,7 @@ def _without(wanted: StateTable, columns: set[str], store: BlobStore) -> StateTa
     with store.writer(os.urandom(16), verify=False) as writer:
         root = wanted.tree.without(columns, table, writer)
         writer.close()
-    schema = digest(encode_schema(table))
+    schema = store.naming.digest(encode_schema(table))
     entry = dataclasses.replace(wanted.entry, root=root, schema=schema, left_out=tuple(listed))
     return StateTable(wanted.source, wanted.kind, entry, store)
 
@@ -112,7 +111,7 @@ def _turned(
                 builder.add(batch)
             root = builder.finish()
             writer.close()
-            schema = digest(encode_schema(conversion.table))
+            schema = store.naming.digest(encode_schema(conversion.table))
             turned = {name: _words(conversion, name, builder.rows) for name in conversion.columns}
     except Unsupported as error:
         return StateTable(

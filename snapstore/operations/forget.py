@@ -22,12 +22,17 @@ __all__ = ["pin", "rm", "unpin"]
 def rm(repository: Repository, snapshot_ids: Sequence[str], *, damaged: bool = False) -> list[str]:
     """Remove these snapshots (whole ids); returns the ids. Removes none if one of them cannot be.
 
-    Raises `NotFound`; `Invalid` for one that is pinned or not committed; and `Corrupt` for one whose manifest cannot be
-    read, unless `damaged` says that it is known to be: while it is there every gc refuses to sweep.
+    With `damaged` one that is missing, and that others have seen, is missed no more. Raises `NotFound`; `Invalid` for
+    one that is pinned or not committed; and `Corrupt` for one whose manifest cannot be read, unless `damaged` says that
+    it is known to be: while it is there every gc refuses to sweep.
     """
     for snapshot_id in snapshot_ids:
         try:
             snapshot = _committed(repository, snapshot_id)
+        except NotFound:
+            if not damaged:
+                raise
+            continue
         except Corrupt as error:
             if damaged:
                 continue
@@ -35,9 +40,11 @@ def rm(repository: Repository, snapshot_ids: Sequence[str], *, damaged: bool = F
             raise
         if snapshot.pinned:
             raise Invalid(f"the snapshot {snapshot_id[:8]} is pinned; nothing was removed", hint="Unpin it first.")
+    removed = repository.remove_all(snapshot_ids)
     for snapshot_id in snapshot_ids:
-        repository.remove(snapshot_id)
-    return list(snapshot_ids)
+        if snapshot_id not in removed:
+            raise NotFound(f"there is no snapshot {snapshot_id}", hint="`snap list` shows those there are.")
+    return removed
 
 
 def pin(repository: Repository, snapshot_id: str) -> Snapshot:
@@ -59,7 +66,7 @@ def _committed(repository: Repository, snapshot_id: str) -> Snapshot:
     """Raises `Invalid` for what still runs: to change it would keep it from ever being committed."""
     name = SNAPSHOTS + snapshot_id
     try:
-        snapshot = decode(repository.backend.get(name).data, name)
+        snapshot = decode(repository.backend.get(name).data, name, repository.seal)
     except NotFound as error:
         raise NotFound(f"there is no snapshot {snapshot_id}", hint="`snap list` shows those there are.") from error
     if snapshot.state != COMMITTED:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -70,7 +69,7 @@ def plan_gc(
 ) -> GcPlan:
     """What `gc` would do. Writes nothing. Raises `Invalid` for an empty policy, and like `gc` for damage."""
     packs = repository.blobs.packs()
-    there = read_all(repository.backend)
+    there = read_all(repository)
     choices = _choices(there, policy, now)
     gone = {choice.snapshot.id for choice in choices if not choice.keep}
     kept = [snapshot for snapshot in committed(there) if snapshot.id not in gone]
@@ -112,7 +111,7 @@ def gc(
     condemned = {pack.name for pack in found if pack.is_condemned}
     for pack in found:
         if pack.is_condemned and not pack.was_condemned:
-            tombstones.put(repository.backend, pack.name)
+            tombstones.put(repository.backend, pack.name, repository.seal)
     condemned.update(tombstones.listed(repository.backend))
     deleted = rewritten = 0
     waiting: tuple[str, ...] = ()
@@ -149,12 +148,7 @@ def _doomed(there: Sequence[Listed], plan: GcPlan | Policy | None, now: datetime
 
 def _forget(repository: Repository, doomed: set[str]) -> tuple[str, ...]:
     """Remove these snapshots; those that somebody else has removed are no error."""
-    removed = []
-    for snapshot_id in sorted(doomed):
-        with suppress(NotFound):
-            repository.remove(snapshot_id)
-            removed.append(snapshot_id)
-    return tuple(removed)
+    return tuple(repository.remove_all(sorted(doomed))) if doomed else ()
 
 
 def _ids(snapshots: Sequence[Snapshot]) -> set[bytes]:
@@ -189,9 +183,9 @@ def _mark(
 
 
 def _without_stale(repository: Repository, stale_seconds: float) -> list[Listed]:
-    there = read_all(repository.backend)
+    there = read_all(repository)
     if evict_stale(repository, there, stale_seconds=stale_seconds):
-        return read_all(repository.backend)
+        return read_all(repository)
     return there
 
 
@@ -202,7 +196,7 @@ def _wait(
 
     Called after the tombstones are there: what begins later sees them.
     """
-    there = read_all(repository.backend)
+    there = read_all(repository)
     recorded = {snapshot.id for snapshot in pending(there)}
     left = wait_seconds
     while waiting := sorted(recorded & {snapshot.id for snapshot in pending(there)}):

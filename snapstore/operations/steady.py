@@ -1,6 +1,6 @@
 """A view of a store through which blobs can be read though some of its index is damaged: for whoever looks for damage.
 
-    backend = SteadyBackend(repository.backend)     # no index at all
+    backend = SteadyBackend(repository.backend, seal)     # no index at all
     backend.show(hidden={"index/1f…"}, extra=[segment])
 
 Nothing is written but what its user puts. Every byte that is read is counted.
@@ -16,6 +16,7 @@ from snapstore.blobs.pack import fresh_name
 from snapstore.blobs.segment import INDEX, Segment, encode
 from snapstore.digest import Buffer
 from snapstore.errors import NotFound
+from snapstore.seal import Seal
 
 __all__ = ["SteadyBackend"]
 
@@ -23,8 +24,9 @@ __all__ = ["SteadyBackend"]
 class SteadyBackend:
     """Passes calls to `inner`, without its index until `show` was called: `Backend`."""
 
-    def __init__(self, inner: Backend) -> None:
+    def __init__(self, inner: Backend, seal: Seal) -> None:
         self.inner = inner
+        self._seal = seal
         self.bytes_read = 0
         self._hidden: Collection[str] | None = None
         self._extra: dict[str, bytes] = {}
@@ -33,8 +35,9 @@ class SteadyBackend:
     def show(self, *, hidden: Collection[str], extra: Sequence[Segment]) -> None:
         """Let the index be seen without these objects, and with these segments, which are held in memory."""
         self._hidden = frozenset(hidden)
+        named = {fresh_name(): segment for segment in extra if len(segment.entries)}
         self._extra = {
-            INDEX + fresh_name(): b"".join(map(bytes, encode(segment))) for segment in extra if len(segment.entries)
+            INDEX + name: b"".join(map(bytes, encode(segment, name, self._seal))) for name, segment in named.items()
         }
 
     @property

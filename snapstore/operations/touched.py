@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from snapstore.digest import digest
 from snapstore.errors import Invalid
 from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.scope import Scope, knows_absence, scoped_changes
@@ -53,7 +52,7 @@ def _written(
     for changes in scoped_changes(before, after, scope):
         builder.add(Batch(_keys(changes, mode, deletes=knows_absence(after, scope)), ()))
     root = builder.finish()
-    return SnapshotTable(after.name, builder.rows, root, digest(encode_schema(table)), reading="keys alone")
+    return SnapshotTable(after.name, builder.rows, root, sink.naming.digest(encode_schema(table)), reading="keys alone")
 
 
 def _keys(changes: RowChanges, mode: Mode, *, deletes: bool) -> Cells:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from snapstore.blobs.check import Damage as BlobDamage
 from snapstore.blobs.check import check_pack, frames_of
 from snapstore.blobs.frame import decode as decode_frame
-from snapstore.blobs.pack import Directory, digests_of, object_name, read_directory
+from snapstore.blobs.pack import Directory, digests_of, object_name
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.digest import Digest, digest
 from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, Unsupported
@@ -28,6 +28,8 @@ from snapstore.operations.check_objects import (
     REBUILD,
     check_config,
     check_index,
+    check_keys,
+    check_sequence,
     check_tombstones,
     read_snapshots,
     unknown_blobs,
@@ -75,9 +77,9 @@ def verify(
     """
     if sample_percent is not None and not 0 < sample_percent <= 100:
         raise Invalid(f"a sample of {sample_percent} percent", hint="Give a share over 0 and up to 100 percent.")
-    backend = SteadyBackend(repository.backend)
-    steady = Repository(backend, repository.settings)
-    found, _ = read_snapshots(backend)
+    backend = SteadyBackend(repository.backend, repository.seal)
+    steady = repository.over(backend)
+    found, _ = read_snapshots(steady)
     named = [digest_ for one in found for digest_ in one.digests()]
     pending = steady.begin(roots=list(dict.fromkeys(named)))
     try:
@@ -115,13 +117,15 @@ class _Run:
 
     def objects(self, snapshots: Sequence[Snapshot] | None, *, protected: set[str]) -> list[Snapshot]:
         """Everything that is not a blob; gives the snapshots to look at. Manifests, packs, index: in this order."""
-        found, damages = read_snapshots(self._backend)
+        found, damages = read_snapshots(self._repository)
         self._note(damages)
+        self._note(check_sequence(self._repository, found))
         self._note(check_config(self._repository))
-        self._note(check_tombstones(self._backend))
+        self._note(check_keys(self._repository))
+        self._note(check_tombstones(self._repository))
         packs = self._repository.blobs.packs()
         self._backend.show(hidden=(), extra=())
-        index = check_index(self._backend, packs)
+        index = check_index(self._repository.blobs, packs)
         self._note(index.damages)
         self._lost = index.lost
         self._backend.show(hidden=index.hidden, extra=())
@@ -205,22 +209,24 @@ def _check_sample(store: BlobStore, pack: PackEntry, share: float, choose: Calla
     """A random share of a pack's frames, each hashed as it is stored and blob by blob."""
     where = object_name(pack.name)
     try:
-        directory = read_directory(store.backend, pack.name, pack.size_bytes)
+        directory = store.directory(pack)
         wanted = np.array([choose() < share for _ in range(len(directory.offsets))], np.bool_)
         for number, frame in frames_of(store.backend, directory, wanted):
-            yield from _check_frame(directory, number, frame, where)
+            yield from _check_frame(store, directory, number, frame)
     except NotFound:
         return  # swept meanwhile
     except (Corrupt, Unsupported) as error:
         yield BlobDamage(where, None, error.message)
 
 
-def _check_frame(directory: Directory, number: int, frame: memoryview, where: str) -> Iterator[BlobDamage]:
-    if digest(frame) == directory.hashes[number].tobytes():
+def _check_frame(store: BlobStore, directory: Directory, number: int, stored: memoryview) -> Iterator[BlobDamage]:
+    if digest(stored) == directory.hashes[number].tobytes():
         return
+    where = object_name(directory.name)
     yield BlobDamage(where, None, f"the frame at byte {directory.offsets[number]} is not as it was written")
     first, last = directory.firsts[number], directory.firsts[number + 1]
     try:
+        frame = store.open_frame(directory.name, int(directory.offsets[number]), stored)
         plain = decode_frame(frame, where)
     except Corrupt as error:
         yield from (BlobDamage(where, blob, error.message) for blob in digests_of(directory.digests[first:last]))
@@ -228,7 +234,7 @@ def _check_frame(directory: Directory, number: int, frame: memoryview, where: st
     for at in range(first, last):
         start = directory.places[at]
         blob = Digest(directory.digests[at].tobytes())
-        if digest(plain[start : start + directory.lengths[at]]) != blob:
+        if store.naming.digest(plain[start : start + directory.lengths[at]]) != blob:
             yield BlobDamage(where, blob, "its bytes do not match its digest")
 
 

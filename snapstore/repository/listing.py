@@ -1,6 +1,6 @@
 """Every snapshot and pending in one listing, with their age by the store's own clock; and the end of stalled ones.
 
-    there = read_all(backend)
+    there = read_all(repository)
     evicted = evict_stale(repository, there, stale_seconds=86_400)
 
 Garbage collection marks from what one listing shows: two would miss a take that commits, or a parent that goes, in
@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from snapstore.backends import Backend
-from snapstore.errors import Conflict, Corrupt, NotFound, Unavailable
+from snapstore.errors import Conflict, NotFound, Unavailable
 from snapstore.repository.repository import Repository
 from snapstore.repository.snapshot import COMMITTED, PENDING, Snapshot, decode, encode
 
@@ -38,7 +37,7 @@ class Listed:
     modified: float
 
 
-def read_all(backend: Backend) -> list[Listed]:
+def read_all(repository: Repository) -> list[Listed]:
     """Whatever `snapshots/` holds, as of one listing. Raises `Corrupt` if one cannot be read: nothing is passed over.
 
     An object that goes between listing and reading makes the listing void, as something that was not there yet may
@@ -46,11 +45,11 @@ def read_all(backend: Backend) -> list[Listed]:
     """
     for _ in range(_TRIES):
         try:
-            return [_read(backend, entry.name, entry.modified) for entry in backend.list(SNAPSHOTS)]
+            return [_read(repository, entry.name, entry.modified) for entry in repository.backend.list(SNAPSHOTS)]
         except NotFound as error:
             _log.debug("listing again: %s", error)
     raise Unavailable(
-        f"the snapshots in {backend.location} change faster than they can be read",
+        f"the snapshots in {repository.location} change faster than they can be read",
         hint="Try again when others are done.",
     )
 
@@ -79,7 +78,7 @@ def evict_stale(repository: Repository, there: Sequence[Listed], *, stale_second
     now = _store_time(repository)
     evicted = set()
     for one in old:
-        if now - one.modified > stale_seconds and _evict(repository.backend, one, now - stale_seconds):
+        if now - one.modified > stale_seconds and _evict(repository, one, now - stale_seconds):
             evicted.add(one.snapshot.id)
     return evicted
 
@@ -88,12 +87,9 @@ def _is_pending(one: Listed) -> bool:
     return one.snapshot.state == PENDING
 
 
-def _read(backend: Backend, name: str, modified: float) -> Listed:
-    stored = backend.get(name)
-    snapshot = decode(stored.data, name)
-    if snapshot.name != name:
-        raise Corrupt(f"{name} holds the snapshot {snapshot.id}: one was put in another's place")
-    return Listed(snapshot, stored.tag, modified)
+def _read(repository: Repository, name: str, modified: float) -> Listed:
+    stored = repository.backend.get(name)
+    return Listed(decode(stored.data, name, repository.seal), stored.tag, modified)
 
 
 def _store_time(repository: Repository) -> float:
@@ -105,13 +101,15 @@ def _store_time(repository: Repository) -> float:
         repository.abandon(probe)
 
 
-def _evict(backend: Backend, one: Listed, latest: float) -> bool:
+def _evict(repository: Repository, one: Listed, latest: float) -> bool:
+    backend = repository.backend
     # It may have been touched between listing and reading: the version that was read must be as old as was listed.
     unchanged = any(entry.modified <= latest for entry in backend.list(one.snapshot.name))
     if not unchanged:
         return False
     with suppress(Conflict, NotFound):
-        backend.replace(one.snapshot.name, encode(dataclasses.replace(one.snapshot, roots=())), tag=one.tag)
+        ended = dataclasses.replace(one.snapshot, roots=())
+        backend.replace(one.snapshot.name, encode(ended, repository.seal), tag=one.tag)
         with suppress(NotFound):
             backend.delete(one.snapshot.name)
         return True

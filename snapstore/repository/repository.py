@@ -12,16 +12,20 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from snapstore.backends import Backend
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import Digest
-from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError
-from snapstore.repository import config
+from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError, WrongKey
+from snapstore.repository import config, keyring, sequence
+from snapstore.repository.keyring import Passphrase
 from snapstore.repository.snapshot import COMMITTED, PENDING, Snapshot, decode, encode, new_id, utc_text
+from snapstore.seal import PLAIN, Cost, Seal
 
 __all__ = ["PROGRAM", "Pending", "Repository"]
 
@@ -40,12 +44,20 @@ class Pending:
 
 
 class Repository:
-    """An open repository. `blobs` reads and writes blobs, `cut_key` decides where chunks end."""
+    """An open repository. `blobs` reads and writes blobs, `cut_key` decides where chunks end.
 
-    def __init__(self, backend: Backend, settings: config.Config) -> None:
+    `seal` closes and opens its objects; `key_id` is the key that opened it, empty in a plain repository.
+    """
+
+    def __init__(self, backend: Backend, settings: config.Config, seal: Seal = PLAIN, key_id: str = "") -> None:
+        if settings.is_encrypted == (seal is PLAIN):
+            raise ValueError("an encrypted repository has a seal, a plain one has none")
         self.backend = backend
         self.settings = settings
-        self.blobs = BlobStore(backend)
+        self.seal = seal
+        self.key_id = key_id
+        self.blobs = BlobStore(backend, seal)
+        self._seen: list[Snapshot] = []
 
     @property
     def location(self) -> str:
@@ -55,34 +67,70 @@ class Repository:
     @property
     def cut_key(self) -> bytes:
         """The key of the hash that cuts chunks, 32 bytes."""
-        return self.settings.cut_key
+        return self.settings.cut_key or self.seal.cut_key
 
     @classmethod
-    def init(cls, backend: Backend) -> Repository:
-        """Make an empty store a repository. Raises `Exists` if it is one, `Invalid` if it holds other things."""
-        stray = next((entry.name for entry in backend.list("") if entry.name != config.NAME), None)
+    def init(cls, backend: Backend, *, passphrase: bytes | None = None, cost: Cost | None = None) -> Repository:
+        """Make an empty store a repository; with a `passphrase` an encrypted one, of which that is the first key.
+
+        `cost` is what Argon2id takes of whoever tries passphrases. Raises `Exists` if it is one, `Invalid` if it holds
+        other things or for an empty passphrase, and `Unsupported` without the extra `encryption`.
+        """
+        there = [entry.name for entry in backend.list("")]
+        if config.NAME in there:
+            raise Exists(f"{backend.location} is a repository already", hint="Nothing was changed; use it.")
+        stray = next((name for name in there if not name.startswith(keyring.KEYS)), None)
         if stray is not None:
             raise Invalid(
                 f"{backend.location} is not empty: it holds {stray!r}",
                 hint="Choose an empty or new place for the repository.",
             )
-        settings = config.plain(created=utc_text(datetime.now(UTC)), program=PROGRAM)
+        created = utc_text(datetime.now(UTC))
+        if passphrase is None:
+            made = cls(backend, config.plain(created=created, program=PROGRAM))
+        else:
+            opened = keyring.new(backend, passphrase, created=created, program=PROGRAM, cost=cost)
+            made = cls(backend, *opened)
         try:
-            backend.put(config.NAME, [config.encode(settings)])
+            backend.put(config.NAME, [config.encode(made.settings)])
         except Exists as error:
+            if made.key_id:
+                with suppress(NotFound):
+                    backend.delete(keyring.KEYS + made.key_id)
             raise Exists(f"{backend.location} is a repository already", hint="Nothing was changed; use it.") from error
-        return cls(backend, settings)
+        # Before there was a config nobody could add a key: these are of an `init` that died.
+        for name in there:
+            with suppress(NotFound):
+                backend.delete(name)
+        return made
 
     @classmethod
-    def open(cls, backend: Backend) -> Repository:
-        """Raises `NotFound` where there is no repository, `Unsupported` where it is of a newer format."""
+    def open(cls, backend: Backend, passphrase: Passphrase | None = None) -> Repository:
+        """Open a repository; an encrypted one with a passphrase, or with what gives one when it is needed.
+
+        Bytes say that an encrypted repository is meant: a plain one in its place may be a trap, and is refused. Raises
+        `NotFound` where there is no repository, `WrongKey` where the passphrase opens none of its keys or is missing,
+        and `Unsupported` where it is of a newer format, or the extra `encryption` is missing.
+        """
         try:
             stored = backend.get(config.NAME)
         except NotFound as error:
             raise NotFound(
                 f"{backend.location} is not a snapstore repository", hint="Make one with `snap init`, or name another."
             ) from error
-        return cls(backend, config.decode(stored.data, f"config of {backend.location}"))
+        settings = config.decode(stored.data, f"config of {backend.location}")
+        if settings.is_encrypted:
+            return cls(backend, settings, *keyring.unlock(backend, settings, passphrase))
+        if isinstance(passphrase, bytes):
+            raise WrongKey(
+                f"{backend.location} is not encrypted, and a passphrase was given",
+                hint="If it never was, leave the passphrase out. If it was, somebody has put another in its place.",
+            )
+        return cls(backend, settings)
+
+    def over(self, backend: Backend) -> Repository:
+        """The same repository through another backend, one that wraps its own."""
+        return Repository(backend, self.settings, self.seal, self.key_id)
 
     def snapshots(self) -> list[Snapshot]:
         """Committed snapshots, oldest first. Raises `Corrupt` if one cannot be read: nothing is passed over."""
@@ -112,19 +160,17 @@ class Repository:
                 found.append(self._read(entry.name)[0])
             except NotFound:
                 _log.debug("%s went between listing and reading", entry.name)
+        self._seen = found
         return found
 
     def _read(self, name: str) -> tuple[Snapshot, str]:
         stored = self.backend.get(name)
-        snapshot = decode(stored.data, name)
-        if snapshot.name != name:
-            raise Corrupt(f"{name} holds the snapshot {snapshot.id}: one was put in another's place")
-        return snapshot, stored.tag
+        return decode(stored.data, name, self.seal), stored.tag
 
     def begin(self, *, roots: Sequence[Digest] = ()) -> Pending:
         """Announce work that depends on these roots. Blobs written before this do not count as known."""
         snapshot = Snapshot(id=new_id(), time=datetime.now(UTC), program=PROGRAM, roots=tuple(roots))
-        pending = Pending(snapshot.id, self.backend.put(snapshot.name, [encode(snapshot)]), snapshot.name)
+        pending = Pending(snapshot.id, self.backend.put(snapshot.name, [encode(snapshot, self.seal)]), snapshot.name)
         try:
             self.blobs.refresh()
         except SnapstoreError:
@@ -137,15 +183,30 @@ class Repository:
 
         Raises `Conflict` if the pending object is another's by now (evicted by a gc): then nothing is committed.
         """
-        committed = dataclasses.replace(snapshot, id=pending.id, state=COMMITTED, roots=())
+        seen = sequence.heads(self._seen) if self.settings.is_encrypted else {}
+        committed = dataclasses.replace(snapshot, id=pending.id, state=COMMITTED, roots=(), seen=seen)
+        committed = sequence.closed(committed, self._gone(committed))
         try:
-            self.backend.replace(pending.name, encode(committed), tag=pending.tag)
+            self.backend.replace(pending.name, encode(committed, self.seal), tag=pending.tag)
         except (Conflict, NotFound) as error:
             raise Conflict(
                 f"the snapshot {pending.id[:8]} took so long that a gc gave it up; nothing was committed",
                 hint="Run the command again: what was stored and is still there is not stored twice.",
             ) from error
+        with suppress(SnapstoreError):  # it is committed, whatever happens now
+            return self._without_gone(committed)
         return committed
+
+    def _without_gone(self, snapshot: Snapshot) -> Snapshot:
+        """A committed snapshot, changed to name none that was removed by now: whoever names one looks after that."""
+        while gone := self._gone(snapshot):
+            snapshot = self.change(snapshot.id, partial(sequence.closed, gone=gone))
+        return snapshot
+
+    def _gone(self, snapshot: Snapshot) -> dict[str, Mapping[str, int]]:
+        """What the snapshot has seen and is not there any more, and what those had seen as far as is known."""
+        known = {one.id: one.seen for one in self._seen}
+        return {id_: known.get(id_, {}) for id_ in snapshot.seen if not any(self.backend.list(f"snapshots/{id_}"))}
 
     def abandon(self, pending: Pending) -> None:
         """End work without a result; its blobs are garbage for gc. Does nothing if it has ended."""
@@ -166,12 +227,50 @@ class Repository:
             changed = edit(snapshot)
             if changed == snapshot:
                 return snapshot
+            changed = dataclasses.replace(changed, version=snapshot.version + 1)
             try:
-                self.backend.replace(name, encode(changed), tag=tag)
+                self.backend.replace(name, encode(changed, self.seal), tag=tag)
             except Conflict:
                 continue
             return changed
 
     def remove(self, snapshot_id: str) -> None:
-        """Forget a snapshot; its blobs stay until a gc finds them unreferenced. Raises `NotFound`."""
-        self.backend.delete(f"snapshots/{snapshot_id}")
+        """Forget one snapshot; as `remove_all`. Raises `NotFound`."""
+        if not self.remove_all([snapshot_id]):
+            raise NotFound(f"there is no snapshot {snapshot_id}", hint="`snap list` shows those there are.")
+
+    def remove_all(self, snapshot_ids: Sequence[str]) -> list[str]:
+        """Forget snapshots; gives those that were there. Their blobs stay until a gc finds them unreferenced.
+
+        In an encrypted repository those that have seen them are changed first, so that nobody misses them; one that is
+        missing counts as there if it is missed.
+        """
+        missed = self._close_gaps(snapshot_ids)
+        removed = []
+        for snapshot_id in snapshot_ids:
+            try:
+                self.backend.delete(f"snapshots/{snapshot_id}")
+            except NotFound:
+                if snapshot_id not in missed:
+                    continue
+            removed.append(snapshot_id)
+        # Whoever removed another at the same time may have named one of these since.
+        self._close_gaps(snapshot_ids)
+        return removed
+
+    def _close_gaps(self, snapshot_ids: Sequence[str]) -> set[str]:
+        """Let no snapshot name these any more; gives those that were named."""
+        if not self.settings.is_encrypted:
+            return set()
+        there: dict[str, Snapshot] = {}
+        for entry in self.backend.list("snapshots/"):
+            with suppress(NotFound, Corrupt):
+                there[entry.name.removeprefix("snapshots/")] = self._read(entry.name)[0]
+        gone = {id_: there[id_].seen if id_ in there else {} for id_ in snapshot_ids}
+        missed = set()
+        for one in there.values():
+            if one.state == COMMITTED and one.id not in gone and not one.seen.keys().isdisjoint(gone):
+                missed |= one.seen.keys() & gone.keys()
+                with suppress(NotFound):
+                    self._without_gone(self.change(one.id, partial(sequence.closed, gone=gone)))
+        return missed

@@ -1,6 +1,6 @@
 """Snapshots: what a manifest says, as frozen values, and as the bytes of format.md §10.
 
-    snapshot = decode(backend.get("snapshots/1f…").data, "snapshots/1f…")
+    snapshot = decode(backend.get("snapshots/1f…").data, "snapshots/1f…", seal)
     snapshot.sources[0].tables[0].root
 
 It does not know where snapshots are kept or how one becomes committed (`snapstore.repository`).
@@ -20,6 +20,7 @@ import zstandard
 from snapstore.digest import DIGEST_BYTES, Digest
 from snapstore.errors import Corrupt
 from snapstore.repository.sealed import seal, unseal
+from snapstore.seal import Seal
 
 __all__ = ["COMMITTED", "PENDING", "Snapshot", "SnapshotSource", "SnapshotTable", "decode", "encode", "utc_text"]
 
@@ -70,6 +71,8 @@ class Snapshot:
 
     `safety` is the id of the snapshot whose restore this one preceded; `touched` are then the keys of the rows which
     that restore set out to change, as tables without columns. `roots` is of a pending one: what it depends on.
+    `version` counts the changes of its words; `seen` has the versions of the snapshots before it, by id, where the
+    repository is encrypted (`snapstore.repository.sequence`).
     """
 
     id: str
@@ -87,6 +90,8 @@ class Snapshot:
     statistics: Mapping[str, Any] = field(default_factory=dict)
     roots: tuple[Digest, ...] = ()
     nonce: bytes = b""
+    version: int = 0
+    seen: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -123,7 +128,7 @@ def utc_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def encode(snapshot: Snapshot) -> bytes:
+def encode(snapshot: Snapshot, by: Seal) -> bytes:
     """The object's bytes, with a fresh nonce."""
     fields = {
         "id": snapshot.id,
@@ -141,13 +146,25 @@ def encode(snapshot: Snapshot) -> bytes:
         "sources": [_source_fields(source) for source in snapshot.sources],
         "touched": [_table_fields(table) for table in snapshot.touched],
         "statistics": dict(snapshot.statistics),
+        "version": snapshot.version,
+        "seen": dict(snapshot.seen),
     }
-    return seal("S", zstandard.ZstdCompressor(level=9).compress(msgpack.packb(fields)))
+    return seal("S", snapshot.name, zstandard.ZstdCompressor(level=9).compress(msgpack.packb(fields)), by)
 
 
-def decode(data: bytes, what: str) -> Snapshot:
-    """The snapshot. Raises `Corrupt` or `Unsupported`, naming `what`. Fields it does not know are passed over."""
-    body = unseal("S", data, what)
+def decode(data: bytes, name: str, by: Seal) -> Snapshot:
+    """The snapshot in the object of this name.
+
+    Raises `Corrupt` or `Unsupported`, naming it: another snapshot's bytes are damage too. Fields it does not know are
+    passed over.
+    """
+    snapshot = _decode(unseal("S", name, data, by), name)
+    if snapshot.name != name:
+        raise Corrupt(f"{name} holds the snapshot {snapshot.id}: one was put in another's place")
+    return snapshot
+
+
+def _decode(body: bytes, what: str) -> Snapshot:
     try:
         if zstandard.get_frame_parameters(body).content_size > _LIMIT_BYTES:
             raise Corrupt(f"{what} claims to be over {_LIMIT_BYTES} bytes")
@@ -168,8 +185,12 @@ def decode(data: bytes, what: str) -> Snapshot:
             sources=tuple(map(_source, fields["sources"])),
             touched=tuple(map(_table, _list(fields.get("touched", [])))),
             statistics=dict(fields["statistics"]),
+            version=_count(fields.get("version")) or 0,
+            seen={_text(id_): _count(version) or 0 for id_, version in fields.get("seen", {}).items()},
         )
-    except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException, zstandard.ZstdError) as error:
+    except (
+        ValueError, TypeError, KeyError, AttributeError, RecursionError, msgpack.UnpackException, zstandard.ZstdError,
+    ) as error:  # fmt: skip
         raise Corrupt(f"{what} is damaged: it is not a manifest ({error})") from error
 
 

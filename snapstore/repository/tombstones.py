@@ -1,6 +1,6 @@
 """Tombstones: the packs that a garbage collection has condemned (format.md §11).
 
-    put(backend, pack)                  # from now on no writer relies on the pack
+    put(backend, pack, seal)            # from now on no writer relies on the pack
     ...                                 # copy what is live, delete the pack, purge its index entries
     remove(backend, pack)
 
@@ -22,6 +22,7 @@ from snapstore.backends import Backend
 from snapstore.errors import Corrupt, Exists, NotFound
 from snapstore.repository.sealed import seal, unseal
 from snapstore.repository.snapshot import utc_text
+from snapstore.seal import Seal
 
 __all__ = ["CONDEMNED", "Tombstone", "decode", "encode", "listed", "put", "remove"]
 
@@ -36,15 +37,15 @@ class Tombstone:
     time: str
 
 
-def encode(tombstone: Tombstone) -> bytes:
+def encode(tombstone: Tombstone, by: Seal) -> bytes:
     """The object's bytes, with a fresh nonce."""
     fields = {"pack": tombstone.pack, "nonce": os.urandom(16), "time": tombstone.time}
-    return seal("D", msgpack.packb(fields))
+    return seal("D", CONDEMNED + tombstone.pack, msgpack.packb(fields), by)
 
 
-def decode(data: bytes, what: str) -> Tombstone:
-    """The tombstone. Raises `Corrupt` or `Unsupported`, naming `what`."""
-    body = unseal("D", data, what)
+def decode(data: bytes, what: str, by: Seal) -> Tombstone:
+    """The tombstone in the object of this name. Raises `Corrupt` or `Unsupported`, naming it."""
+    body = unseal("D", what, data, by)
     try:
         fields = msgpack.unpackb(body, strict_map_key=True)
         pack, nonce, time = fields["pack"], fields["nonce"], fields["time"]
@@ -57,10 +58,10 @@ def decode(data: bytes, what: str) -> Tombstone:
     return Tombstone(pack, time)
 
 
-def put(backend: Backend, pack: str) -> None:
+def put(backend: Backend, pack: str, by: Seal) -> None:
     """Condemn a pack; no error if somebody else has."""
     with suppress(Exists):
-        backend.put(CONDEMNED + pack, [encode(Tombstone(pack, utc_text(datetime.now(UTC))))])
+        backend.put(CONDEMNED + pack, [encode(Tombstone(pack, utc_text(datetime.now(UTC))), by)])
 
 
 def listed(backend: Backend) -> Iterator[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from snapstore.digest import Buffer, Digest, Kind
+from snapstore.digest import Buffer, Digest, Kind, Naming
 
 __all__ = ["Fetch", "Sink"]
 
@@ -28,6 +28,10 @@ class Fetch(Protocol):
 
 class Sink(Protocol):
     """Where blobs go. Putting a blob twice is allowed, and costs the second time next to nothing."""
+
+    @property
+    def naming(self) -> Naming:
+        """How the blobs there are named: whoever puts one names it so."""
 
     def put(
         self, kind: Kind, digests: Sequence[Digest], data: Sequence[Buffer], *, stride: int = 1, group: int = 0

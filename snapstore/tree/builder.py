@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.digest import Digest
+from snapstore.digest import Digest, Naming
 from snapstore.errors import Corrupt, Unsupported
 from snapstore.rows import Batch, Cells, Table
 from snapstore.tree import Sink, chunk, values
@@ -59,7 +59,7 @@ class TreeBuilder:
 
     def _encode(self, rows: Batch | None, ends: list[int], ranks: list[int]) -> None:
         if rows is not None and ends:
-            self._spine.extend(encode_leaves(rows, ends, ranks))
+            self._spine.extend(encode_leaves(rows, ends, ranks, self._sink.naming))
 
 
 class LeafCutter:
@@ -122,11 +122,11 @@ def spill_columns(table: Table, batch: Batch, sink: Sink) -> tuple[Cells, ...]:
     )
 
 
-def encode_leaves(rows: Batch, ends: list[int], ranks: list[int]) -> Leaves:
+def encode_leaves(rows: Batch, ends: list[int], ranks: list[int], naming: Naming) -> Leaves:
     """The chunks that end there; large cells are spilled already."""
     starts = [0, *ends[:-1]]
-    chunks = [chunk.encode(rows.keys, starts, ends, is_key=True)]
-    chunks += [chunk.encode(cells, starts, ends) for cells in rows.columns]
+    chunks = [chunk.encode(rows.keys, starts, ends, naming, is_key=True)]
+    chunks += [chunk.encode(cells, starts, ends, naming) for cells in rows.columns]
     counts = [stop - start for start, stop in zip(starts, ends, strict=True)]
     return Leaves(counts, [rows.keys[end - 1] or b"" for end in ends], ranks, chunks)
 

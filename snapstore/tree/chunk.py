@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.digest import DIGEST_BYTES, digest
+from snapstore.digest import DIGEST_BYTES, Naming
 from snapstore.errors import Corrupt
 from snapstore.ragged import offsets_of, positions
 from snapstore.rows import Cells
@@ -35,7 +35,7 @@ _FIXED_ARRAY = np.dtype([("rows", "<u4"), ("form", "u1"), ("flags", "u1"), ("wid
 
 
 def encode(
-    cells: Cells, starts: Sequence[int], stops: Sequence[int], *, is_key: bool = False
+    cells: Cells, starts: Sequence[int], stops: Sequence[int], naming: Naming, *, is_key: bool = False
 ) -> list[tuple[Ref, bytes]]:
     """For each chunk `starts[i] ≤ row < stops[i]` its reference and its bytes; no bytes where it is a constant.
 
@@ -48,7 +48,7 @@ def encode(
     if cells.valid is not None:
         nullable = np.logical_or.reduceat(~cells.valid[: stops[-1]], firsts)
     bodies = (_fixed if cells.width else _variable)(cells, firsts, rows, nullable)
-    names = [digest(body) for body in bodies]
+    names = [naming.digest(body) for body in bodies]
     if cells.spilled is None:
         encoded = [(reference.blob(name, spills=False), body) for name, body in zip(names, bodies, strict=True)]
     else:

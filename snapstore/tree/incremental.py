@@ -21,7 +21,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.digest import Digest
+from snapstore.digest import Digest, Naming
 from snapstore.errors import Corrupt
 from snapstore.rows import Batch, Cells, Table
 from snapstore.tree import Sink, chunk, node, reference
@@ -62,6 +62,7 @@ class Rebuilt:
 class _Survey:
     """The live chunks, by their keys: `dirty` holds keys and flags of those that must be made anew, in order."""
 
+    naming: Naming
     counts: list[int] = field(default_factory=list)
     lasts: list[bytes] = field(default_factory=list)
     ranks: list[int] = field(default_factory=list)
@@ -90,7 +91,7 @@ def rebuild(
     if parent.height == 0:
         return None
     limit = max(_WORTH_ROWS, int(parent.count * _WORTH_SHARE))
-    survey = _survey(parent, cut_key, stamps, None if leaves_out else limit)
+    survey = _survey(parent, cut_key, sink.naming, stamps, None if leaves_out else limit)
     if survey is None or len(survey.counts) < 2:
         return None
     if not survey.dirty and survey.rows == parent.count:
@@ -104,10 +105,14 @@ def rebuild(
 
 
 def _survey(
-    parent: TableTree, cut_key: bytes, stamps: Iterable[tuple[Cells, NDArray[np.bool_]]], limit: int | None
+    parent: TableTree,
+    cut_key: bytes,
+    naming: Naming,
+    stamps: Iterable[tuple[Cells, NDArray[np.bool_]]],
+    limit: int | None,
 ) -> _Survey | None:
     """Cut the live keys into chunks and hold them against the parent's; None once more rows than that have moved."""
-    survey, cutter, known = _Survey(), LeafCutter(parent.table.name, cut_key), _KnownChunks(parent)
+    survey, cutter, known = _Survey(naming), LeafCutter(parent.table.name, cut_key), _KnownChunks(parent)
     for keys, flags in stamps:
         survey.moved += int(flags.sum())
         if limit is not None and survey.moved > limit:
@@ -126,7 +131,7 @@ def _add(survey: _Survey, known: _KnownChunks, rows: Batch | None, ends: list[in
     starts = [0, *ends[:-1]]
     flags = rows.columns[0].data.astype(np.bool_)
     moved = np.logical_or.reduceat(flags[: ends[-1]], np.asarray(starts, np.int64)).tolist()
-    encoded = chunk.encode(rows.keys, starts, ends, is_key=True)
+    encoded = chunk.encode(rows.keys, starts, ends, survey.naming, is_key=True)
     for start, end, rank, key, is_moved in zip(starts, ends, ranks, encoded, moved, strict=True):
         last = rows.keys[end - 1] or b""
         if is_moved or not known.has(last, key[0]):
@@ -231,7 +236,7 @@ class _Weaver:
                 self._prepare()
             batches.append(self._ready.pop(at))
         ends = np.cumsum([len(batch) for batch in batches]).tolist()
-        return encode_leaves(Batch.concat(batches), ends, [self._survey.ranks[at] for at in dirty])
+        return encode_leaves(Batch.concat(batches), ends, [self._survey.ranks[at] for at in dirty], self._survey.naming)
 
     def _prepare(self) -> None:
         """Read what the next block of changed chunks needs: one round to the store, and the next rows that moved."""

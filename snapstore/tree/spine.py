@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snapstore.digest import Digest, Kind, digest
+from snapstore.digest import Digest, Kind, Naming
 from snapstore.tree import Sink, node, reference
 from snapstore.tree.cuts import Stretch
 from snapstore.tree.reference import Ref
@@ -116,7 +116,7 @@ class Spine:
             refs = []
             for tree, own in enumerate(children.refs):
                 separators = children.separators[start:end] if tree == 0 else None
-                ref, data = _node(level, counts, own[start:end], separators)
+                ref, data = _node(level, counts, own[start:end], separators, self._sink.naming)
                 blobs.append((ref, data))
                 refs.append([ref])
             above.extend([sum(counts)], [children.separators[end - 1]], [children.ranks[end - 1]], refs)
@@ -170,17 +170,20 @@ def _split(leaves: Leaves) -> tuple[Leaves, Leaves]:
     )
 
 
-def _node(level: int, counts: list[int], refs: list[Ref], separators: list[bytes] | None) -> tuple[Ref, bytes]:
+def _node(
+    level: int, counts: list[int], refs: list[Ref], separators: list[bytes] | None, naming: Naming
+) -> tuple[Ref, bytes]:
     """A node's reference and bytes, or the constant that all its children are."""
     first = refs[0]
     if separators is None and reference.is_constant(first) and all(ref == first for ref in refs):
         return first, b""
     data = node.encode_node(level, counts, refs, separators)
-    return reference.blob(digest(data), spills=any(map(reference.spills, refs))), data
+    return reference.blob(naming.digest(data), spills=any(map(reference.spills, refs))), data
 
 
 def put_root(sink: Sink, schema: bytes, rows: int, height: int, refs: Sequence[Ref]) -> Digest:
     """Put the schema and the table blob; the table's root."""
+    digest = sink.naming.digest
     schema_digest = digest(schema)
     sink.put(Kind.SCHEMA, [schema_digest], [schema], group=NODE_GROUP)
     data = node.encode_root(node.Root(rows, height, schema_digest, tuple(refs)))

@@ -12,10 +12,9 @@ from __future__ import annotations
 import struct
 
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
-from snapstore.digest import DIGEST_BYTES, Buffer, Digest, Kind, digest
+from snapstore.digest import DIGEST_BYTES, Buffer, Digest, Kind
 from snapstore.errors import Corrupt
 from snapstore.ragged import offsets_of
 from snapstore.rows import Cells
@@ -29,7 +28,6 @@ PART_LEAST_BYTES = 64 * 1024
 PART_MOST_BYTES = 1024 * 1024
 _PART_MASK = np.uint32(((1 << 18) - 1) << 14)
 _WINDOW = 32
-_GEAR = np.frombuffer(blake3(b"snapstore gear v1").digest(length=1024), "<u4")
 _HEAD = struct.Struct("<QI")
 _PART = np.dtype([("length", "<u4"), ("digest", "V32")])
 
@@ -46,6 +44,7 @@ def spill(cells: Cells, sink: Sink, *, stride: int) -> Cells:
     spilled[large] = 1
     positions = large.tolist()
     values = [view[ends[at] : ends[at + 1]] for at in positions]
+    digest = sink.naming.digest
     digests = [digest(value) for value in values] if lengths.max() <= VALUE_BYTES else []
     if digests:
         sink.put(Kind.VALUE, digests, values, stride=stride)
@@ -84,7 +83,8 @@ def resolve(cells: Cells, fetch: Fetch) -> Cells:
 
 
 def _put_parts(cell: Buffer, sink: Sink) -> Digest:
-    ends = part_ends(np.frombuffer(cell, np.uint8))
+    digest = sink.naming.digest
+    ends = part_ends(np.frombuffer(cell, np.uint8), sink.naming.gear)
     parts = np.empty(len(ends), _PART)
     view, start = memoryview(cell), 0
     for number, end in enumerate(ends):
@@ -99,15 +99,16 @@ def _put_parts(cell: Buffer, sink: Sink) -> Digest:
     return name
 
 
-def part_ends(cell: NDArray[np.uint8]) -> list[int]:
+def part_ends(cell: NDArray[np.uint8], gear: bytes) -> list[int]:
     """Where the parts of a cell end (format.md §3, Parts), by a gear hash over the last 32 bytes."""
+    numbers = np.frombuffer(gear, "<u4")
     ends: list[int] = []
     start, total = 0, len(cell)
     block = 4 * 1024 * 1024
     candidates: list[int] = []
     for low in range(0, total, block):
         begin = max(0, low - _WINDOW + 1)
-        rolled = _gear_hash(cell[begin : low + block])[low - begin :]
+        rolled = _gear_hash(cell[begin : low + block], numbers)[low - begin :]
         candidates.extend((np.flatnonzero((rolled & _PART_MASK) == 0) + low + 1).tolist())
     for candidate in candidates:
         while candidate - start > PART_MOST_BYTES:
@@ -124,9 +125,9 @@ def part_ends(cell: NDArray[np.uint8]) -> list[int]:
     return ends
 
 
-def _gear_hash(data: NDArray[np.uint8]) -> NDArray[np.uint32]:
+def _gear_hash(data: NDArray[np.uint8], gear: NDArray[np.uint32]) -> NDArray[np.uint32]:
     # A sum over a window of 32 is five doublings: after step s each place holds the sum over the last 2^s bytes.
-    rolled = _GEAR[data].astype(np.uint32)
+    rolled = gear[data].astype(np.uint32)
     for step in (1, 2, 4, 8, 16):
         shifted = rolled[:-step] << np.uint32(step)
         rolled[step:] += shifted

@@ -144,18 +144,19 @@ class BackendContract:
     def test_threads_that_replace_lose_no_change(self, backend: Backend) -> None:
         backend.put("snapshots/a", [b"0"])
 
-        def count(_: int) -> None:
+        def count(thread: int) -> None:
             for _ in range(10):
                 while True:
                     stored = backend.get("snapshots/a")
+                    number = int(stored.data.partition(b" ")[0]) + 1
                     try:
-                        backend.replace("snapshots/a", str(int(stored.data) + 1).encode(), tag=stored.tag)
+                        backend.replace("snapshots/a", f"{number} of {thread}".encode(), tag=stored.tag)
                         break
                     except Conflict:
                         continue
 
         _together(count, 4)
-        assert backend.get("snapshots/a").data == b"40"
+        assert backend.get("snapshots/a").data.startswith(b"40 ")
 
 
 def _together(work: object, count: int) -> None:

@@ -16,6 +16,7 @@ from snapstore.blobs.pack import object_name, rows_of
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import Kind, digest
 from snapstore.errors import Corrupt, NotFound
+from snapstore.seal import PLAIN
 from tests.blobs.sample import TAKE, change, chunks, condemn, names, vectors, write
 
 
@@ -163,7 +164,8 @@ def test_many_segments_are_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_large_segment_is_probed_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_BLOCK_ENTRIES", 64)
+    for module in (segment, index):
+        monkeypatch.setattr(module, "BLOCK_ENTRIES", 64)
     backend = RecordingBackend(MemoryBackend())
     blobs = chunks(10_000)
     write(BlobStore(backend), Kind.CHUNK, blobs)
@@ -197,12 +199,13 @@ def test_digests_that_begin_alike_are_told_apart(data: st.DataObject) -> None:
     built = segment.join([segment.Segment(("ab" * 16,), frames, entries)])
     backend = MemoryBackend()
     backend.put("packs/ab/" + "ab" * 16, [b""])
-    backend.put("index/" + "cd" * 16, segment.encode(built))
+    backend.put("index/" + "cd" * 16, segment.encode(built, "cd" * 16, PLAIN))
     for held_bytes in (0, 1 << 20):
         found = Index(backend, held_bytes=held_bytes)
         found.refresh()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(index, "_BLOCK_ENTRIES", 3 if len(heads) == 3 and len(alike) < 3 else 64)
+            for module in (segment, index):
+                patch.setattr(module, "BLOCK_ENTRIES", 3 if len(heads) == 3 and len(alike) < 3 else 64)
             places = found.find(rows)
         assert places.found.all()
         assert places.place.tolist() == list(range(len(rows)))

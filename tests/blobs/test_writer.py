@@ -12,7 +12,7 @@ from snapstore.backends.recording import RecordingBackend
 from snapstore.blobs import writer as module
 from snapstore.blobs.check import check
 from snapstore.blobs.frame import MAX_PLAIN_BYTES
-from snapstore.blobs.pack import object_name, read_directory
+from snapstore.blobs.pack import object_name
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import Buffer, Kind, digest
 from snapstore.errors import Corrupt, Invalid, Unavailable, Unsupported
@@ -68,7 +68,7 @@ def test_values_and_tree_blobs_go_to_packs_of_their_own_before_the_index() -> No
     assert written.plain_bytes == sum(map(len, [*vectors(100), *chunks(100), b"parts"]))
     kinds = []
     for pack in store.packs():
-        directory = read_directory(backend, pack.name, pack.size_bytes)
+        directory = store.directory(pack)
         assert directory.snapshot_id == TAKE
         kinds.append(set(directory.kinds.tolist()))
     assert sorted(kinds, key=len) == [{Kind.VALUE}, {Kind.CHUNK, Kind.PARTS}]
@@ -83,7 +83,7 @@ def test_groups_share_no_frame_but_their_leftovers_do() -> None:
             for group, some in blobs.items():
                 writer.put(Kind.CHUNK, names(some[start : start + 10]), some[start : start + 10], group=group)
     (pack,) = store.packs()
-    directory = read_directory(store.backend, pack.name, pack.size_bytes)
+    directory = store.directory(pack)
     # Of 200,000 bytes a group, 132,000 fill a frame (128 KiB and a blob); of the leftovers two fill another.
     assert sorted(directory.plain.tolist()) == [68_000, *[132_000] * 3, 136_000]
     for group in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,11 +50,15 @@ def test_the_environment_may_name_the_source(snap: Snap, url: str) -> None:
     assert "no differences" in snap("status", env={"SNAP_SOURCE": url}).stdout
 
 
-@pytest.mark.parametrize("place", ["s3://bucket/memory", "gs://bucket", "az://container/x"])
-def test_object_stores_are_refused_by_name_for_now(folder: Path, place: str) -> None:
-    error = Snap(folder).error("-r", place, "list", code=1)
+def test_other_stores_and_missing_libraries_are_refused_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = Snap(folder).error("-r", "sftp://host/x", "list", code=1)
     assert error["code"] == "unsupported"
-    assert "cloud" in error["hint"]
+    assert "sftp://" in error["message"]
+    monkeypatch.setitem(sys.modules, "snapstore.backends.cloud", None)
+    for place in ("s3://bucket/memory", "gs://bucket", "az://container/x"):
+        error = Snap(folder).error("-r", place, "list", code=1)
+        assert error["code"] == "unsupported"
+        assert "snapstore[cloud]" in error["hint"]
 
 
 @pytest.mark.parametrize(

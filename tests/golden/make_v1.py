@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from snapstore.backends.directory import DirectoryBackend
-from snapstore.digest import Digest, digest
+from snapstore.digest import Digest
 from snapstore.repository import Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
 from snapstore.tree.builder import TreeBuilder
@@ -98,7 +98,7 @@ def take(repository: Repository, tables: list[tuple[Table, Rows]], moment: datet
             builder = TreeBuilder(table, repository.cut_key, writer)
             builder.add(batch_of(table, rows))
             root: Digest = builder.finish()
-            entries.append(SnapshotTable(table.name, len(rows), root, digest(encode_schema(table))))
+            entries.append(SnapshotTable(table.name, len(rows), root, repository.blobs.naming.digest(encode_schema(table))))
         writer.close()
     source = SnapshotSource("golden", "postgresql", "postgresql://golden@/golden", tuple(entries))
     snapshot = Snapshot(pending.id, moment, tags=(tag,), description="golden", pinned=tag == "one", sources=(source,))

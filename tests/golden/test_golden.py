@@ -9,7 +9,10 @@ from types import ModuleType
 
 import pytest
 
-from snapstore import DirectoryBackend, Repository, Unsupported, of_snapshot
+from snapstore import DirectoryBackend, Repository, Unsupported, WrongKey, of_snapshot
+from snapstore.operations.keys import key_list
+from snapstore.operations.verify import verify
+from snapstore.repository.keyring import Key
 from snapstore.repository.sealed import FORMAT_VERSION
 from snapstore.rows import Table
 from snapstore.tree.builder import TreeBuilder
@@ -28,7 +31,19 @@ ROOTS = {
             "928f1e81685c6ab0c403ad75ed4380a3558cb6819d9401541e6d72071e1c5bca",
             "9ba2873bb47c3d42a46462cd428f59d51c305c1eefe73a25947ea2d86a38271f",
         ],
-    }
+    },
+    2: {  # encrypted: the same rows, other names
+        "one": [
+            "3623780562e676a736381031805c266f357a3f467e0616ded275f21a06922e2f",
+            "ba33b8ec1f6d7e5edd06cb90e281f2287d2e5021fb427c5fabeef08ac7f18d86",
+            "6c493acc5ea1442cbd56d3ae5b50f4c7984f7fd92636ae9e030b0dc4193948bf",
+        ],
+        "two": [
+            "5028cc24916b40360ea5f126e6921e75b6a47778aebf56473e9d774cfb9fd47a",
+            "ba33b8ec1f6d7e5edd06cb90e281f2287d2e5021fb427c5fabeef08ac7f18d86",
+            "6c493acc5ea1442cbd56d3ae5b50f4c7984f7fd92636ae9e030b0dc4193948bf",
+        ],
+    },
 }
 
 
@@ -48,7 +63,11 @@ def unpacked(version: int, folder: Path) -> Repository:
             if (data := stored.extractfile(member)) is not None:
                 (folder / member.name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / member.name).write_bytes(data.read())
-    return Repository.open(DirectoryBackend(folder))
+    return Repository.open(DirectoryBackend(folder), lambda: passphrases(version)[0])
+
+
+def passphrases(version: int) -> tuple[bytes, ...]:
+    return getattr(maker(version), "PASSPHRASES", (b"none is asked for",))
 
 
 def test_every_format_version_has_a_golden_repository() -> None:
@@ -90,6 +109,19 @@ def rebuilt(repository: Repository, table: Table, batch: object) -> str:
         root = builder.finish()
         assert writer.close().blobs == 0, "the golden repository has every blob already"
     return root.hex()
+
+
+def test_the_golden_encrypted_repository_is_whole_and_opens_with_each_of_its_keys(tmp_path: Path) -> None:
+    repository = unpacked(2, tmp_path)
+    keys = [key for key in key_list(repository) if isinstance(key, Key)]
+    assert [key.label for key in keys] == ["", "zwei"]
+    opened = {Repository.open(DirectoryBackend(tmp_path), one).key_id for one in passphrases(2)}
+    assert opened == {key.id for key in keys}
+    with pytest.raises(WrongKey):
+        Repository.open(DirectoryBackend(tmp_path), b"another")
+    one, two = repository.snapshots()
+    assert (one.version, two.seen) == (1, {one.id: 0})
+    assert verify(repository, read_data=True).damaged == ()
 
 
 def test_a_repository_of_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Operations that run beside each other on a small repository, and what must hold whatever became of them.
 
 backend = repository_with_garbage()
-taking("new")(Repository.open(backend))
+taking("new")(reopen(backend))
 everything_is_well(backend), nothing_is_left_behind(backend)
 """
 
@@ -20,7 +20,7 @@ from snapstore.operations.marks import Marks, needed_by
 from snapstore.operations.retention import Policy
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository
-from tests.operations.sample import START, Rows, Take, objects, read, rows, take
+from tests.operations.sample import START, Rows, Take, init, objects, read, reopen, rows, take
 
 Operation = Callable[[Repository], Any]
 
@@ -35,10 +35,10 @@ STATES: dict[str, Rows] = {
 }
 
 
-def repository_with_garbage() -> MemoryBackend:
+def repository_with_garbage(*, encrypted: bool = False) -> MemoryBackend:
     """Two snapshots, and a third removed whose packs hold all that they need, and more that nobody does."""
     backend = MemoryBackend()
-    repository = Repository.init(backend)
+    repository = init(backend, encrypted=encrypted)
     removed = taking("gone", 0)(repository)
     taking("half", 1)(repository)
     taking("old", 2)(repository)
@@ -109,7 +109,7 @@ def pinning(repository: Repository) -> object:
 
 def everything_is_well(backend: Backend) -> list[str]:
     """Verify is clean and what is committed is whole; gives the snapshots' descriptions."""
-    repository = Repository.open(backend)
+    repository = reopen(backend)
     assert verify(repository, read_data=True).damaged == ()
     snapshots = repository.snapshots()
     for snapshot in snapshots:
@@ -120,9 +120,9 @@ def everything_is_well(backend: Backend) -> list[str]:
 def nothing_is_left_behind(backend: Backend) -> None:
     """A gc that gives up what died leaves no garbage but less than half of each pack."""
     before = everything_is_well(backend)
-    assert gc(Repository.open(backend), stale_seconds=-1).waiting == ()
+    assert gc(reopen(backend), stale_seconds=-1).waiting == ()
     assert everything_is_well(backend) == before
-    repository = Repository.open(backend)
+    repository = reopen(backend)
     assert repository.pendings() == []
     assert not objects(backend, "condemned/")
     assert plan_gc(repository).bytes_freed == 0

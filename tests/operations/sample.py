@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from snapstore.backends import Backend
-from snapstore.digest import Digest, digest
+from snapstore.digest import Digest
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
+from snapstore.seal import Cost
 from snapstore.tree.builder import TreeBuilder
 from snapstore.tree.incremental import rebuild
 from snapstore.tree.node import encode_schema
@@ -20,6 +21,8 @@ from snapstore.tree.reader import TableTree
 from snapstore.tree.values import resolve
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+PASSPHRASE = b"correct horse battery staple"
+CHEAP = Cost(memory_kib=8, passes=1, lanes=1)
 
 MEMORIES = Table(
     "public.memories",
@@ -63,6 +66,16 @@ def key(id_: int) -> bytes:
     return (id_ + (1 << 31)).to_bytes(4, "big")
 
 
+def init(backend: Backend, *, encrypted: bool) -> Repository:
+    """A new repository, its passphrase stretched as little as can be."""
+    return Repository.init(backend, passphrase=PASSPHRASE, cost=CHEAP) if encrypted else Repository.init(backend)
+
+
+def reopen(backend: Backend) -> Repository:
+    """The repository, whether it is encrypted or not."""
+    return Repository.open(backend, lambda: PASSPHRASE)
+
+
 class Take:
     """A take in steps, so that a test can put something between any two of them."""
 
@@ -76,7 +89,8 @@ class Take:
             builder = TreeBuilder(table, self.repository.cut_key, writer)
             builder.add(batch(table, held))
             root = builder.finish()
-        self.tables.append(SnapshotTable(table.name, len(held), root, digest(encode_schema(table))))
+        schema = self.repository.blobs.naming.digest(encode_schema(table))
+        self.tables.append(SnapshotTable(table.name, len(held), root, schema))
 
     def write_from(self, parent: Rows, root: Digest, held: Rows) -> bool:
         """As `write`, but what is as in `parent` is taken over from its tree, and neither read nor put again.
@@ -96,7 +110,7 @@ class Take:
             )
         if rebuilt is None:
             return False
-        schema = digest(encode_schema(tree.table))
+        schema = self.repository.blobs.naming.digest(encode_schema(tree.table))
         self.tables.append(SnapshotTable(tree.table.name, len(held), rebuilt.root, schema))
         return True
 

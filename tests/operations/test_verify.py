@@ -8,7 +8,6 @@ import pytest
 
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
-from snapstore.blobs.segment import decode as decode_segment
 from snapstore.blobs.sweep import rebuild_index
 from snapstore.digest import Digest, Kind, digest
 from snapstore.errors import Conflict, Corrupt, Invalid, NotFound
@@ -18,6 +17,7 @@ from snapstore.operations.verify import Damage, RowRange, verify
 from snapstore.repository import Repository, SnapshotTable
 from snapstore.repository.snapshot import encode as encode_snapshot
 from snapstore.rows import Batch, Table
+from snapstore.seal import PLAIN
 from snapstore.tree import node, reference
 from snapstore.tree.builder import TreeBuilder
 from tests.operations.sample import MEMORIES, Take, batch, key, objects, read, rows, take
@@ -112,7 +112,7 @@ def stored(repository: Repository) -> dict[Digest, Kind]:
     """Every blob in the index."""
     found = {}
     for name in objects(repository.backend, "index/"):
-        segment = decode_segment(name.removeprefix("index/"), repository.backend.get(name).data)
+        segment = repository.blobs.segment(name.removeprefix("index/"))
         for entry in segment.entries:
             found[Digest(entry["digest"].tobytes())] = Kind(int(entry["size"]) >> 28)
     return found
@@ -256,7 +256,7 @@ def test_a_manifest_that_says_other_than_its_trees_is_damage() -> None:
     ):
         lied = dataclasses.replace(snapshot, sources=(dataclasses.replace(source, tables=(wrong,)),))
         copy = copied(backend)
-        change(copy, snapshot.name, encode_snapshot(lied))
+        change(copy, snapshot.name, encode_snapshot(lied, PLAIN))
         damaged = verify(Repository.open(copy)).damaged
         assert damaged
         assert any(words in damage.reason for damage in damaged)

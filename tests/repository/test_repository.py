@@ -14,6 +14,7 @@ from snapstore.digest import Digest
 from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, Unavailable
 from snapstore.repository import Pending, Repository, Snapshot, tombstones
 from snapstore.repository.listing import committed, evict_stale, pending, read_all
+from snapstore.seal import PLAIN
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 ROOT = Digest(b"r" * 32)
@@ -109,7 +110,7 @@ def test_an_unreadable_manifest_is_never_passed_over() -> None:
         with pytest.raises(Corrupt, match=one.id):
             repository.snapshots()
         with pytest.raises(Corrupt, match=one.id):
-            read_all(backend)
+            read_all(repository)
 
 
 class Vanishing(MemoryBackend):
@@ -135,7 +136,7 @@ def test_a_listing_is_of_one_moment() -> None:
     running = repository.begin()
     backend.going = [snapshots[1].name]
     backend.listings = 0
-    there = read_all(backend)
+    there = read_all(repository)
     assert [one.id for one in committed(there)] == [snapshots[0].id, snapshots[2].id]
     assert [one.id for one in pending(there)] == [running.id]
     assert backend.listings == 2, "listed again, as what began meanwhile may need what went"
@@ -146,14 +147,14 @@ def test_a_listing_that_never_settles_is_unavailable() -> None:
     repository = Repository.init(backend)
     backend.going = [commit(repository, repository.begin()).name for _ in range(30)]
     with pytest.raises(Unavailable, match="faster than they can be read"):
-        read_all(backend)
+        read_all(repository)
 
 
 def test_only_what_nobody_touched_for_so_long_is_evicted() -> None:
     repository = fresh()
     running = repository.begin()
     snapshot = commit(repository, repository.begin())
-    there = read_all(repository.backend)
+    there = read_all(repository)
     assert evict_stale(repository, there, stale_seconds=3600) == set()
     assert evict_stale(repository, there, stale_seconds=-1) == {running.id}
     assert evict_stale(repository, there, stale_seconds=-1) == set(), "it is gone"
@@ -164,7 +165,7 @@ def test_only_what_nobody_touched_for_so_long_is_evicted() -> None:
 def test_condemning_twice_and_forgetting_twice_is_once() -> None:
     backend = MemoryBackend()
     for _ in range(2):
-        tombstones.put(backend, "ab" * 16)
+        tombstones.put(backend, "ab" * 16, PLAIN)
     assert list(tombstones.listed(backend)) == ["ab" * 16]
     for _ in range(2):
         tombstones.remove(backend, "ab" * 16)

@@ -16,6 +16,7 @@ from snapstore.errors import Corrupt
 from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.sealed import seal
 from snapstore.repository.snapshot import decode, encode, utc_text
+from snapstore.seal import PLAIN
 
 words = st.text(max_size=8)
 digests = st.binary(min_size=32, max_size=32).map(Digest)
@@ -63,10 +64,10 @@ snapshots = st.builds(
 
 @given(snapshots)
 def test_manifests_come_back(snapshot: Snapshot) -> None:
-    back = decode(encode(snapshot), "here")
+    back = decode(encode(snapshot, PLAIN), snapshot.name, PLAIN)
     assert dataclasses.replace(back, nonce=b"") == dataclasses.replace(snapshot, nonce=b"")
     assert len(back.nonce) == 16
-    assert encode(snapshot) != encode(snapshot), "every version has a nonce of its own"
+    assert encode(snapshot, PLAIN) != encode(snapshot, PLAIN), "every version has a nonce of its own"
 
 
 def test_a_manifest_names_every_blob_it_needs() -> None:
@@ -86,24 +87,29 @@ def test_a_manifest_names_every_blob_it_needs() -> None:
 @given(st.binary(max_size=100), st.booleans())
 def test_random_bodies_are_corrupt(body: bytes, compressed: bool) -> None:
     with pytest.raises(Corrupt, match="here"):
-        decode(seal("S", zstandard.compress(body) if compressed else body), "here")
+        decode(seal("S", "here", zstandard.compress(body) if compressed else body, PLAIN), "here", PLAIN)
 
 
 def test_a_field_of_another_type_is_corrupt() -> None:
     snapshot = Snapshot("0" * 32, datetime(2026, 1, 1, tzinfo=UTC))
-    fields = msgpack.unpackb(zstandard.decompress(encode(snapshot)[8:-32]))
+    fields = msgpack.unpackb(zstandard.decompress(encode(snapshot, PLAIN)[8:-32]))
+
+    def decoded(other: dict[str, object]) -> Snapshot:
+        body = zstandard.compress(msgpack.packb(other))
+        return decode(seal("S", snapshot.name, body, PLAIN), snapshot.name, PLAIN)
+
     for name in fields:
         if name in ("pinned", "nonce"):
             continue
-        wrong = fields | {name: 3.5}
-        with pytest.raises(Corrupt, match="here"):
-            decode(seal("S", zstandard.compress(msgpack.packb(wrong))), "here")
-        if name == "touched":
-            continue  # manifests without it are older, and whole
-        with pytest.raises(Corrupt, match="here"):
-            decode(seal("S", zstandard.compress(msgpack.packb({k: v for k, v in fields.items() if k != name}))), "here")
-    more = fields | {"of a later release": [1, 2]}
-    assert decode(seal("S", zstandard.compress(msgpack.packb(more))), "here").id == snapshot.id
+        with pytest.raises(Corrupt, match="not a manifest"):
+            decoded(fields | {name: 3.5})
+        if name in ("touched", "version", "seen"):
+            continue  # manifests without them are older, and whole
+        with pytest.raises(Corrupt, match="not a manifest"):
+            decoded({k: v for k, v in fields.items() if k != name})
+    assert decoded(fields | {"of a later release": [1, 2]}).id == snapshot.id
+    with pytest.raises(Corrupt, match="another's place"):
+        decoded(fields | {"id": "1" * 32})
 
 
 def test_times_are_written_in_utc() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from hypothesis import strategies as st
 
-from snapstore.digest import Buffer, Digest, Kind, digest
+from snapstore.digest import Buffer, Digest, Kind, Naming, digest
 from snapstore.errors import NotFound
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
 from snapstore.tree.builder import TreeBuilder
@@ -32,6 +32,7 @@ class Store:
     """Blobs by digest: a `Fetch` and a `Sink`."""
 
     def __init__(self) -> None:
+        self.naming = Naming()
         self.blobs: dict[Digest, bytes] = {}
         self.kinds: dict[Digest, set[Kind]] = {}
         self.read: list[Digest] = []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapstore.digest import digest
+from snapstore.digest import Naming, digest
 from snapstore.errors import Corrupt
 from snapstore.rows import Cells
 from snapstore.tree import chunk, reference
@@ -30,7 +30,7 @@ def bounds(count: int, cuts: list[int]) -> tuple[list[int], list[int]]:
 
 def there_and_back(cells: list[bytes | None], width: int, cuts: list[int]) -> None:
     starts, stops = bounds(len(cells), cuts)
-    encoded = chunk.encode(Cells.of(cells, width=width), starts, stops)
+    encoded = chunk.encode(Cells.of(cells, width=width), starts, stops, Naming())
     assert len(encoded) == len(starts)
     for (ref, data), start, stop in zip(encoded, starts, stops, strict=True):
         own = cells[start:stop]
@@ -42,7 +42,7 @@ def there_and_back(cells: list[bytes | None], width: int, cuts: list[int]) -> No
             assert reference.digest_of(ref) == digest(data)
             assert chunk.decode([data], "here", width=width, counts=[len(own)]).to_list() == own
             # One encoding of given cells, however they were joined when they were encoded.
-            assert chunk.encode(Cells.of(own, width=width), [0], [len(own)]) == [(ref, data)]
+            assert chunk.encode(Cells.of(own, width=width), [0], [len(own)], Naming()) == [(ref, data)]
         is_small = len(set(own)) == 1 and len(own[0] or b"") <= 64
         assert reference.is_constant(ref) == is_small
     blobs = [data for _, data in encoded if data]
@@ -64,16 +64,16 @@ def test_fixed_cells_come_back(cells: tuple[int, list[bytes | None]], cuts: list
 
 def test_the_bytes_are_those_of_the_format() -> None:
     """By hand from format.md §4."""
-    [(_, data)] = chunk.encode(Cells.of([b"ab", None, b"cd"], width=2), [0], [3])
+    [(_, data)] = chunk.encode(Cells.of([b"ab", None, b"cd"], width=2), [0], [3], Naming())
     assert data == bytes([3, 0, 0, 0, 1, 1, 2, 0, 0b101]) + b"a\0c" + b"b\0d"
-    [(_, data)] = chunk.encode(Cells.of([b"ab", b"", b"c"]), [0], [3])
+    [(_, data)] = chunk.encode(Cells.of([b"ab", b"", b"c"]), [0], [3], Naming())
     assert data == bytes([3, 0, 0, 0, 2, 0, 2, 0, 1]) + b"abc"
-    [(_, data)] = chunk.encode(Cells.of([b"a" * 256, None]), [0], [2])
+    [(_, data)] = chunk.encode(Cells.of([b"a" * 256, None]), [0], [2], Naming())
     assert data == bytes([2, 0, 0, 0, 2, 3, 0b01]) + b"\x00\x01\x00\x00" + b"a" * 256
     spilled = Cells(
         0, np.frombuffer(b"d" * 32 + b"x", np.uint8), np.array([0, 32, 33]), None, np.array([1, 0], np.uint8)
     )
-    [(ref, data)] = chunk.encode(spilled, [0], [2])
+    [(ref, data)] = chunk.encode(spilled, [0], [2], Naming())
     assert data == bytes([2, 0, 0, 0, 2, 2]) + b"\xff\xff\x01\x00" + b"d" * 32 + b"x"
     assert reference.spills(ref)
     back = chunk.decode([data], "here", width=0)
@@ -82,7 +82,7 @@ def test_the_bytes_are_those_of_the_format() -> None:
 
 
 def test_keys_are_never_constants() -> None:
-    [(ref, data)] = chunk.encode(Cells.of([b"only"]), [0], [1], is_key=True)
+    [(ref, data)] = chunk.encode(Cells.of([b"only"]), [0], [1], Naming(), is_key=True)
     assert reference.is_blob(ref)
     assert data
 
@@ -101,7 +101,7 @@ def test_a_changed_byte_gives_other_cells_or_corrupt(cells: list[bytes | None], 
     """So there is no second way to write the same cells."""
     widths = {len(cell) for cell in cells if cell is not None}
     width = widths.pop() if len(widths) == 1 and 0 not in widths else 0
-    [(ref, good)] = chunk.encode(Cells.of(cells, width=width), [0], [len(cells)], is_key=True)
+    [(ref, good)] = chunk.encode(Cells.of(cells, width=width), [0], [len(cells)], Naming(), is_key=True)
     assert reference.is_blob(ref)
     at = data.draw(st.integers(0, len(good) - 1))
     bad = bytearray(good)
@@ -125,7 +125,7 @@ def test_a_chunk_that_claims_billions_of_rows_allocates_nothing() -> None:
 
 
 def test_parents_and_chunks_must_agree() -> None:
-    [(_, data)] = chunk.encode(Cells.of([b"ab", b"cd"], width=2), [0], [2])
+    [(_, data)] = chunk.encode(Cells.of([b"ab", b"cd"], width=2), [0], [2], Naming())
     for width, count in ((2, 3), (0, 2), (1, 2)):
         with pytest.raises(Corrupt, match="here"):
             chunk.decode([data], "here", width=width, counts=[count])
@@ -135,7 +135,7 @@ def test_parents_and_chunks_must_agree() -> None:
 
 def runs(cells: list[bytes | None], width: int, cuts: list[int]) -> tuple[list[bytes], list[int]]:
     starts, stops = bounds(len(cells), cuts)
-    encoded = chunk.encode(Cells.of(cells, width=width), starts, stops, is_key=True)
+    encoded = chunk.encode(Cells.of(cells, width=width), starts, stops, Naming(), is_key=True)
     return [data for _, data in encoded], [stop - start for start, stop in zip(starts, stops, strict=True)]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from snapstore.digest import Buffer, Digest, Kind
+from snapstore.digest import Buffer, Digest, Kind, Naming
 from snapstore.errors import Corrupt
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
 from snapstore.tree.builder import TreeBuilder
@@ -31,6 +31,7 @@ class Store:
     """Blobs in a dictionary, and how many were read."""
 
     def __init__(self) -> None:
+        self.naming = Naming()
         self.blobs: dict[Digest, bytes] = {}
         self.reads = 0
 

@@ -10,13 +10,14 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapstore.digest import Digest, Kind, digest
+from snapstore.digest import Digest, Kind, Naming, digest
 from snapstore.errors import Corrupt
 from snapstore.rows import Cells
 from snapstore.tree.values import part_digests, part_ends, resolve, spill
 from tests.tree.sample import Store
 
 KIB = 1024
+GEAR = Naming().gear
 
 
 def kinds(store: Store) -> Counter[Kind]:
@@ -42,7 +43,7 @@ def test_equal_large_cells_are_stored_once() -> None:
     store = Store()
     huge = np.random.default_rng(1).bytes(500_000)
     spill(Cells.of([b"v" * 600, b"v" * 600, huge, huge]), store, stride=1)
-    assert kinds(store) == {Kind.VALUE: 1 + len(part_ends(np.frombuffer(huge, np.uint8))), Kind.PARTS: 1}
+    assert kinds(store) == {Kind.VALUE: 1 + len(part_ends(np.frombuffer(huge, np.uint8), GEAR)), Kind.PARTS: 1}
 
 
 def by_the_book(cell: bytes) -> list[int]:
@@ -63,14 +64,14 @@ def by_the_book(cell: bytes) -> list[int]:
 def test_parts_end_where_the_format_says() -> None:
     random = np.random.default_rng(2)
     for cell in (random.bytes(1_500_000), b"\0" * 2_500_000, bytes(range(256)) * 2000, random.bytes(64 * KIB + 1)):
-        assert part_ends(np.frombuffer(cell, np.uint8)) == by_the_book(cell)
+        assert part_ends(np.frombuffer(cell, np.uint8), GEAR) == by_the_book(cell)
 
 
 def test_parts_ends_do_not_depend_on_the_block_they_are_looked_for_in() -> None:
     # Over 4 MiB the hash is rolled block by block.
     cell = np.random.default_rng(3).bytes(9 * 1024 * KIB)
-    ends = part_ends(np.frombuffer(cell, np.uint8))
-    again = part_ends(np.frombuffer(cell[ends[0] :], np.uint8))
+    ends = part_ends(np.frombuffer(cell, np.uint8), GEAR)
+    again = part_ends(np.frombuffer(cell[ends[0] :], np.uint8), GEAR)
     assert [end - ends[0] for end in ends[1:]] == again
 
 
@@ -92,7 +93,7 @@ def test_an_insert_in_the_middle_leaves_the_parts_around_it() -> None:
 
 def test_every_part_is_within_bounds() -> None:
     cell = np.random.default_rng(5).bytes(5_000_000)
-    ends = part_ends(np.frombuffer(cell, np.uint8))
+    ends = part_ends(np.frombuffer(cell, np.uint8), GEAR)
     sizes = np.diff([0, *ends])
     assert ends[-1] == len(cell)
     assert sizes.max() <= 1024 * KIB

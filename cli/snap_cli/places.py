@@ -1,0 +1,45 @@
+"""Where a repository is: a folder, or the URL of a bucket.
+
+    backend = backend_of("s3://bucket/memory")
+
+What a bucket needs comes with an extra, and is loaded only if one is named.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from snapstore.backends import Backend
+from snapstore.backends.directory import DirectoryBackend
+from snapstore.errors import Unsupported
+
+__all__ = ["backend_of", "is_url", "shown"]
+
+
+def is_url(place: str) -> bool:
+    """Whether this is no folder."""
+    return "://" in place
+
+
+def shown(place: str) -> str:
+    """The place for people."""
+    return place if is_url(place) else str(Path(place).expanduser().absolute())
+
+
+def backend_of(place: str, *, create: bool = False, allow_http: bool = False) -> Backend:
+    """The store there. Raises as the backends do, and `Unsupported` for another URL or without the extra `cloud`."""
+    if not is_url(place):
+        return DirectoryBackend(Path(place).expanduser(), create=create)
+    scheme = place.partition("://")[0]
+    if scheme not in ("s3", "gs", "az"):
+        raise Unsupported(
+            f"repositories under {scheme}:// are not supported", hint="Name a folder, s3://, gs:// or az://."
+        )
+    try:
+        from snapstore.backends.cloud import CloudBackend
+    except ImportError as error:
+        raise Unsupported(
+            f"repositories under {scheme}:// need the library `obstore`",
+            hint="Install it with `pip install 'snapstore[cloud]'`.",
+        ) from error
+    return CloudBackend(place, create=create, allow_http=allow_http)
