@@ -1,0 +1,153 @@
+"""Rows of a table in the order of its key, as batches of columns: SQLite's values as cells (format.md §8, SQLite).
+
+    for batch in read_rows(connection, table):
+        ...
+
+Text that is not valid in the database's encoding is read a second way, byte by byte. It opens and ends no transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import apsw
+import numpy as np
+
+from snapstore import keys, tagged
+from snapstore.errors import Corrupt
+from snapstore.multiset import by_content
+from snapstore.rows import Batch, Cells, Column, Table
+from snapstore.sources.sqlite.connection import quoted
+
+__all__ = ["columns_of", "ordered", "read_cells", "read_rows"]
+
+_ROWS = 8192
+_FIRST_ROWS = 256
+_BYTES = 4 << 20
+_COLLATE = {"value": "BINARY", "nocase": "NOCASE", "rtrim": "RTRIM"}
+
+Row = tuple[Any, ...]
+
+
+def read_rows(connection: apsw.Connection, table: Table, *, where: str | None = None) -> Iterator[Batch]:
+    """Batches of at most some thousands of rows, or about 4 MB."""
+    found = read_cells(connection, table, where=where)
+    if table.by_content:
+        yield from by_content(table, found)
+        return
+    places = [[one.name for one in columns_of(table)].index(column.name) for column in table.columns]
+    for cells in found:
+        encoded = keys.encode(table.key, cells[: len(table.key)])
+        yield Batch(encoded, tuple(cells[place] for place in places))
+
+
+def read_cells(connection: apsw.Connection, table: Table, *, where: str | None = None) -> Iterator[tuple[Cells, ...]]:
+    """The same rows as cells of `columns_of(table)`; in no order where they have no key."""
+    fields = columns_of(table)
+    for rows in _groups(connection, table, where):
+        columns = zip(*rows, strict=True)
+        yield tuple(_column(field, values) for field, values in zip(fields, columns, strict=True))
+
+
+def columns_of(table: Table) -> tuple[Column, ...]:
+    """What is read of a row: the columns of the key, then the stored ones that are not among them."""
+    if table.by_content:
+        return table.columns
+    key = tuple(Column(part.name, part.type, width=8 if part.encoding == "int8" else 0) for part in table.key)
+    own = {part.name for part in table.key}
+    return (*key, *(column for column in table.columns if column.name not in own))
+
+
+def ordered(table: Table) -> str:
+    """The ORDER BY that gives rows in the order of their keys' bytes."""
+    if table.by_content:
+        return ""
+    terms = [
+        quoted(part.name) + (f" COLLATE {_COLLATE[part.encoding]}" if part.encoding in _COLLATE else "")
+        for part in table.key
+    ]
+    return " ORDER BY " + ", ".join(terms)
+
+
+def _groups(connection: apsw.Connection, table: Table, where: str | None) -> Generator[list[Row], None, None]:
+    encoding = str(connection.pragma("encoding", schema="main"))
+    done = 0
+    if encoding == "UTF-8":
+        try:
+            for rows in _chunks(connection.execute(_query(table, where, exact=False))):
+                yield rows
+                done += len(rows)
+            return
+        except UnicodeDecodeError:
+            pass  # the rows so far were well; the rest is read byte by byte
+    python_encoding = {"UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"}.get(encoding, "utf-8")
+    found = connection.execute(_query(table, where, exact=True))
+    for _ in islice(found, done):
+        pass
+    for rows in _chunks(found):
+        yield [_exact(row, python_encoding) for row in rows]
+
+
+def _query(table: Table, where: str | None, *, exact: bool) -> str:
+    names = [quoted(column.name) for column in columns_of(table)]
+    if exact:
+        names = [f"typeof({one}), CASE typeof({one}) WHEN 'text' THEN CAST({one} AS BLOB) ELSE {one} END" for one in names]
+    # The line ends keep a comment at the end of somebody's condition from swallowing what follows.
+    condition = f" WHERE (\n{where}\n)" if where is not None else ""
+    return f"SELECT {', '.join(names)} FROM main.{quoted(table.definition['name'])}{condition}{ordered(table)}"
+
+
+def _chunks(found: Iterator[Row]) -> Generator[list[Row], None, None]:
+    """Groups whose size follows that of the rows."""
+    count = _FIRST_ROWS
+    while rows := list(islice(found, count)):
+        yield rows
+        size = sum(len(cell) for row in rows[:: max(1, len(rows) // 64)] for cell in row if isinstance(cell, str | bytes))
+        mean = size / len(rows[:: max(1, len(rows) // 64)]) + 16 * len(rows[0])
+        count = min(_ROWS, max(1, int(_BYTES / mean)), 4 * count)
+
+
+def _exact(row: Row, encoding: str) -> Row:
+    return tuple(
+        _text(value, encoding) if kind == "text" else value for kind, value in zip(row[::2], row[1::2], strict=True)
+    )
+
+
+def _text(data: bytes, encoding: str) -> tagged.Value:
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return tagged.RawText(data, encoding)
+    return text if text.encode(encoding) == data else tagged.RawText(data, encoding)
+
+
+def _column(field: Column, values: Sequence[Any]) -> Cells:
+    if field.type == "sqlite.value":
+        return tagged.encode(values)
+    wanted = {"sqlite.integer": int, "sqlite.real": float, "sqlite.text": str, "sqlite.blob": bytes}[field.type]
+    kinds = set(map(type, values)) - {type(None), wanted}
+    if kinds == {tagged.RawText} and wanted is str:
+        return Cells.of([_plain(one) for one in values])
+    if kinds:
+        raise Corrupt(f"the column {field.name} holds a value that its type does not allow")
+    valid = np.fromiter((one is not None for one in values), np.bool_, len(values))
+    present = values if valid.all() else [one for one in values if one is not None]
+    if field.width:
+        rows = np.zeros((len(values), 8), np.uint8)
+        numbers = np.array(present, ">i8" if wanted is int else ">f8")
+        rows[valid] = numbers.view(np.uint8).reshape(-1, 8)
+        return Cells.fixed(rows, None if valid.all() else valid)
+    if wanted is str:
+        data, lengths = tagged.joined_text(present)
+        cells = Cells(0, data, tagged.offsets_of(lengths))
+    else:
+        cells = Cells.of(present)
+    return cells if valid.all() else tagged.spread(cells, valid)
+
+
+def _plain(text: tagged.RawText | str | None) -> bytes | None:
+    if isinstance(text, tagged.RawText):
+        return text.data
+    return None if text is None else text.encode()

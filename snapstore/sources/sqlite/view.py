@@ -1,0 +1,91 @@
+"""One consistent state of a SQLite database, as far as a selection goes.
+
+    with open_view(place, Selection()) as view:
+        for batch in view.read(view.tables[0]):
+            ...
+
+A read transaction is such a state: whatever others write meanwhile, log included, is not in it. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from snapstore.rows import Batch, Table
+from snapstore.sources import Selection
+from snapstore.sources.sqlite.catalog import Catalog, read_catalog
+from snapstore.sources.sqlite.connection import memory, open_reading, translated
+from snapstore.sources.sqlite.matching import check_condition
+from snapstore.sources.sqlite.reading import read_rows
+
+__all__ = ["SqliteView", "open_view"]
+
+
+class SqliteView:
+    """The `View` over a transaction that is open. Made by `open_view`."""
+
+    def __init__(self, connection: apsw.Connection, place: Path, selection: Selection, catalog: Catalog) -> None:
+        self._connection = connection
+        self._place = place
+        self._selection = selection
+        self._catalog = catalog
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """The selected tables, referenced ones first."""
+        return self._catalog.tables
+
+    @property
+    def definition(self) -> Mapping[str, Any]:
+        """Views, settings of the file, and virtual tables that are not held by their rows."""
+        return self._catalog.definition
+
+    @property
+    def position(self) -> Mapping[str, Any]:
+        """The file, its journal mode, and the version of its schema."""
+        with translated(self._place, "its position cannot be read"):
+            version = self._connection.pragma("schema_version", schema="main")
+        return {
+            "database": str(self._place),
+            "journal_mode": self.definition["journal_mode"],
+            "schema_version": version,
+            "sqlite_version": apsw.sqlite_lib_version(),
+        }
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """What is selected and not held, and why."""
+        return self._catalog.missing
+
+    def read(self, table: Table) -> Iterator[Batch]:
+        """The rows of a table of this shape, in ascending order of key, at most 8,192 rows or about 4 MB at once."""
+        where = self._selection.where.get(table.name)
+        if where is not None:
+            check_condition(self._connection, table, where)
+        with translated(self._place, f"{table.name} cannot be read"):
+            yield from read_rows(self._connection, table, where=where)
+
+    def confirm(self) -> None:
+        """Nothing to do: the transaction keeps every shape as it was."""
+
+
+@contextmanager
+def open_view(place: Path, selection: Selection, *, wait_seconds: float) -> Iterator[SqliteView]:
+    """Open a view on the state of this moment."""
+    if selection.optional and not place.exists():
+        connection = memory()  # a restore will make the file: until then nothing is there
+    else:
+        connection = open_reading(place, wait_seconds=wait_seconds)
+    try:
+        with translated(place, "it cannot be read"):
+            connection.execute("BEGIN; SELECT count(*) FROM main.sqlite_schema")
+            catalog = read_catalog(connection, selection, absent=selection.optional)
+        yield SqliteView(connection, place, selection, catalog)
+    finally:
+        with translated(place, "it cannot be closed"):
+            connection.close(True)
