@@ -10,6 +10,7 @@ database. This module changes nothing in a file, and does not know tables.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,11 +35,8 @@ def place_of(url: str) -> Path:
         raise Invalid(f"{url!r} names no SQLite file", hint="Write sqlite:///path/to/file.db.")
     if mark:
         raise Invalid(f"{url!r} has parameters, and there are none", hint="A question mark in a path is written %3F.")
-    return Path(os.path.abspath(os.fsdecode(_unquoted(path))))
-
-
-def _unquoted(path: str) -> bytes:
-    return os.fsencode(unquote(path, errors="surrogateescape"))
+    # Some write four slashes before an absolute path.
+    return Path(os.path.abspath(re.sub("^/+", "/", unquote(path, errors="surrogateescape"))))
 
 
 def url_of(place: Path) -> str:
