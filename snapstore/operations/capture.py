@@ -15,7 +15,7 @@ from snapstore.digest import Digest, Kind, digest
 from snapstore.operations.parent import Parent
 from snapstore.repository import SnapshotTable
 from snapstore.rows import Batch, Table
-from snapstore.sources import Selection, Stamped, View
+from snapstore.sources import Dated, Selection, Stamped, View
 from snapstore.tree import Fetch, Sink
 from snapstore.tree.builder import TreeBuilder
 from snapstore.tree.incremental import Rebuilt, rebuild
@@ -70,7 +70,7 @@ def capture(
         captured, size = _Reading(view, table, sink, cut_key, selection, progress).table(parent, fetch)
         tables.append(captured)
         bytes_read += size
-    context = dict(view.context()) if isinstance(view, Stamped) else {}
+    context = dict(view.context()) if isinstance(view, Dated) else {}
     return Captured(tuple(tables), digest(objects), bytes_read, dict(view.position), context, tuple(view.missing))
 
 
@@ -110,7 +110,7 @@ class _Reading:
         view, table = self._view, self._table
         if parent is None or fetch is None:
             return None, "no earlier snapshot" if parent is None else "asked for"
-        if not isinstance(view, Stamped):
+        if not isinstance(view, Dated):
             return None, "the source has no stamps"
         entry = parent.table(table.name)
         if entry is None or entry.root is None:
@@ -123,6 +123,8 @@ class _Reading:
         reason = view.doubt(table, since)
         if reason:
             return None, reason
+        if not isinstance(view, Stamped):
+            return Rebuilt(entry.root, entry.rows, 0), ""
         tree = TableTree.open(entry.root, fetch)
         with closing(view.stamps(table, since)) as stamps:
             rebuilt = rebuild(

@@ -29,16 +29,18 @@ __all__ = ["SqliteSource"]
 class SqliteSource:
     """The `Source` under a `sqlite://` URL. Raises `Invalid` if it names no file; the file need not be there yet.
 
-    `wait_seconds` is how long to wait for another program's transaction.
+    `wait_seconds` is how long to wait for another program's transaction; `settle_seconds` how long a file must have
+    been left alone before its times are trusted (2 is the coarsest clock among file systems).
     """
 
     kind = "sqlite"
 
-    def __init__(self, url: str, *, wait_seconds: float = 10.0) -> None:
+    def __init__(self, url: str, *, wait_seconds: float = 10.0, settle_seconds: float = 2.0) -> None:
         self._place = place_of(url)
         if wait_seconds <= 0:
             raise Invalid("the time to wait for others must be more than 0 seconds")
         self._wait_seconds = wait_seconds
+        self._settle_seconds = settle_seconds
 
     def __repr__(self) -> str:
         return f"SqliteSource({self.url!r})"
@@ -50,7 +52,9 @@ class SqliteSource:
 
     def view(self, selection: Selection) -> AbstractContextManager[View]:
         """A view that reads: it stops nobody, but for a checkpoint that must wait."""
-        return open_view(self._place, selection, wait_seconds=self._wait_seconds)
+        return open_view(
+            self._place, selection, wait_seconds=self._wait_seconds, settle_seconds=self._settle_seconds
+        )
 
     def target(self, selection: Selection) -> AbstractContextManager[Target]:
         """A view that reads and writes: other writers wait, readers do not. A file that is not there is made."""

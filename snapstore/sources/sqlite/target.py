@@ -31,14 +31,12 @@ from snapstore.sources.sqlite.view import SqliteView
 
 __all__ = ["SqliteTarget", "open_target"]
 
-_AUTO_VACUUM = (0, 1, 2)
-
 
 class SqliteTarget(SqliteView):
     """The `Target` over a transaction that is open and holds the write lock. Made by `open_target`."""
 
     def __init__(self, connection: apsw.Connection, place: Path, selection: Selection, catalog: Catalog) -> None:
-        super().__init__(connection, place, selection, catalog)
+        super().__init__(connection, place, selection, catalog, {})
         self._wanted: Mapping[str, Any] = {}
         self._work: Sequence[Work] = ()
         self._was_empty = is_empty(connection)
@@ -48,6 +46,10 @@ class SqliteTarget(SqliteView):
     def notes(self) -> Sequence[str]:
         """As `Target.notes`."""
         return tuple(self._notes)
+
+    def doubt(self, table: Table, since: Mapping[str, Any]) -> str:
+        """As `Dated.doubt`: what this transaction writes is in no file yet, so it is read."""
+        return "it is being restored"
 
     def begin(self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True) -> None:
         """As `Target.begin`; there are no privileges here."""

@@ -22,6 +22,7 @@ from snapstore.sources.sqlite.catalog import Catalog, read_catalog
 from snapstore.sources.sqlite.connection import memory, open_reading, translated
 from snapstore.sources.sqlite.matching import check_condition
 from snapstore.sources.sqlite.reading import read_rows
+from snapstore.sources.sqlite.stamps import context_of, doubt, read_facts
 
 __all__ = ["SqliteView", "open_view"]
 
@@ -29,11 +30,21 @@ __all__ = ["SqliteView", "open_view"]
 class SqliteView:
     """The `View` over a transaction that is open. Made by `open_view`."""
 
-    def __init__(self, connection: apsw.Connection, place: Path, selection: Selection, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        place: Path,
+        selection: Selection,
+        catalog: Catalog,
+        context: Mapping[str, Any],
+        missing: tuple[str, ...] = (),
+    ) -> None:
         self._connection = connection
         self._place = place
         self._selection = selection
         self._catalog = catalog
+        self._context = context
+        self._missing = missing
 
     @property
     def tables(self) -> Sequence[Table]:
@@ -60,7 +71,7 @@ class SqliteView:
     @property
     def missing(self) -> Sequence[str]:
         """What is selected and not held, and why."""
-        return self._catalog.missing
+        return (*self._catalog.missing, *self._missing)
 
     def read(self, table: Table) -> Iterator[Batch]:
         """The rows of a table of this shape, in ascending order of key, at most 8,192 rows or about 4 MB at once."""
@@ -70,22 +81,32 @@ class SqliteView:
         with translated(self._place, f"{table.name} cannot be read"):
             yield from read_rows(self._connection, table, where=where)
 
+    def context(self) -> Mapping[str, Any]:
+        """As `Dated.context`: the file as it was when the transaction had begun."""
+        return self._context
+
+    def doubt(self, table: Table, since: Mapping[str, Any]) -> str:
+        """As `Dated.doubt`."""
+        if table.name in self._selection.where:
+            return "a condition chooses its rows"
+        return doubt(self._context, since)
+
     def confirm(self) -> None:
         """Nothing to do: the transaction keeps every shape as it was."""
 
 
 @contextmanager
-def open_view(place: Path, selection: Selection, *, wait_seconds: float) -> Iterator[SqliteView]:
-    """Open a view on the state of this moment."""
-    if selection.optional and not place.exists():
-        connection = memory()  # a restore will make the file: until then nothing is there
-    else:
-        connection = open_reading(place, wait_seconds=wait_seconds)
+def open_view(place: Path, selection: Selection, *, wait_seconds: float, settle_seconds: float) -> Iterator[SqliteView]:
+    """Open a view on the state of this moment; where the selection is optional a file that is not there has nothing."""
+    before = read_facts(place)
+    is_there = place.exists() or not selection.optional
+    connection = open_reading(place, wait_seconds=wait_seconds) if is_there else memory()
     try:
         with translated(place, "it cannot be read"):
-            connection.execute("BEGIN; SELECT count(*) FROM main.sqlite_schema")
+            connection.execute("BEGIN; SELECT count(*) FROM main.sqlite_schema").fetchall()
+            context = context_of(place, before, settle_seconds=settle_seconds)
             catalog = read_catalog(connection, selection, absent=selection.optional)
-        yield SqliteView(connection, place, selection, catalog)
+        missing = () if is_there else (f"there is no file {place}",)
+        yield SqliteView(connection, place, selection, catalog, context, missing)
     finally:
-        with translated(place, "it cannot be closed"):
-            connection.close(True)
+        connection.close(True)
