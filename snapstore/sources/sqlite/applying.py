@@ -11,6 +11,7 @@ Values are bound, never written into a statement; the class of each is kept. Con
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import apsw
@@ -27,9 +28,22 @@ __all__ = ["delete_rows", "insert_rows", "update_rows"]
 
 Row = tuple[Any, ...]
 
+_HOMELESS = 4096
+"""Rows that wait for another rowid, at most."""
 
-def insert_rows(connection: apsw.Connection, table: Table, batches: Iterable[Batch]) -> int:
-    """Insert rows; returns how many. Raises `Conflict` naming a row that cannot be inserted."""
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """How many rows a statement changed, and those it could not insert where they were."""
+
+    count: int
+    homeless: list[Row]
+
+
+def insert_rows(connection: apsw.Connection, table: Table, batches: Iterable[Batch]) -> tuple[int, int]:
+    """Insert rows; returns how many, and how many of them got another rowid because theirs is taken by a row that
+    stays. Raises `Conflict` naming a row that cannot be inserted.
+    """
     fields = [column for column in columns_of(table) if column.name in _given(table)]
     wrap = _wrapper(table)
     into = f"main.{quoted(table.definition['name'])} ({', '.join(quoted(one.name) for one in fields)})"
@@ -38,12 +52,26 @@ def insert_rows(connection: apsw.Connection, table: Table, batches: Iterable[Bat
         values = ["CAST(? AS TEXT)" if cast else wrap(one.name) for one, cast in zip(fields, casts, strict=True)]
         return f"INSERT OR ABORT INTO {into} VALUES ({', '.join(values)})"  # noqa: S608  # names are quoted
 
-    done = 0
+    loose = [at for at, field in enumerate(fields) if field.name in table.loose]
+    done = moved = 0
+    homeless: list[Row] = []
+
+    def settle() -> None:
+        # NULL for a rowid lets the engine choose. They come last, so that they take no place of a row to come.
+        if homeless:
+            _run(connection, table, statement, list(zip(*homeless, strict=True)), "inserted")
+            homeless.clear()
+
     for batch in batches:
         columns = [_values(field, own) for field, own in zip(fields, _cells(table, batch, fields), strict=True)]
-        _run(connection, table, statement, columns, "inserted")
+        for row in _run(connection, table, statement, columns, "inserted", movable=bool(loose)).homeless:
+            homeless.append(tuple(None if at in loose else value for at, value in enumerate(row)))
+            moved += 1
+        if len(homeless) >= _HOMELESS:
+            settle()
         done += len(batch)
-    return done
+    settle()
+    return done, moved
 
 
 def update_rows(connection: apsw.Connection, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
@@ -60,7 +88,7 @@ def update_rows(connection: apsw.Connection, table: Table, columns: Sequence[str
     done = 0
     for batch in batches:
         values = [_values(field, own) for field, own in zip(fields, batch.columns, strict=True)]
-        done += _run(connection, table, statement, [*values, *_key_values(table, batch.keys)], "updated")
+        done += _run(connection, table, statement, [*values, *_key_values(table, batch.keys)], "updated").count
     return done
 
 
@@ -75,7 +103,7 @@ def delete_rows(connection: apsw.Connection, table: Table, groups: Iterable[Cell
         found = " AND ".join(f"{quoted(one)} = {mark}" for one, mark in zip(names, marks, strict=True))
         return f"DELETE FROM main.{quoted(table.definition['name'])} WHERE {found}"  # noqa: S608
 
-    return sum(_run(connection, table, statement, _key_values(table, group), "deleted") for group in groups)
+    return sum(_run(connection, table, statement, _key_values(table, group), "deleted").count for group in groups)
 
 
 def _delete_by_content(connection: apsw.Connection, table: Table, groups: Iterable[Cells]) -> int:
@@ -95,7 +123,7 @@ def _delete_by_content(connection: apsw.Connection, table: Table, groups: Iterab
         condition = " AND ".join(f"{quoted(one)} = {mark}" for one, mark in zip(names, marks, strict=True))
         return f"DELETE FROM main.{quoted(table.definition['name'])} WHERE {condition}"  # noqa: S608
 
-    return _run(connection, table, statement, found, "deleted")
+    return _run(connection, table, statement, found, "deleted").count
 
 
 def _run(
@@ -104,12 +132,14 @@ def _run(
     statement: Callable[[Sequence[bool]], str],
     columns: Sequence[Sequence[Any]],
     doing: str,
-) -> int:
-    """Execute the statement for each row; how many rows it changed."""
+    *,
+    movable: bool = False,
+) -> _Done:
+    """Execute the statement for each row; where they are `movable` a rowid that is taken is no error."""
     raw = any(type(value) is tagged.RawText for values in columns for value in values)
     rows = list(zip(*columns, strict=True))
     plain = statement([False] * len(columns))
-    cursor, done = connection.cursor(), 0
+    cursor, done, homeless = connection.cursor(), 0, []
     for row in rows:
         try:
             if raw and any(type(value) is tagged.RawText for value in row):
@@ -117,13 +147,16 @@ def _run(
             else:
                 cursor.execute(plain, row)
         except (apsw.ConstraintError, apsw.MismatchError) as error:
+            if movable and getattr(error, "extendedresult", 0) == apsw.SQLITE_CONSTRAINT_ROWID:
+                homeless.append(row)
+                continue
             said = " ".join(str(error).split())
             raise Conflict(
                 f"{table.name}: a row cannot be {doing}: {said} ({_told(row)})",
                 hint="Another row is in the way. --conflict update or --exact may resolve it; nothing was changed.",
             ) from error
         done += connection.changes()
-    return done
+    return _Done(done, homeless)
 
 
 def _bytes(connection: apsw.Connection, table: Table, row: Row) -> Row:

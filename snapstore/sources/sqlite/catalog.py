@@ -157,6 +157,7 @@ class _Reader:
 
     def _table(self, entry: _Entry, virtual: Virtual | None, without_rowid: bool, strict: bool) -> Table:
         own = virtual if virtual is not None and virtual.name == entry.name else None
+        has_rowid_column = False
         infos = list(self._connection.execute(f"PRAGMA main.table_xinfo({quoted(entry.name)})"))
         hidden = () if own is None else own.hidden
         stored = [
@@ -173,7 +174,7 @@ class _Reader:
         else:
             key = self._key(entry.name, stored, without_rowid, rowid)
             columns = [one for one in columns if not any(one.name == part.name and part.lossless for part in key)]
-            if rowid and key[0].name != rowid and not _is_alias(key):
+            if has_rowid_column := bool(rowid) and not _is_alias(key):
                 columns.append(Column(rowid, "sqlite.integer", width=8))
         definition: dict[str, Any] = {
             "name": entry.name,
@@ -190,6 +191,8 @@ class _Reader:
             "indexes": self._of("index", {entry.name}),
             "triggers": self._of("trigger", {entry.name}),
         }
+        if has_rowid_column:
+            definition["loose"] = [rowid]
         if virtual is not None:
             definition["part_of" if own is None else "module"] = virtual.name if own is None else virtual.module
         return self._without(Table(f"{SCHEMA}.{entry.name}", key, tuple(columns), definition))

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -22,9 +24,11 @@ import apsw
 
 from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, SnapstoreError, Unavailable, Unsupported
 
-__all__ = ["connect", "memory", "open_reading", "open_writing", "place_of", "quoted", "translated", "url_of"]
+__all__ = ["beside", "connect", "memory", "open_reading", "open_writing", "place_of", "quoted", "translated", "url_of"]
 
 _SCHEME = "sqlite://"
+_SUFFIXES = ("", "-wal", "-journal")
+_ATTEMPTS = 3
 
 
 def place_of(url: str) -> Path:
@@ -49,21 +53,66 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def open_reading(place: Path, *, wait_seconds: float = 10.0) -> apsw.Connection:
+@contextmanager
+def open_reading(place: Path, *, wait_seconds: float = 10.0) -> Iterator[apsw.Connection]:
     """A connection that changes no row. Raises `NotFound`, or `Unavailable` for a file that cannot be opened.
 
     It is opened for writing where that is allowed, because only then can a log be read that others write to, and a
-    transaction that a crash cut short be rolled back, without which there is nothing consistent to read.
+    transaction that a crash cut short be rolled back, without which there is nothing consistent to read. Where nothing
+    may be written and one of these is needed, a copy is read.
     """
     _check_file(place)
-    keep = _size(place.with_name(place.name + "-wal")) > 0
-    connection = connect(_uri(place, "mode=rw"), place, wait_seconds)
-    with translated(place, "it cannot be opened"):
-        if keep:
-            # Closing the last connection would move a log into the database and delete it.
-            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        connection.execute("PRAGMA query_only = 1")
-    return connection
+    keep = _size(beside(place, "-wal")) > 0
+    with ExitStack() as stack:
+        connection = connect(_uri(place, "mode=rw"), place, wait_seconds)
+        stack.callback(connection.close, True)
+        try:
+            connection.execute("SELECT count(*) FROM main.sqlite_schema").fetchall()
+        except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
+            stack.close()
+            copy = stack.enter_context(_copied(place, error))
+            connection = connect(_uri(copy, "mode=rw"), place, wait_seconds)
+            stack.callback(connection.close, True)
+        except apsw.Error:
+            pass  # whoever reads next says what it means
+        with translated(place, "it cannot be opened"):
+            if keep:
+                # Closing the last connection would move a log into the database and delete it.
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            connection.execute("PRAGMA query_only = 1")
+        yield connection
+
+
+@contextmanager
+def _copied(place: Path, error: apsw.Error) -> Iterator[Path]:
+    """The file with its log or journal in a folder where they may be written; all of one moment."""
+    with tempfile.TemporaryDirectory(prefix="snapstore-") as folder:
+        copy = Path(folder) / place.name
+        for _ in range(_ATTEMPTS):
+            before = [_times(beside(place, suffix)) for suffix in _SUFFIXES]
+            try:
+                for suffix, times in zip(_SUFFIXES, before, strict=True):
+                    if times is not None:
+                        shutil.copyfile(beside(place, suffix), beside(copy, suffix))
+            except OSError as failure:
+                raise Unavailable(f"{place} cannot be read: {failure.strerror}") from failure
+            if before == [_times(beside(place, suffix)) for suffix in _SUFFIXES]:
+                yield copy
+                return
+        raise Unavailable(f"{place} may not be written by us and is being written by others", again=True) from error
+
+
+def _times(path: Path) -> tuple[int, int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+def beside(place: Path, suffix: str) -> Path:
+    """The file that SQLite keeps beside a database: `-wal`, `-journal`; itself for nothing."""
+    return place.with_name(place.name + suffix)
 
 
 def open_writing(place: Path, *, wait_seconds: float = 10.0, create: bool = False) -> apsw.Connection:

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from snapstore.sources.sqlite.connection import beside
+
 __all__ = ["context_of", "doubt", "read_facts"]
 
 _SALTS = slice(16, 24)  # of a log's header: https://sqlite.org/fileformat2.html §4.1
@@ -25,7 +27,7 @@ _SALTS = slice(16, 24)  # of a log's header: https://sqlite.org/fileformat2.html
 
 def read_facts(place: Path) -> dict[str, Any]:
     """Both files as they are now; the log is None where there is none. Opens nothing that SQLite locks."""
-    log = place.with_name(place.name + "-wal")
+    log = beside(place, "-wal")
     main, wal = _facts(place), _facts(log)
     if wal:
         wal[2] = 0  # SQLite itself moves the time of a log's last change when root opens it: it sets the owner anew

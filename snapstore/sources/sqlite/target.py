@@ -84,7 +84,11 @@ class SqliteTarget(SqliteView):
     def insert(self, table: Table, batches: Iterable[Batch]) -> int:
         """As `Target.insert`."""
         with translated(self._place, f"rows cannot be inserted into {table.name}"):
-            return insert_rows(self._connection, table, batches)
+            done, moved = insert_rows(self._connection, table, batches)
+        if moved:
+            rows = "row has" if moved == 1 else "rows have"
+            self._notes.append(f"{table.name}: {moved:,} {rows} another rowid than before, because theirs is taken")
+        return done
 
     def update(self, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
         """As `Target.update`."""

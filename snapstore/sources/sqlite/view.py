@@ -10,7 +10,7 @@ A read transaction is such a state: whatever others write meanwhile, log include
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +100,10 @@ def open_view(place: Path, selection: Selection, *, wait_seconds: float, settle_
     """Open a view on the state of this moment; where the selection is optional a file that is not there has nothing."""
     before = read_facts(place)
     is_there = place.exists() or not selection.optional
-    connection = open_reading(place, wait_seconds=wait_seconds) if is_there else memory()
-    try:
+    with open_reading(place, wait_seconds=wait_seconds) if is_there else closing(memory()) as connection:
         with translated(place, "it cannot be read"):
             connection.execute("BEGIN; SELECT count(*) FROM main.sqlite_schema").fetchall()
             context = context_of(place, before, settle_seconds=settle_seconds)
             catalog = read_catalog(connection, selection, absent=selection.optional)
         missing = () if is_there else (f"there is no file {place}",)
         yield SqliteView(connection, place, selection, catalog, context, missing)
-    finally:
-        connection.close(True)
