@@ -122,8 +122,14 @@ def _plan_table(
         # Every row goes in; the root says all about them, and how many there are.
         insert, found = new.tree.count, iter(())
         hashed.root("inserted", new.tree.root)
+    # Rows of two states of an index make none, so what is there stays unless all of it is replaced.
+    stays = bool(new.table.part_of) and live is not None and mode is not Mode.EXACT
     for changes in found:
         hashed.add(changes)
+        if stays:
+            skip += len(changes.added) + len(changes.changed)
+            keep += len(changes.removed)
+            continue
         insert += len(changes.added)
         if mode is Mode.EXACT:
             delete += len(changes.removed)
@@ -139,6 +145,8 @@ def _plan_table(
         for mask, count in _masks(changes.changed.differs):
             columns = tuple(names[number] for number in mask)
             sets[columns] = sets.get(columns, 0) + count
+    if stays and (skip or keep):
+        shape += (f"part of {new.table.part_of}, which only --exact restores",)
     if rebuild and old is not None:
         hashed.root("dropped", old.entry.root)
     planned = TablePlan(

@@ -90,7 +90,7 @@ class _Reader:
             is_part = entry.name in parts
             if virtual is not None and virtual.held != ("parts" if is_part else "rows"):
                 continue
-            if not self._is_meant(entry.name) or (is_part and virtual and not self._is_meant(virtual.name)):
+            if not self._is_meant(entry.name, *([virtual.name] if virtual is not None and is_part else [])):
                 continue
             _, _, _, _, without_rowid, strict = listed[entry.name]
             try:
@@ -98,7 +98,8 @@ class _Reader:
             except Unsupported as error:
                 self._refused[f"table {SCHEMA}.{entry.name}"] = error.message
         self._check_patterns()
-        return Catalog(tuple(self._in_order(tables)), self._definition(virtuals), self._missing())
+        meant = [one for one in virtuals if self._is_meant(one.name) or any(t.part_of == one.name for t in tables)]
+        return Catalog(tuple(self._in_order(tables)), self._definition(meant), self._missing())
 
     def _virtual(self, entry: _Entry) -> Virtual:
         try:
@@ -107,10 +108,11 @@ class _Reader:
             return read_virtual(entry.name, entry.sql or "", works=False)
         return read_virtual(entry.name, entry.sql or "")
 
-    def _is_meant(self, name: str) -> bool:
-        whole = f"{SCHEMA}.{name}"
-        chosen = not self._selection.tables or any(fits(one, whole) for one in self._selection.tables)
-        return chosen and not any(fits(one, whole) for one in self._selection.exclude)
+    def _is_meant(self, *names: str) -> bool:
+        """Whether the selection means a table by one of its names: its own, and that of what it is a part of."""
+        named = [f"{SCHEMA}.{name}" for name in names]
+        chosen = not self._selection.tables or any(fits(one, name) for one in self._selection.tables for name in named)
+        return chosen and not any(fits(one, name) for one in self._selection.exclude for name in named)
 
     def _check_patterns(self) -> None:
         names = [f"{SCHEMA}.{one.name}" for one in self._entries if one.kind in ("table", "view")]
@@ -142,7 +144,7 @@ class _Reader:
             "virtual": [
                 {"name": one.name, "sql": one.sql, "held": one.held, "content": one.content}
                 for one in virtuals
-                if one.held != "rows" and self._is_meant(one.name)
+                if one.held != "rows"
             ],
             "views": [{"name": one.name, "sql": one.sql} for one in self._entries if one.kind == "view"],
             "view_triggers": self._of("trigger", {one.name for one in self._entries if one.kind == "view"}),
