@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -40,6 +41,7 @@ __all__ = ["take_command"]
 @click.option("--full", is_flag=True, help="Read every row, whatever the last snapshot knows.")
 @click.option("--no-verify", is_flag=True, help="Do not decode and hash again what was written.")
 @click.option("--allow-partial", is_flag=True, help="Save what can be held and reached; say what could not (exit 3).")
+@click.option("--salvage", is_flag=True, help="Of a damaged SQLite file take what can still be read (exit 3).")
 @click.pass_context
 def take_command(
     context: click.Context,
@@ -51,6 +53,7 @@ def take_command(
     no_verify: bool,
     full: bool,
     allow_partial: bool,
+    salvage: bool,
     **selected: Any,
 ) -> None:
     """Take a snapshot of databases: one consistent state of each, stored without what is there already.
@@ -64,6 +67,8 @@ def take_command(
         Request(own.name, open_source(own.url), _selection(own, allow_partial=allow_partial, **selected))
         for own in named
     ]
+    if salvage:
+        requests = [replace(one, selection=replace(one.selection, salvage=True, partial=True)) for one in requests]
     with app.progress() as progress:
         taken = take(
             repository,

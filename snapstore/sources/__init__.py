@@ -31,7 +31,8 @@ class Selection:
     `where` maps a table name to a condition in the source's own language; `exclude_columns` are `table.column`. With
     `vectors` False vector columns are left out, with `rows` False only shapes are taken.
     `partial` allows what cannot be held to be left out by name (`View.missing`) instead of refused; `optional` lets
-    `tables` name some that do not exist (a restore asks for those that do).
+    `tables` name some that do not exist (a restore asks for those that do). `salvage` takes what can be read of tables
+    that are damaged, from a source that can tell, and names them as missing.
     """
 
     tables: tuple[str, ...] = ()
@@ -42,6 +43,7 @@ class Selection:
     rows: bool = True
     partial: bool = False
     optional: bool = False
+    salvage: bool = False
 
 
 class View(Protocol):

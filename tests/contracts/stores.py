@@ -67,6 +67,7 @@ class SqliteStore:
         self.source: Source = SqliteSource(f"sqlite://{place}", wait_seconds=0.2, settle_seconds=0.01)
         self.application = apsw.Connection(str(place))
         self.application.set_busy_timeout(200)
+        self.application.pragma("synchronous", 0)  # nobody pulls the plug here
         if wal:
             self.application.pragma("journal_mode", "wal")
 

@@ -21,7 +21,7 @@ from snapstore.multiset import by_content
 from snapstore.rows import Batch, Cells, Column, Table
 from snapstore.sources.sqlite.connection import quoted
 
-__all__ = ["columns_of", "ordered", "read_cells", "read_rows"]
+__all__ = ["columns_of", "exact_rows", "ordered", "read_cells", "read_rows", "selected"]
 
 _ROWS = 8192
 _FIRST_ROWS = 256
@@ -76,27 +76,32 @@ def _groups(connection: apsw.Connection, table: Table, where: str | None) -> Gen
     done = 0
     if encoding == "UTF-8":
         try:
-            for rows in _chunks(connection.execute(_query(table, where, exact=False))):
+            for rows in _chunks(connection.execute(selected(table, where=where, order=ordered(table)))):
                 yield rows
                 done += len(rows)
             return
         except UnicodeDecodeError:
             pass  # the rows so far were well; the rest is read byte by byte
-    python_encoding = {"UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"}.get(encoding, "utf-8")
-    found = connection.execute(_query(table, where, exact=True))
+    found = connection.execute(selected(table, exact=True, where=where, order=ordered(table)))
     for _ in islice(found, done):
         pass
-    for rows in _chunks(found):
-        yield [_exact(row, python_encoding) for row in rows]
+    yield from _chunks(exact_rows(found, encoding))
 
 
-def _query(table: Table, where: str | None, *, exact: bool) -> str:
+def exact_rows(found: Iterator[Row], encoding: str) -> Iterator[Row]:
+    """Rows of an exact query as values, in a database of this encoding."""
+    python_encoding = {"UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"}.get(encoding, "utf-8")
+    return (_exact(row, python_encoding) for row in found)
+
+
+def selected(table: Table, *, exact: bool = False, where: str | None = None, order: str = "") -> str:
+    """The query for `columns_of(table)`; an `exact` one gives the class of each value before it, and text as bytes."""
     names = [quoted(column.name) for column in columns_of(table)]
     if exact:
         names = [f"typeof({one}), CASE typeof({one}) WHEN 'text' THEN CAST({one} AS BLOB) ELSE {one} END" for one in names]
     # The line ends keep a comment at the end of somebody's condition from swallowing what follows.
     condition = f" WHERE (\n{where}\n)" if where is not None else ""
-    return f"SELECT {', '.join(names)} FROM main.{quoted(table.definition['name'])}{condition}{ordered(table)}"
+    return f"SELECT {', '.join(names)} FROM main.{quoted(table.definition['name'])}{condition}{order}"
 
 
 def _chunks(found: Iterator[Row]) -> Generator[list[Row], None, None]:

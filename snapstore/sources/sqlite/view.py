@@ -16,12 +16,14 @@ from typing import Any
 
 import apsw
 
+from snapstore.errors import Corrupt
 from snapstore.rows import Batch, Table
 from snapstore.sources import Selection
 from snapstore.sources.sqlite.catalog import Catalog, read_catalog
 from snapstore.sources.sqlite.connection import memory, open_reading, translated
 from snapstore.sources.sqlite.matching import check_condition
 from snapstore.sources.sqlite.reading import read_rows
+from snapstore.sources.sqlite.salvage import Rescue, report
 from snapstore.sources.sqlite.stamps import context_of, doubt, read_facts
 
 __all__ = ["SqliteView", "open_view"]
@@ -45,6 +47,11 @@ class SqliteView:
         self._catalog = catalog
         self._context = context
         self._missing = missing
+        self._rescue: Rescue | None = None
+        if selection.salvage:
+            self._rescue = Rescue(connection, catalog.definition["encoding"])
+            # Whoever goes by this snapshot next must read everything: some of it is lost, not unchanged.
+            self._context = {}
 
     @property
     def tables(self) -> Sequence[Table]:
@@ -71,15 +78,22 @@ class SqliteView:
     @property
     def missing(self) -> Sequence[str]:
         """What is selected and not held, and why."""
-        return (*self._catalog.missing, *self._missing)
+        return (*self._catalog.missing, *self._missing, *(self._rescue.told if self._rescue else ()))
 
     def read(self, table: Table) -> Iterator[Batch]:
         """The rows of a table of this shape, in ascending order of key, at most 8,192 rows or about 4 MB at once."""
         where = self._selection.where.get(table.name)
         if where is not None:
             check_condition(self._connection, table, where)
-        with translated(self._place, f"{table.name} cannot be read"):
-            yield from read_rows(self._connection, table, where=where)
+        connection = self._connection
+        if self._rescue is not None and self._rescue.table(table):
+            connection = self._rescue.connection
+        try:
+            with translated(self._place, f"{table.name} cannot be read"):
+                yield from read_rows(connection, table, where=where)
+        except Corrupt as error:
+            told = "\n".join(f"  {line}" for line in report(self._connection, self.tables))
+            raise Corrupt(f"{error.message}\n{told}", hint=error.hint) from error
 
     def context(self) -> Mapping[str, Any]:
         """As `Dated.context`: the file as it was when the transaction had begun."""
@@ -87,6 +101,8 @@ class SqliteView:
 
     def doubt(self, table: Table, since: Mapping[str, Any]) -> str:
         """As `Dated.doubt`."""
+        if self._rescue is not None:
+            return "what can still be read was asked for"
         if table.name in self._selection.where:
             return "a condition chooses its rows"
         return doubt(self._context, since)

@@ -33,6 +33,7 @@ class Agent:
     def run(self, statements: str, values: tuple[Any, ...] = ()) -> list[Any]:
         if self.application is None:
             self.application = connect(str(self.place), self.place, 0.3)
+            self.application.pragma("synchronous", 0)  # nobody pulls the plug here
         return self.application.execute(statements, values).fetchall()
 
     def stop(self) -> None:
