@@ -22,7 +22,19 @@ from snapstore.errors import Corrupt
 from snapstore.ragged import gather, offsets_of, scatter
 from snapstore.rows import Cells
 
-__all__ = ["BLOB", "INTEGER", "REAL", "TEXT", "RawText", "Value", "classes", "decode", "decode_one", "encode", "payload"]
+__all__ = [
+    "BLOB",
+    "INTEGER",
+    "REAL",
+    "TEXT",
+    "RawText",
+    "Value",
+    "classes",
+    "decode",
+    "decode_one",
+    "encode",
+    "payload",
+]
 
 INTEGER, REAL, TEXT, BLOB, TEXT_LE, TEXT_BE = 1, 2, 3, 4, 5, 6
 _FILLED = 0x10
@@ -102,12 +114,11 @@ def decode_one(cell: bytes) -> Value:
 
 
 def classes(cells: Cells) -> NDArray[np.uint8]:
-    """The class of each cell, 0 for NULL; the three kinds of text are all `TEXT`."""
+    """The class of each cell, 0 for NULL; text is `TEXT` only if it is UTF-8, as nearly all is."""
     lengths, ends = cells.lengths, cells.offsets[1:]
     tags = np.full(len(cells), BLOB, np.uint8)
     tagged = lengths % 4 != 0
     tags[tagged] = cells.data[ends[tagged] - 1] & ~np.uint8(_FILLED)
-    tags[(tags == TEXT_LE) | (tags == TEXT_BE)] = TEXT
     if cells.valid is not None:
         tags[~cells.valid] = 0
     return tags

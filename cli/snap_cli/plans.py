@@ -76,7 +76,15 @@ def plan_lines(plan: Plan) -> list[str]:
     several = len({table.source for table in plan.tables}) > 1
     for table in plan.tables:
         numbers = [count(one) for one in (table.insert, table.update)]
-        shown.append([f"{table.source}: {table.name}" if several else table.name, *numbers, _red(table.delete), count(table.skip), count(table.keep)])
+        shown.append(
+            [
+                f"{table.source}: {table.name}" if several else table.name,
+                *numbers,
+                _red(table.delete),
+                count(table.skip),
+                count(table.keep),
+            ]
+        )
         notes += _notes(table)
     lines = [columns(shown, right={1, 2, 3, 4, 5})] if plan.tables else ["no tables"]
     skipped, kept = (sum(getattr(table, what) for table in plan.tables) for what in ("skip", "keep"))

@@ -178,5 +178,3 @@ def _conditions(
             )
         conditions[meant[0].name] = text
     return conditions
-
-

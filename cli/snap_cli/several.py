@@ -103,7 +103,9 @@ def _jobs(
             jobs.append((held, live, replace(base, source=held.name, tables=own)))
     for pattern in patterns:
         if not any(pattern in ask.tables for _, _, ask in jobs):
-            raise Invalid(f"no table {pattern!r} in {snapshot.id[:8]}", hint=f"`snap show {snapshot.id[:8]}` lists them.")
+            raise Invalid(
+                f"no table {pattern!r} in {snapshot.id[:8]}", hint=f"`snap show {snapshot.id[:8]}` lists them."
+            )
     return jobs
 
 

@@ -123,7 +123,9 @@ def _selection(
         if not mark or not table.strip() or not condition.strip():
             raise Invalid(f"--where {one!r} is not TABLE=SQL", hint="For example --where 'memories=heat > 0.5'.")
         conditions[qualified(table.strip(), schema)] = condition.strip()
-    columns_out = [one if one.count(".") != 1 else f"{schema}.{one}" for one in (*base.exclude_columns, *exclude_columns)]
+    columns_out = [
+        one if one.count(".") != 1 else f"{schema}.{one}" for one in (*base.exclude_columns, *exclude_columns)
+    ]
     return Selection(
         tables=tables or base.tables,
         exclude=(*base.exclude, *exclude),

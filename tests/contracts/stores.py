@@ -1,8 +1,8 @@
 """Live stores of each engine, driven by statements that all of them understand: what the contract of sources runs on.
 
-    store = SqliteStore(tmp_path / "agents.db")
-    store.run("CREATE TABLE notes (id integer PRIMARY KEY, body text)")
-    store.source.view(Selection())
+store = SqliteStore(tmp_path / "agents.db")
+store.run("CREATE TABLE notes (id integer PRIMARY KEY, body text)")
+store.source.view(Selection())
 """
 
 from __future__ import annotations

@@ -128,7 +128,9 @@ def test_the_url_says_where_it_is(store: Store) -> None:
 
 def test_what_was_changed_is_put_back(store: Store, repository: Repository) -> None:
     before = taken(repository, store.source).snapshot
-    store.run("DELETE FROM notes WHERE id < 20; UPDATE notes SET heat = heat * 0.9; INSERT INTO notes VALUES (999, 'x', 1, 'x')")
+    store.run(
+        "DELETE FROM notes WHERE id < 20; UPDATE notes SET heat = heat * 0.9; INSERT INTO notes VALUES (999, 'x', 1, 'x')"
+    )
     store.run("DELETE FROM log WHERE line = 'one'; UPDATE visits SET note = 'z' WHERE who = 'ann'")
     restored = back(repository, before, store.source)
     counts = {t.name.partition(".")[2]: (t.insert, t.update, t.delete) for t in restored.plan.tables}
@@ -138,7 +140,11 @@ def test_what_was_changed_is_put_back(store: Store, repository: Repository) -> N
     assert roots(taken(repository, store.source).snapshot) == roots(before)
     assert restored.safety is not None
     undone = restore(repository, restored.safety, store.source, undo_ask(repository, restored.safety))
-    assert {t.name.partition(".")[2]: (t.insert, t.update, t.delete) for t in undone.plan.tables}["notes"] == (1, 281, 19)
+    assert {t.name.partition(".")[2]: (t.insert, t.update, t.delete) for t in undone.plan.tables}["notes"] == (
+        1,
+        281,
+        19,
+    )
 
 
 def test_unique_values_may_swap(store: Store, repository: Repository) -> None:
@@ -233,7 +239,9 @@ def test_nothing_changed_and_nothing_is_read_again(store: Store, repository: Rep
     assert again.bytes_read == 0
 
 
-@pytest.mark.parametrize("change", ["UPDATE notes SET heat = 0 WHERE id = 9", "DELETE FROM notes WHERE id = 9", "SELECT 1"])
+@pytest.mark.parametrize(
+    "change", ["UPDATE notes SET heat = 0 WHERE id = 9", "DELETE FROM notes WHERE id = 9", "SELECT 1"]
+)
 def test_an_incremental_root_is_that_of_a_full_read(store: Store, repository: Repository, change: str) -> None:
     time.sleep(0.05)
     taken(repository, store.source)
@@ -278,5 +286,3 @@ def test_errors_are_our_own(store: Store) -> None:
     store.run("DROP TABLE notes")
     with pytest.raises(SnapstoreError, match="notes"), store.source.view(Selection()) as view:
         list(view.read(gone))
-
-

@@ -182,8 +182,10 @@ def _given(table: Table) -> set[str]:
 
 
 def _cells(table: Table, batch: Batch, fields: Sequence[Column]) -> Iterator[Cells]:
-    of_key = {} if table.by_content else dict(
-        zip([part.name for part in table.key], keys.decode(table.key, batch.keys), strict=True)
+    of_key = (
+        {}
+        if table.by_content
+        else dict(zip([part.name for part in table.key], keys.decode(table.key, batch.keys), strict=True))
     )
     stored = {column.name: own for column, own in zip(table.columns, batch.columns, strict=True)}
     for field in fields:

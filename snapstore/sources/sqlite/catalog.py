@@ -163,9 +163,7 @@ class _Reader:
         infos = list(self._connection.execute(f"PRAGMA main.table_xinfo({quoted(entry.name)})"))
         hidden = () if own is None else own.hidden
         stored = [
-            (name, declared, number)
-            for _, name, declared, _, _, number, state in infos
-            if state == 0 or name in hidden
+            (name, declared, number) for _, name, declared, _, _, number, state in infos if state == 0 or name in hidden
         ]
         names = {name.casefold() for name, _, _ in stored} | {one[1].casefold() for one in infos}
         rowid = "" if without_rowid else next((one for one in _ROWIDS if one not in names), "")
@@ -217,11 +215,7 @@ class _Reader:
         declared = {name: kind for name, kind, _ in stored}
         keyed = sorted((number, name) for name, _, number in stored if number)
         index = next(
-            (
-                row[1]
-                for row in self._connection.execute(f"PRAGMA main.index_list({quoted(table)})")
-                if row[3] == "pk"
-            ),
+            (row[1] for row in self._connection.execute(f"PRAGMA main.index_list({quoted(table)})") if row[3] == "pk"),
             None,
         )
         if len(keyed) == 1 and index is None and not without_rowid and declared[keyed[0][1]].upper() == "INTEGER":

@@ -98,7 +98,9 @@ def selected(table: Table, *, exact: bool = False, where: str | None = None, ord
     """The query for `columns_of(table)`; an `exact` one gives the class of each value before it, and text as bytes."""
     names = [quoted(column.name) for column in columns_of(table)]
     if exact:
-        names = [f"typeof({one}), CASE typeof({one}) WHEN 'text' THEN CAST({one} AS BLOB) ELSE {one} END" for one in names]
+        names = [
+            f"typeof({one}), CASE typeof({one}) WHEN 'text' THEN CAST({one} AS BLOB) ELSE {one} END" for one in names
+        ]
     # The line ends keep a comment at the end of somebody's condition from swallowing what follows.
     condition = f" WHERE (\n{where}\n)" if where is not None else ""
     return f"SELECT {', '.join(names)} FROM main.{quoted(table.definition['name'])}{condition}{order}"
@@ -109,7 +111,9 @@ def _chunks(found: Iterator[Row]) -> Generator[list[Row], None, None]:
     count = _FIRST_ROWS
     while rows := list(islice(found, count)):
         yield rows
-        size = sum(len(cell) for row in rows[:: max(1, len(rows) // 64)] for cell in row if isinstance(cell, str | bytes))
+        size = sum(
+            len(cell) for row in rows[:: max(1, len(rows) // 64)] for cell in row if isinstance(cell, str | bytes)
+        )
         mean = size / len(rows[:: max(1, len(rows) // 64)]) + 16 * len(rows[0])
         count = min(_ROWS, max(1, int(_BYTES / mean)), 4 * count)
 

@@ -68,9 +68,7 @@ class Rescue:
         if not table.by_content:
             terms = ordered(table).removeprefix(" ORDER BY ")
             index = quoted(f"snapstore {len(self.told)}")
-            self.connection.execute(
-                f"CREATE UNIQUE INDEX main.{index} ON {quoted(table.definition['name'])} ({terms})"
-            )
+            self.connection.execute(f"CREATE UNIQUE INDEX main.{index} ON {quoted(table.definition['name'])} ({terms})")
         with self.connection:
             for row in self._rows(table):
                 marks = ", ".join("CAST(? AS TEXT)" if type(one) is tagged.RawText else "?" for one in row)

@@ -52,9 +52,7 @@ class SqliteSource:
 
     def view(self, selection: Selection) -> AbstractContextManager[View]:
         """A view that reads: it stops nobody, but for a checkpoint that must wait."""
-        return open_view(
-            self._place, selection, wait_seconds=self._wait_seconds, settle_seconds=self._settle_seconds
-        )
+        return open_view(self._place, selection, wait_seconds=self._wait_seconds, settle_seconds=self._settle_seconds)
 
     def target(self, selection: Selection) -> AbstractContextManager[Target]:
         """A view that reads and writes: other writers wait, readers do not. A file that is not there is made."""

@@ -109,8 +109,8 @@ class SqliteTarget(SqliteView):
             for table in made:
                 for index in table.definition["indexes"]:
                     self._make(index["name"], index["sql"])
-            self._make_virtual(names, touched)
             self._make_views(names)
+            self._make_virtual(names, touched)
             for table in made:
                 for trigger in table.definition["triggers"]:
                     self._make(trigger["name"], trigger["sql"])
@@ -148,7 +148,8 @@ class SqliteTarget(SqliteView):
 
     def _make_virtual(self, made: set[str], touched: set[str]) -> None:
         """Virtual tables whose rows are another's, or whose parts were restored as they are."""
-        parts = {one.table.definition.get("part_of", "").casefold() for one in self._work}
+        parts = {one.table.part_of.casefold() for one in self._work}
+        views = {view["name"].casefold() for view in self._wanted["views"]}  # over tables that nobody names here
         for one in self._wanted["virtual"]:
             name, content = one["name"], one["content"].casefold()
             is_there = self._has(name)
@@ -159,7 +160,7 @@ class SqliteTarget(SqliteView):
                 else:
                     self._make(name, one["sql"])
                     is_there = True
-            if one["held"] == "rebuilt" and is_there and (self._was_empty or content in touched):
+            if one["held"] == "rebuilt" and is_there and (self._was_empty or content in touched or content in views):
                 self._connection.execute(f"INSERT INTO main.{quoted(name)} ({quoted(name)}) VALUES ('rebuild')")
 
     def _enter(self, name: str, sql: str) -> None:

@@ -66,7 +66,8 @@ class Agent:
 
 def _dump(connection: apsw.Connection) -> dict[str, Any]:
     dump: dict[str, Any] = {
-        name: connection.pragma(name) for name in ("user_version", "application_id", "encoding", "page_size", "auto_vacuum")
+        name: connection.pragma(name)
+        for name in ("user_version", "application_id", "encoding", "page_size", "auto_vacuum")
     }
     entries = list(connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%'"))
     dump["schema"] = sorted((str(kind), str(name), str(sql)) for kind, name, sql in entries)
@@ -74,7 +75,9 @@ def _dump(connection: apsw.Connection) -> dict[str, Any]:
         if kind != "table" or str(sql).startswith("CREATE VIRTUAL"):
             continue
         columns = [row[1] for row in connection.execute(f"PRAGMA table_xinfo({quoted(name)})")]
-        cells = ", ".join(f"typeof({quoted(one)}), quote(CAST({quoted(one)} AS BLOB)), {quoted(one)}" for one in columns)
+        cells = ", ".join(
+            f"typeof({quoted(one)}), quote(CAST({quoted(one)} AS BLOB)), {quoted(one)}" for one in columns
+        )
         rows = connection.execute(f"SELECT {cells} FROM {quoted(name)}")
         dump[name] = sorted(
             tuple((row[at], row[at + 1], _exact(row[at + 2])) for at in range(0, len(row), 3)) for row in _safe(rows)

@@ -22,7 +22,10 @@ def damaged(agent: Agent) -> int:
     agent.run("CREATE TABLE loose (v)")
     numbers = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 400)"
     agent.run(f"INSERT INTO whole {numbers} SELECT n, n FROM c")
-    for table, values in (("hurt", "n * 5, 'row ' || n || '-' || hex(zeroblob(20))"), ("named", "'name ' || n, hex(zeroblob(20))")):
+    for table, values in (
+        ("hurt", "n * 5, 'row ' || n || '-' || hex(zeroblob(20))"),
+        ("named", "'name ' || n, hex(zeroblob(20))"),
+    ):
         agent.run(f"INSERT INTO {table} {numbers} SELECT {values} FROM c")
     agent.run(f"INSERT INTO loose {numbers} SELECT 'loose ' || n || '-' || hex(zeroblob(20)) FROM c")
     agent.stop()

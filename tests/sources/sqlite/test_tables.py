@@ -53,7 +53,9 @@ def everything(agent: Agent, *pragmas: str) -> None:
     for pragma in pragmas:
         agent.run(f"PRAGMA {pragma}")
     agent.run(EVERYTHING.replace("NULL || 'y'", "'y'"))
-    agent.run("INSERT INTO anything VALUES (CAST(x'fffe00' AS TEXT), 'nul' || char(0) || 'in', CAST(x'ed' AS TEXT), 0, 0, 0, 0)")
+    agent.run(
+        "INSERT INTO anything VALUES (CAST(x'fffe00' AS TEXT), 'nul' || char(0) || 'in', CAST(x'ed' AS TEXT), 0, 0, 0, 0)"
+    )
 
 
 SETTINGS = [
@@ -130,7 +132,9 @@ def test_triggers_do_not_fire_and_conflict_clauses_do_not_count(agent: Agent) ->
 
 
 def test_a_row_whose_rowid_is_taken_gets_another(agent: Agent) -> None:
-    agent.run("CREATE TABLE memories (id TEXT PRIMARY KEY, body); INSERT INTO memories VALUES ('a', 1), ('b', 2), ('c', 3)")
+    agent.run(
+        "CREATE TABLE memories (id TEXT PRIMARY KEY, body); INSERT INTO memories VALUES ('a', 1), ('b', 2), ('c', 3)"
+    )
     snapshot = agent.take()
     agent.run("DELETE FROM memories WHERE id > 'a'; INSERT INTO memories VALUES ('junk', 9)")
     restored = agent.restore(snapshot, Mode.SKIP)
@@ -159,7 +163,9 @@ def test_a_vector_is_stored_once_however_its_row_moves(agent: Agent) -> None:
 
 def test_a_table_without_a_usable_key_is_held_by_content(agent: Agent) -> None:
     agent.run("PRAGMA encoding = 'UTF-16le'")
-    agent.run("CREATE TABLE w (a TEXT, b, PRIMARY KEY (a, b)) WITHOUT ROWID; INSERT INTO w VALUES ('x', 1), ('é', 2), ('z', 3)")
+    agent.run(
+        "CREATE TABLE w (a TEXT, b, PRIMARY KEY (a, b)) WITHOUT ROWID; INSERT INTO w VALUES ('x', 1), ('é', 2), ('z', 3)"
+    )
     snapshot = agent.take()
     agent.run("DELETE FROM w WHERE a = 'é'; INSERT INTO w VALUES ('new', 9)")
     agent.restore(snapshot)
@@ -222,5 +228,3 @@ def test_a_table_is_the_same_in_any_history(agent: Agent) -> None:
     other.run("CREATE TABLE a (id INTEGER PRIMARY KEY, v); INSERT INTO a VALUES (3, 'z'), (2, 'q')")
     other.run("UPDATE a SET v = 'y' WHERE id = 2; INSERT INTO a VALUES (1, 'x'); VACUUM")
     assert [t.root for t in other.take().sources[0].tables] == [t.root for t in first.sources[0].tables]
-
-

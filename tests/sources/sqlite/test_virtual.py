@@ -62,7 +62,15 @@ def fill(agent: Agent) -> None:
         agent.run("INSERT INTO shapes (_shape, label) VALUES (?, ?)", (f"[[0,0],[{n},0],[0,{n}],[0,0]]", f"shape {n}"))
         agent.run(
             "INSERT INTO vectors (rowid, owner, embedding, small, bits, stars, note) VALUES (?, ?, ?, vec_int8(?), vec_bit(?), ?, ?)",
-            (n * 2, f"user {n % 2}", vector(8, n), bytes(range(n, n + 8)), bytes((n, 255)), n, None if n % 5 else "five"),
+            (
+                n * 2,
+                f"user {n % 2}",
+                vector(8, n),
+                bytes(range(n, n + 8)),
+                bytes((n, 255)),
+                n,
+                None if n % 5 else "five",
+            ),
         )
         agent.run("INSERT INTO named (doc, embedding) VALUES (?, ?)", (f"doc {n}", vector(4, n)))
 
@@ -121,7 +129,9 @@ def test_a_database_that_was_wrecked_searches_as_before(agent: Agent) -> None:
 def test_only_the_rows_that_are_missing_are_inserted(agent: Agent) -> None:
     fill(agent)
     snapshot = agent.take(exclude=("bare_fts*",))
-    agent.run("DELETE FROM vectors WHERE stars <= 3; INSERT INTO notes_fts (rowid, title) VALUES (1000, 'mine'); DELETE FROM notes_fts WHERE rowid = 3")
+    agent.run(
+        "DELETE FROM vectors WHERE stars <= 3; INSERT INTO notes_fts (rowid, title) VALUES (1000, 'mine'); DELETE FROM notes_fts WHERE rowid = 3"
+    )
     plan = agent.restore(snapshot, Mode.SKIP).plan
     assert {t.name: t.insert for t in plan.tables if t.insert} == {"main.vectors": 3, "main.notes_fts": 1}
     assert agent.run("SELECT count(*) FROM notes_fts") == [(41,)]
@@ -142,9 +152,7 @@ def test_parts_are_restored_whole_or_not_at_all(agent: Agent) -> None:
     check(agent)
 
 
-def test_without_its_module_a_table_comes_back_through_its_parts(
-    agent: Agent, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_its_module_a_table_comes_back_through_its_parts(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     agent.run("CREATE TABLE memories (id INTEGER PRIMARY KEY, body)")
     agent.run("CREATE VIRTUAL TABLE named USING vec0(doc TEXT PRIMARY KEY, embedding FLOAT[4])")
     for n in range(30):
@@ -154,7 +162,10 @@ def test_without_its_module_a_table_comes_back_through_its_parts(
     with monkeypatch.context() as patch:
         patch.setattr(connecting, "_vec_library", lambda: None)
         snapshot = agent.take()
-        assert {table.name for table in snapshot.sources[0].tables} >= {"main.named_chunks", "main.named_vector_chunks00"}
+        assert {table.name for table in snapshot.sources[0].tables} >= {
+            "main.named_chunks",
+            "main.named_vector_chunks00",
+        }
         new = agent.at("new.db")
         new.restore(snapshot, Mode.SKIP)
         new.stop()
@@ -184,8 +195,12 @@ def test_the_embedding_of_a_vector_table_is_that_of_a_column(agent: Agent) -> No
     [
         ("CREATE VIRTUAL TABLE t USING fts5(a, b)", "rows", ""),
         ("CREATE VIRTUAL TABLE t USING FTS5(a, content='')", "parts", ""),
-        ("create virtual table if not exists main.\"using x\" using fts5(a, tokenize = \"unicode61 remove_diacritics 0\")", "rows", ""),
-        ("CREATE VIRTUAL TABLE t USING fts5(a, content = \"it's, (mine)\")", "rebuilt", "it's, (mine)"),
+        (
+            'create virtual table if not exists main."using x" using fts5(a, tokenize = "unicode61 remove_diacritics 0")',
+            "rows",
+            "",
+        ),
+        ('CREATE VIRTUAL TABLE t USING fts5(a, content = "it\'s, (mine)")', "rebuilt", "it's, (mine)"),
         ("CREATE VIRTUAL TABLE t USING fts4(content=t2, a)", "rebuilt", "t2"),
         ("CREATE VIRTUAL TABLE t USING fts3(a, content=t2)", "rows", ""),
         ("CREATE VIRTUAL TABLE t USING fts5vocab(f, row)", "alone", ""),
