@@ -22,6 +22,53 @@ def crash() -> None:
     raise Unavailable("killed")
 
 
+class Faulty:
+    """A store in which one writing call goes wrong, and with `is_full` every later one: `Backend`.
+
+    The call has no effect, or with `is_done` all of it, and its reply is lost. Deletions work in a full store. The
+    process lives on, and cleans up as it thinks best.
+    """
+
+    def __init__(self, inner: Backend, at: int, *, is_done: bool = False, is_full: bool = False) -> None:
+        self.inner, self.calls = inner, 0
+        self._at, self._is_done, self._is_full = at, is_done, is_full
+        self._lock = threading.Lock()
+
+    @property
+    def location(self) -> str:
+        return self.inner.location
+
+    def _write(self, call: Callable[[], Result]) -> Result:
+        with self._lock:
+            number, self.calls = self.calls, self.calls + 1
+            if number != self._at and not (self._is_full and number > self._at):
+                return call()
+            if self._is_done:
+                call()
+            raise Unavailable("no space left" if self._is_full else "the reply was lost")
+
+    def get(self, name: str) -> Stored:
+        return self.inner.get(name)
+
+    def get_range(self, name: str, offset: int, length: int) -> bytes:
+        return self.inner.get_range(name, offset, length)
+
+    def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
+        return self._write(lambda: self.inner.put(name, parts, unique=unique))
+
+    def replace(self, name: str, data: Buffer, *, tag: str) -> str:
+        return self._write(lambda: self.inner.replace(name, data, tag=tag))
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        return self.inner.list(prefix)
+
+    def delete(self, name: str) -> None:
+        if self._is_full:
+            self.inner.delete(name)
+        else:
+            self._write(lambda: self.inner.delete(name))
+
+
 class Points:
     """Calls `before` or `after` at call number `at`; once that raised, every later call raises too: `Backend`.
 
