@@ -89,7 +89,7 @@ def change_text(column: Column, before: bytes | None, after: bytes | None) -> li
     """The change of one cell in one line or, for long texts, several."""
     name = clean(column.name)
     old, new = (display(column.type, cell, stride=column.stride) for cell in (before, after))
-    if _is_vector(column, before) and _is_vector(column, after):
+    if _is_vector(before, column) and _is_vector(after, column):
         return [f"{name}: {_vector_change(column, before, after)}"]
     if isinstance(old, str) and isinstance(new, str) and max(len(old), len(new)) > _SHORT:
         return [f"{name}:", *(f"  {line}" for line in _text_change(old, new))]
@@ -100,7 +100,7 @@ def cosine_distance(column: Column, before: bytes | None, after: bytes | None) -
     """1 − cosine of the angle between two vectors; None where there is none (NULL, other dimensions, length 0)."""
     if before is None or after is None or len(before) != len(after):
         return None
-    if not _is_vector(column, before) or not _is_vector(column, after):
+    if not _is_vector(before, column) or not _is_vector(after, column):
         return None
     old, new = _vector(column, before), _vector(column, after)
     lengths = float(np.linalg.norm(old) * np.linalg.norm(new))
@@ -109,7 +109,7 @@ def cosine_distance(column: Column, before: bytes | None, after: bytes | None) -
     return max(0.0, 1.0 - float(old @ new) / lengths)
 
 
-def _is_vector(column: Column, cell: bytes | None) -> TypeGuard[bytes]:
+def _is_vector(cell: bytes | None, column: Column) -> TypeGuard[bytes]:
     """Whether the cell is whole elements: where any kind of value may stand, others are not (format.md §8)."""
     return column.stride in _ELEMENTS and cell is not None and len(cell) % column.stride == 0
 

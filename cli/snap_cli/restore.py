@@ -72,8 +72,9 @@ def restore_command(
 ) -> None:
     """Put back what a snapshot holds: rows that are missing, and with --conflict update or --exact those that differ.
 
-    Everything in one source happens in one transaction or not at all, after a snapshot of what will be overwritten (`snap undo`
-    restores that). An empty database gets everything: extensions, tables, rows, indexes.
+    Each source is restored in one transaction or not at all, after a snapshot of what will be overwritten (`snap undo`
+    restores that). An empty database gets everything: extensions, tables, rows, indexes; an SQLite file that is not
+    there is made.
     """
     if exact and conflict == "skip":
         raise Invalid("--exact and --conflict skip contradict each other", hint="Choose one of them.")

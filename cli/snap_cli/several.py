@@ -62,7 +62,7 @@ def carry_out_all(
             raise Conflict("; ".join(errors), hint="Nothing was changed. `--recreate` rebuilds such a table as it was.")
         if not yes:
             confirm(app, plans)
-    ids = [plan.id for plan in plans] or [None] * len(jobs)
+    ids: list[str | None] = [plan.id for plan in plans] if plans else [None for _ in jobs]
     done: list[tuple[str, Restored]] = []
     for (held, live, ask), own_id in zip(jobs, ids, strict=True):
         try:

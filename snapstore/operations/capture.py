@@ -108,6 +108,7 @@ class _Reading:
     def _from(self, parent: Parent | None, fetch: Fetch | None) -> tuple[Rebuilt | None, str]:
         """The trees made from the parent's; or why not."""
         view, table = self._view, self._table
+        stamped = view if isinstance(view, Stamped) else None
         if parent is None or fetch is None:
             return None, "no earlier snapshot" if parent is None else "asked for"
         if not isinstance(view, Dated):
@@ -123,12 +124,12 @@ class _Reading:
         reason = view.doubt(table, since)
         if reason:
             return None, reason
-        if not isinstance(view, Stamped):
+        if stamped is None:
             return Rebuilt(entry.root, entry.rows, 0), ""
         tree = TableTree.open(entry.root, fetch)
-        with closing(view.stamps(table, since)) as stamps:
+        with closing(stamped.stamps(table, since)) as stamps:
             rebuilt = rebuild(
-                tree, self._cut_key, self._sink, stamps, lambda: self._counted(view.read_moved(table, since))
+                tree, self._cut_key, self._sink, stamps, lambda: self._counted(stamped.read_moved(table, since))
             )
         return rebuilt, "small, or much of it changed"
 

@@ -89,7 +89,8 @@ def test_a_salvaged_snapshot_is_incomplete(snap: Snap, folder: Path) -> None:
     )
     execute(
         place,
-        "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 300) INSERT INTO t SELECT n, 'row ' || n || '-' FROM c",
+        "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 300) "
+        "INSERT INTO t SELECT n, 'row ' || n || '-' FROM c",
     )
     data = bytearray(place.read_bytes())
     page = data.index(b"row 150-") // 512 * 512
@@ -107,7 +108,8 @@ def test_rows_and_keys_of_sqlite_are_shown(snap: Snap, folder: Path) -> None:
     place = folder / "notes.db"
     execute(
         place,
-        "CREATE TABLE notes (id TEXT PRIMARY KEY, v, embedding BLOB); INSERT INTO notes VALUES ('a', 1.5, x'0000803f00000040'), ('7', x'00ff', 'none')",
+        "CREATE TABLE notes (id TEXT PRIMARY KEY, v, embedding BLOB);"
+        "INSERT INTO notes VALUES ('a', 1.5, x'0000803f00000040'), ('7', x'00ff', 'none')",
     )
     snap("take", f"sqlite://{place}", "--where", "notes=v IS NOT NULL")
     row = snap.json("show", "latest:notes:a")["row"]
@@ -115,7 +117,8 @@ def test_rows_and_keys_of_sqlite_are_shown(snap: Snap, folder: Path) -> None:
     assert snap.json("show", "latest:notes:7")["row"]["v"] == {"hex": "00ff"}
     execute(
         place,
-        "UPDATE notes SET embedding = x'00000040000080bf' WHERE id = 'a'; UPDATE notes SET embedding = x'00000040' WHERE id = '7'",
+        "UPDATE notes SET embedding = x'00000040000080bf' WHERE id = 'a';"
+        "UPDATE notes SET embedding = x'00000040' WHERE id = '7'",
     )
     told = snap("status", "--rows").stdout
     assert "cosine distance" in told

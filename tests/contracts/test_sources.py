@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import apsw
 import numpy as np
 import pytest
 
@@ -86,7 +88,7 @@ def test_rows_come_in_the_order_of_their_keys_and_twice_the_same(store: Store) -
         for table in view.tables:
             first, second = list(view.read(table)), list(view.read(table))
             keys = [key for batch in first for key in batch.keys.to_list()]
-            assert keys == sorted(keys) and len(set(keys)) == len(keys)  # type: ignore[type-var]  # none is None
+            assert keys == sorted(set(keys))  # type: ignore[type-var]  # none is None
             assert all(is_ascending(batch.keys) for batch in first)
             assert [batch.columns[0].to_list() for batch in first] == [batch.columns[0].to_list() for batch in second]
 
@@ -95,10 +97,8 @@ def test_a_view_is_one_moment_whatever_others_write(store: Store) -> None:
     with store.source.view(Selection()) as view:
         table = next(one for one in view.tables if one.name.endswith("notes"))
         before = sum(map(len, view.read(table)))
-        try:
+        with suppress(apsw.BusyError):  # in a rollback journal writers wait for readers
             store.run("DELETE FROM notes WHERE id > 10")
-        except Exception as error:  # in a rollback journal writers wait for readers
-            assert "lock" in str(error)
         assert sum(map(len, view.read(table))) == before == 300
 
 
@@ -129,7 +129,8 @@ def test_the_url_says_where_it_is(store: Store) -> None:
 def test_what_was_changed_is_put_back(store: Store, repository: Repository) -> None:
     before = taken(repository, store.source).snapshot
     store.run(
-        "DELETE FROM notes WHERE id < 20; UPDATE notes SET heat = heat * 0.9; INSERT INTO notes VALUES (999, 'x', 1, 'x')"
+        "DELETE FROM notes WHERE id < 20; UPDATE notes SET heat = heat * 0.9;"
+        "INSERT INTO notes VALUES (999, 'x', 1, 'x')"
     )
     store.run("DELETE FROM log WHERE line = 'one'; UPDATE visits SET note = 'z' WHERE who = 'ann'")
     restored = back(repository, before, store.source)
@@ -190,7 +191,7 @@ def test_an_error_rolls_everything_back(store: Store) -> None:
         raise StoppedError
 
     batches = rows_of(store.source, "notes")
-    with pytest.raises(StoppedError), store.source.target(Selection(tables=("notes",))) as target:
+    with pytest.raises(StoppedError), store.source.target(Selection(tables=("notes",))) as target:  # noqa: PT012  # the error must leave it
         table = target.tables[0]
         target.begin(target.definition, [Work(table, exists=True, deletes=300, inserts=300)])
         assert target.delete(table, (batch.keys for batch in batches)) == 300
@@ -200,7 +201,7 @@ def test_an_error_rolls_everything_back(store: Store) -> None:
 
 def test_a_row_in_the_way_is_named(store: Store) -> None:
     batches = rows_of(store.source, "notes")
-    with pytest.raises(Conflict, match="notes"), store.source.target(Selection(tables=("notes",))) as target:
+    with pytest.raises(Conflict, match="notes"), store.source.target(Selection(tables=("notes",))) as target:  # noqa: PT012  # the error must leave it
         target.begin(target.definition, [Work(target.tables[0], exists=True, inserts=300)])
         target.insert(target.tables[0], batches)
 

@@ -50,7 +50,7 @@ def insert_rows(connection: apsw.Connection, table: Table, batches: Iterable[Bat
 
     def statement(casts: Sequence[bool]) -> str:
         values = ["CAST(? AS TEXT)" if cast else wrap(one.name) for one, cast in zip(fields, casts, strict=True)]
-        return f"INSERT OR ABORT INTO {into} VALUES ({', '.join(values)})"  # noqa: S608  # names are quoted
+        return f"INSERT OR ABORT INTO {into} VALUES ({', '.join(values)})"
 
     loose = [at for at, field in enumerate(fields) if field.name in table.loose]
     done = moved = 0
@@ -83,7 +83,7 @@ def update_rows(connection: apsw.Connection, table: Table, columns: Sequence[str
         marks = ["CAST(? AS TEXT)" if cast else "?" for cast in casts]
         sets = ", ".join(f"{quoted(one.name)} = {mark}" for one, mark in zip(fields, marks, strict=False))
         found = " AND ".join(f"{quoted(one)} = {mark}" for one, mark in zip(names, marks[len(fields) :], strict=True))
-        return f"UPDATE OR ABORT main.{quoted(table.definition['name'])} SET {sets} WHERE {found}"  # noqa: S608
+        return f"UPDATE OR ABORT main.{quoted(table.definition['name'])} SET {sets} WHERE {found}"
 
     done = 0
     for batch in batches:
@@ -101,7 +101,7 @@ def delete_rows(connection: apsw.Connection, table: Table, groups: Iterable[Cell
     def statement(casts: Sequence[bool]) -> str:
         marks = ["CAST(? AS TEXT)" if cast else "?" for cast in casts]
         found = " AND ".join(f"{quoted(one)} = {mark}" for one, mark in zip(names, marks, strict=True))
-        return f"DELETE FROM main.{quoted(table.definition['name'])} WHERE {found}"  # noqa: S608
+        return f"DELETE FROM main.{quoted(table.definition['name'])} WHERE {found}"
 
     return sum(_run(connection, table, statement, _key_values(table, group), "deleted").count for group in groups)
 
@@ -121,7 +121,7 @@ def _delete_by_content(connection: apsw.Connection, table: Table, groups: Iterab
     def statement(casts: Sequence[bool]) -> str:
         marks = ["CAST(? AS TEXT)" if cast else "?" for cast in casts]
         condition = " AND ".join(f"{quoted(one)} = {mark}" for one, mark in zip(names, marks, strict=True))
-        return f"DELETE FROM main.{quoted(table.definition['name'])} WHERE {condition}"  # noqa: S608
+        return f"DELETE FROM main.{quoted(table.definition['name'])} WHERE {condition}"
 
     return _run(connection, table, statement, found, "deleted").count
 
@@ -204,7 +204,7 @@ def _values(field: Column, cells: Cells) -> list[Any]:
     """The values to bind."""
     if field.type == "sqlite.value":
         return tagged.decode(cells)
-    if field.type == "sqlite.integer" or field.type == "sqlite.real":
+    if field.type in ("sqlite.integer", "sqlite.real"):
         numbers = cells.data.view(">i8" if field.type == "sqlite.integer" else ">f8").tolist()
         if cells.valid is None:
             return list(numbers)

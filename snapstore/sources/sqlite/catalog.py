@@ -53,7 +53,7 @@ class _Entry:
 
 def is_empty(connection: apsw.Connection) -> bool:
     """Whether nothing was ever made in the database."""
-    return connection.execute("SELECT count(*) FROM main.sqlite_schema").get == 0
+    return bool(connection.execute("SELECT count(*) FROM main.sqlite_schema").get == 0)
 
 
 def read_catalog(connection: apsw.Connection, selection: Selection, *, absent: bool = False) -> Catalog:

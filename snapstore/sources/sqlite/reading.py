@@ -18,6 +18,7 @@ import numpy as np
 from snapstore import keys, tagged
 from snapstore.errors import Corrupt
 from snapstore.multiset import by_content
+from snapstore.ragged import offsets_of
 from snapstore.rows import Batch, Cells, Column, Table
 from snapstore.sources.sqlite.connection import quoted
 
@@ -150,7 +151,7 @@ def _column(field: Column, values: Sequence[Any]) -> Cells:
         return Cells.fixed(rows, None if valid.all() else valid)
     if wanted is str:
         data, lengths = tagged.joined_text(present)
-        cells = Cells(0, data, tagged.offsets_of(lengths))
+        cells = Cells(0, data, offsets_of(lengths))
     else:
         cells = Cells.of(present)
     return cells if valid.all() else tagged.spread(cells, valid)

@@ -73,8 +73,8 @@ class Rescue:
             for row in self._rows(table):
                 marks = ", ".join("CAST(? AS TEXT)" if type(one) is tagged.RawText else "?" for one in row)
                 values = tuple(one.data if isinstance(one, tagged.RawText) else one for one in row)
-                self.connection.execute(f"INSERT OR IGNORE INTO {name} VALUES ({marks})", values)  # noqa: S608
-        count = self.connection.execute(f"SELECT count(*) FROM {name}").get  # noqa: S608
+                self.connection.execute(f"INSERT OR IGNORE INTO {name} VALUES ({marks})", values)
+        count = self.connection.execute(f"SELECT count(*) FROM {name}").get
         self.told.append(f"table {table.name}: it is damaged; {count:,} of its rows could be read")
         return True
 
@@ -114,7 +114,7 @@ class Rescue:
 
     def _next_readable(self, name: str, column: str, after: int) -> int | None:
         """The least rowid, as far as halving finds it, from which a row can be read; None if there is none."""
-        query = f"SELECT * FROM main.{name} WHERE {column} >= ? ORDER BY {column} LIMIT 1"  # noqa: S608
+        query = f"SELECT * FROM main.{name} WHERE {column} >= ? ORDER BY {column} LIMIT 1"
 
         def is_readable(start: int) -> bool | None:
             try:
@@ -139,7 +139,7 @@ class Rescue:
 
     def _least(self, name: str, column: str) -> int:
         try:
-            return int(self._damaged.execute(f"SELECT min({column}) FROM main.{name}").get or 0)  # noqa: S608
+            return int(self._damaged.execute(f"SELECT min({column}) FROM main.{name}").get or 0)
         except (*_DAMAGE, apsw.SQLError):
             return 0
 

@@ -1,13 +1,13 @@
-"""Whether a database file is as it was: by what the file system says of it and its log, and how far that can be trusted.
+"""Whether a database file is as it was: by what the file system says, and as far as that can be trusted.
 
     before = read_facts(place)
     ...                                   # begin to read
     context = context_of(place, before)   # kept with the snapshot
     doubt(context_now, context_then)      # "" if no row can have changed
 
-The change counter in the file says nothing of a log, so size, times in nanoseconds and inode of both files are compared,
-and the salts of the log, which change whenever it starts anew. Times lie to whoever looks too soon: a second write within
-one tick of the clock leaves them as they are. So what was written just before a snapshot is never trusted.
+The change counter in the file says nothing of a log, so size, times in nanoseconds and inode of both files are
+compared, and the salts of the log, which change whenever it starts anew. Times lie to whoever looks too soon: a second
+write within one tick of the clock leaves them as they are. So what was written just before a snapshot is not trusted.
 """
 
 from __future__ import annotations

@@ -14,13 +14,13 @@ from snapstore.backends.memory import MemoryBackend
 from snapstore.operations.plan import Mode
 from snapstore.operations.state import of_snapshot
 from snapstore.repository import Repository
-
 from tests.sources.sqlite.agent import Agent
 
 EVERYTHING = """
 CREATE TABLE people (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, born REAL,
   upper_name AS (upper(name)), name_length INT GENERATED ALWAYS AS (length(name)) STORED);
-CREATE TABLE edges (source TEXT COLLATE NOCASE, target TEXT COLLATE RTRIM, weight, PRIMARY KEY (source DESC, target)) WITHOUT ROWID;
+CREATE TABLE edges (source TEXT COLLATE NOCASE, target TEXT COLLATE RTRIM, weight,
+  PRIMARY KEY (source DESC, target)) WITHOUT ROWID;
 CREATE TABLE settings (key TEXT PRIMARY KEY ON CONFLICT REPLACE, value);
 CREATE TABLE anything (a, b, c BLOB, d NUMERIC, e INTEGER, f TEXT, g REAL);
 CREATE TABLE typed (id INTEGER PRIMARY KEY, i INT, r REAL, t TEXT, b BLOB, x ANY) STRICT;
@@ -32,7 +32,8 @@ CREATE UNIQUE INDEX people_born ON people (born) WHERE born > 0;
 CREATE INDEX people_lower ON people (lower(name), born DESC);
 CREATE VIEW elders AS SELECT * FROM people WHERE born < 1950;
 CREATE TRIGGER person_added AFTER INSERT ON people BEGIN INSERT INTO settings VALUES ('last', NEW.name); END;
-CREATE TRIGGER elder_added INSTEAD OF INSERT ON elders BEGIN INSERT INTO people (name, born) VALUES (NEW.name, NEW.born); END;
+CREATE TRIGGER elder_added INSTEAD OF INSERT ON elders BEGIN
+  INSERT INTO people (name, born) VALUES (NEW.name, NEW.born); END;
 PRAGMA user_version = 42;
 PRAGMA application_id = 1397641552;
 INSERT INTO people (id, name, born) VALUES (3, 'Ada', 1815), (5, 'Grace', 1906.5), (9, 'Łukasz', NULL);
@@ -54,7 +55,8 @@ def everything(agent: Agent, *pragmas: str) -> None:
         agent.run(f"PRAGMA {pragma}")
     agent.run(EVERYTHING.replace("NULL || 'y'", "'y'"))
     agent.run(
-        "INSERT INTO anything VALUES (CAST(x'fffe00' AS TEXT), 'nul' || char(0) || 'in', CAST(x'ed' AS TEXT), 0, 0, 0, 0)"
+        "INSERT INTO anything VALUES (CAST(x'fffe00' AS TEXT), 'nul' || char(0) || 'in', CAST(x'ed' AS TEXT), "
+        "0, 0, 0, 0)"
     )
 
 
@@ -164,7 +166,7 @@ def test_a_vector_is_stored_once_however_its_row_moves(agent: Agent) -> None:
 def test_a_table_without_a_usable_key_is_held_by_content(agent: Agent) -> None:
     agent.run("PRAGMA encoding = 'UTF-16le'")
     agent.run(
-        "CREATE TABLE w (a TEXT, b, PRIMARY KEY (a, b)) WITHOUT ROWID; INSERT INTO w VALUES ('x', 1), ('é', 2), ('z', 3)"
+        "CREATE TABLE w (a TEXT, b, PRIMARY KEY (a, b)) WITHOUT ROWID;INSERT INTO w VALUES ('x', 1), ('é', 2), ('z', 3)"
     )
     snapshot = agent.take()
     agent.run("DELETE FROM w WHERE a = 'é'; INSERT INTO w VALUES ('new', 9)")
@@ -218,7 +220,7 @@ def test_any_values_come_back_with_their_storage_class(
 
 
 def _key(value: Any) -> Any:
-    return 0 if value is None or value != value else value  # NaN is stored as NULL
+    return 0 if value is None or (isinstance(value, float) and math.isnan(value)) else value  # NaN is stored as NULL
 
 
 def test_a_table_is_the_same_in_any_history(agent: Agent) -> None:

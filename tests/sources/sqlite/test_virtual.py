@@ -1,4 +1,4 @@
-"""Full text, R-trees and vectors come back to an index that works; a module nobody has here comes back through its parts."""
+"""Full text, R-trees and vectors come back to an index that works, without their module through their parts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ CREATE VIRTUAL TABLE places USING rtree(id, west, east, south, north, +label TEX
 CREATE VIRTUAL TABLE cells USING rtree_i32(id, low, high);
 CREATE VIRTUAL TABLE shapes USING geopoly(label);
 CREATE VIRTUAL TABLE vectors USING vec0(
-  owner TEXT PARTITION KEY, embedding FLOAT[8] distance_metric=cosine, small INT8[8], bits BIT[16], stars INTEGER, +note TEXT);
+  owner TEXT PARTITION KEY, embedding FLOAT[8] distance_metric=cosine, small INT8[8], bits BIT[16],
+  stars INTEGER, +note TEXT);
 CREATE VIRTUAL TABLE named USING vec0(doc TEXT PRIMARY KEY, embedding FLOAT[4]);
 CREATE TRIGGER memory_added AFTER INSERT ON memories BEGIN
   INSERT INTO memories_fts (rowid, content) VALUES (NEW.id, NEW.content);
@@ -61,7 +62,8 @@ def fill(agent: Agent) -> None:
         agent.run("INSERT INTO cells VALUES (?, ?, ?)", (n, n, n + 1))
         agent.run("INSERT INTO shapes (_shape, label) VALUES (?, ?)", (f"[[0,0],[{n},0],[0,{n}],[0,0]]", f"shape {n}"))
         agent.run(
-            "INSERT INTO vectors (rowid, owner, embedding, small, bits, stars, note) VALUES (?, ?, ?, vec_int8(?), vec_bit(?), ?, ?)",
+            "INSERT INTO vectors (rowid, owner, embedding, small, bits, stars, note) "
+            "VALUES (?, ?, ?, vec_int8(?), vec_bit(?), ?, ?)",
             (
                 n * 2,
                 f"user {n % 2}",
@@ -85,7 +87,8 @@ def answers(agent: Agent) -> dict[str, Any]:
         wanted = vector(8, 3) if size else bytes(range(5, 13)) if column == "small" else b"\x05\xff"
         wrap = {"small": "vec_int8(?)", "bits": "vec_bit(?)"}.get(column, "?")
         found[column] = agent.run(
-            f"SELECT rowid, distance, stars, note FROM vectors WHERE {column} MATCH {wrap} AND k = 7 AND owner = 'user 1'",
+            f"SELECT rowid, distance, stars, note FROM vectors "
+            f"WHERE {column} MATCH {wrap} AND k = 7 AND owner = 'user 1'",
             (wanted,),
         )
     assert all(found.values()), found
@@ -115,11 +118,16 @@ def test_a_database_that_was_wrecked_searches_as_before(agent: Agent) -> None:
     fill(agent)
     before, snapshot = answers(agent), agent.take()
     agent.run("""
-        DELETE FROM memories WHERE id % 2; DELETE FROM notes_fts WHERE rowid < 30; UPDATE notes_fts SET title = 'junk' WHERE rowid = 33;
-        INSERT INTO bare_fts (rowid, words) VALUES (100, 'seven seven'); DELETE FROM old4 WHERE docid > 20; DELETE FROM old3;
-        UPDATE places SET label = 'x', east = 900 WHERE id = 3; DELETE FROM cells WHERE id > 5; DELETE FROM shapes WHERE rowid < 4;
-        DELETE FROM vectors WHERE stars < 20; DELETE FROM vectors WHERE stars = 30; DELETE FROM named WHERE doc > 'doc 3';
-        UPDATE named SET embedding = '[1,1,1,1]' WHERE doc = 'doc 1'; INSERT INTO named (doc, embedding) VALUES ('new', '[1,1,1,1]');
+        DELETE FROM memories WHERE id % 2; DELETE FROM notes_fts WHERE rowid < 30;
+        UPDATE notes_fts SET title = 'junk' WHERE rowid = 33;
+        INSERT INTO bare_fts (rowid, words) VALUES (100, 'seven seven'); DELETE FROM old4 WHERE docid > 20;
+        DELETE FROM old3;
+        UPDATE places SET label = 'x', east = 900 WHERE id = 3; DELETE FROM cells WHERE id > 5;
+        DELETE FROM shapes WHERE rowid < 4;
+        DELETE FROM vectors WHERE stars < 20; DELETE FROM vectors WHERE stars = 30;
+        DELETE FROM named WHERE doc > 'doc 3';
+        UPDATE named SET embedding = '[1,1,1,1]' WHERE doc = 'doc 1';
+        INSERT INTO named (doc, embedding) VALUES ('new', '[1,1,1,1]');
     """)
     agent.restore(snapshot)
     assert answers(agent) == before
@@ -130,7 +138,9 @@ def test_only_the_rows_that_are_missing_are_inserted(agent: Agent) -> None:
     fill(agent)
     snapshot = agent.take(exclude=("bare_fts*",))
     agent.run(
-        "DELETE FROM vectors WHERE stars <= 3; INSERT INTO notes_fts (rowid, title) VALUES (1000, 'mine'); DELETE FROM notes_fts WHERE rowid = 3"
+        "DELETE FROM vectors WHERE stars <= 3;"
+        "INSERT INTO notes_fts (rowid, title) VALUES (1000, 'mine');"
+        "DELETE FROM notes_fts WHERE rowid = 3"
     )
     plan = agent.restore(snapshot, Mode.SKIP).plan
     assert {t.name: t.insert for t in plan.tables if t.insert} == {"main.vectors": 3, "main.notes_fts": 1}
@@ -196,7 +206,7 @@ def test_the_embedding_of_a_vector_table_is_that_of_a_column(agent: Agent) -> No
         ("CREATE VIRTUAL TABLE t USING fts5(a, b)", "rows", ""),
         ("CREATE VIRTUAL TABLE t USING FTS5(a, content='')", "parts", ""),
         (
-            'create virtual table if not exists main."using x" using fts5(a, tokenize = "unicode61 remove_diacritics 0")',
+            'create virtual table if not exists main."using x" using fts5(a, tokenize = "unicode61 tokenchars x")',
             "rows",
             "",
         ),
