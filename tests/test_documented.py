@@ -10,7 +10,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("document", ["postgresql.md"])
+@pytest.mark.parametrize("document", ["postgresql.md", "sqlite.md"])
 def test_every_line_of_a_table_names_tests_that_exist(document: str) -> None:
     written = "".join(path.read_text(encoding="utf-8") for path in HERE.rglob("test_*.py"))
     there = set(re.findall(r"^def (test_\w+)\(", written, re.MULTILINE))

@@ -35,6 +35,8 @@ def place_of(url: str) -> Path:
     """The file that a URL means: `sqlite:///absolute/path`, or `sqlite://./relative/path`. Raises `Invalid`."""
     rest = url.removeprefix(_SCHEME)
     path, mark, _ = rest.partition("?")
+    if "@" in path.partition("/")[0]:
+        raise Invalid("a SQLite file has no user and no password", hint="Write sqlite:///path/to/file.db.")
     if rest == url or not path.strip("/"):
         raise Invalid(f"{url!r} names no SQLite file", hint="Write sqlite:///path/to/file.db.")
     if mark:
@@ -219,6 +221,6 @@ def _said(error: BaseException) -> str:
 
 
 def _hint(said: str) -> str:
-    if "no such function" in said or "no such collation" in said or "no such module" in said:
-        return "The application brings this itself; without it these rows cannot be handled. `--exclude` the table."
+    if re.search("(no such|unknown) (function|collation|module|tokenizer)", said):
+        return "The application brings this itself, and without it these rows cannot be handled. Choose other tables."
     return ""

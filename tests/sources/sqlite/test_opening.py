@@ -6,13 +6,19 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, Unavailable
+from snapstore.backends.memory import MemoryBackend
+from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, Unavailable, Unsupported
+from snapstore.operations.take import Request, take
+from snapstore.repository import Repository
 from snapstore.sources import Selection
 from snapstore.sources.sqlite.connection import place_of
 from snapstore.sources.sqlite.source import SqliteSource
@@ -185,3 +191,63 @@ def test_a_restore_waits_for_a_writer_and_says_so(agent: Agent) -> None:
     with pytest.raises(Unavailable, match="another program"):
         agent.restore(snapshot)
     agent.run("ROLLBACK")
+
+
+WRITES = [
+    "INSERT INTO notes (body) VALUES ('more')",
+    "UPDATE notes SET body = body || '.'",
+    "DELETE FROM notes WHERE id = (SELECT max(id) FROM notes)",
+    "PRAGMA wal_checkpoint(TRUNCATE)",
+    "PRAGMA wal_checkpoint(PASSIVE)",
+    "PRAGMA journal_mode = delete",
+    "PRAGMA journal_mode = wal",
+    "VACUUM",
+    "SELECT 1",
+]
+
+
+@given(steps=st.lists(st.sampled_from(WRITES), min_size=1, max_size=6))
+@settings(
+    max_examples=max(1, settings.default.max_examples // 2) if settings.default else 10,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+def test_a_write_is_never_missed(agent: Agent, steps: list[str]) -> None:
+    agent.repository = Repository.init(MemoryBackend())
+    agent.run("DROP TABLE IF EXISTS notes")
+    agent.run(NOTES)
+    time.sleep(0.02)
+    agent.take()
+    for step in steps:
+        agent.run(step)
+        quick = agent.take()
+        full = take(agent.repository, [Request("other", agent.source)], full=True).snapshot
+        assert [t.root for t in quick.sources[0].tables] == [t.root for t in full.sources[0].tables]
+
+
+def test_a_file_that_was_just_written_is_not_trusted(agent: Agent) -> None:
+    agent.run(NOTES)
+    patient = SqliteSource(f"sqlite://{agent.place}", settle_seconds=60)
+    for expected in ("no earlier snapshot", "the file had just been written when the last snapshot was taken"):
+        snapshot = take(agent.repository, [Request("agent", patient)]).snapshot
+        assert snapshot.sources[0].tables[0].reading == f"in full: {expected}"
+    time.sleep(0.02)
+    agent.take()
+    assert agent.take().sources[0].tables[0].reading == "by stamps: 0 of 2 rows"
+
+
+def test_what_only_the_application_knows_is_told(agent: Agent) -> None:
+    agent.run("SELECT 1")
+    assert agent.application is not None
+    agent.application.create_collation("mine", lambda one, other: (one > other) - (one < other))
+    agent.application.create_scalar_function("secret", lambda value: value, deterministic=True)
+    agent.run("CREATE TABLE odd (name TEXT COLLATE mine PRIMARY KEY, v); INSERT INTO odd VALUES ('a', 1), ('b', 2)")
+    agent.run("CREATE TABLE hidden (id INTEGER PRIMARY KEY, v); CREATE INDEX by_secret ON hidden (secret(v))")
+    agent.run("INSERT INTO hidden VALUES (1, 1)")
+    snapshot = agent.take()  # reading needs neither
+    assert [table.rows for table in snapshot.sources[0].tables] == [2, 1]
+    agent.run("DELETE FROM hidden; DELETE FROM odd WHERE name = 'a'")
+    for table, word in (("hidden", "secret"), ("odd", "mine")):
+        with pytest.raises(Unsupported, match=word) as raised:
+            agent.restore(snapshot, tables=(table,))
+        assert "application" in raised.value.hint
+    assert agent.run("SELECT name FROM odd") == [("b",)]
