@@ -137,24 +137,28 @@ def _column(field: Column, values: Sequence[Any]) -> Cells:
     if field.type == "sqlite.value":
         return tagged.encode(values)
     wanted = {"sqlite.integer": int, "sqlite.real": float, "sqlite.text": str, "sqlite.blob": bytes}[field.type]
-    kinds = set(map(type, values)) - {type(None), wanted}
+    kinds = set(map(type, values))
+    has_null = type(None) in kinds
+    kinds -= {type(None), wanted}
     if kinds == {tagged.RawText} and wanted is str:
         return Cells.of([_plain(one) for one in values])
     if kinds:
         raise Corrupt(f"the column {field.name} holds a value that its type does not allow")
-    valid = np.fromiter((one is not None for one in values), np.bool_, len(values))
-    present = values if valid.all() else [one for one in values if one is not None]
+    valid = np.fromiter((one is not None for one in values), np.bool_, len(values)) if has_null else None
+    present = [one for one in values if one is not None] if has_null else values
     if field.width:
+        numbers = np.array(present, ">i8" if wanted is int else ">f8").view(np.uint8).reshape(-1, 8)
+        if valid is None:
+            return Cells.fixed(numbers)
         rows = np.zeros((len(values), 8), np.uint8)
-        numbers = np.array(present, ">i8" if wanted is int else ">f8")
-        rows[valid] = numbers.view(np.uint8).reshape(-1, 8)
-        return Cells.fixed(rows, None if valid.all() else valid)
+        rows[valid] = numbers
+        return Cells.fixed(rows, valid)
     if wanted is str:
         data, lengths = tagged.joined_text(present)
         cells = Cells(0, data, offsets_of(lengths))
     else:
         cells = Cells.of(present)
-    return cells if valid.all() else tagged.spread(cells, valid)
+    return cells if valid is None else tagged.spread(cells, valid)
 
 
 def _plain(text: tagged.RawText | str | None) -> bytes | None:
