@@ -29,6 +29,7 @@ _COLLATIONS = {"binary": "value", "nocase": "nocase", "rtrim": "rtrim"}
 _ROWIDS = ("rowid", "_rowid_", "oid")
 _PRAGMAS = ("page_size", "auto_vacuum", "user_version", "application_id", "encoding", "journal_mode")
 _VECTOR_WORDS = ("embedding", "vector")
+_CONTENT = (KeyPart("", "", "fixed20", lossless=False),)  # rows by content (format.md §8)
 _HINT = "leave each out with --exclude NAME, or take the rest and name these as missing: --allow-partial"
 
 
@@ -80,7 +81,7 @@ class _Reader:
             one.name: virtual
             for one in self._entries
             for virtual in virtuals
-            if one.kind == "table" and one.name != virtual.name and virtual.owns(one.name)
+            if one.kind == "table" and one.name != virtual.name and virtual.owns(one.name, self._columns(one.name))
         }
         tables = []
         for entry in self._entries:
@@ -88,7 +89,7 @@ class _Reader:
                 continue
             virtual = next((one for one in virtuals if one.name == entry.name), parts.get(entry.name))
             is_part = entry.name in parts
-            if virtual is not None and virtual.held != ("parts" if is_part else "rows"):
+            if virtual is not None and (virtual.held == "parts") != is_part:
                 continue
             if not self._is_meant(entry.name, *([virtual.name] if virtual is not None and is_part else [])):
                 continue
@@ -107,6 +108,9 @@ class _Reader:
         except apsw.SQLError:
             return read_virtual(entry.name, entry.sql or "", works=False)
         return read_virtual(entry.name, entry.sql or "")
+
+    def _columns(self, table: str) -> list[str]:
+        return [str(row[1]) for row in self._connection.execute(f"PRAGMA main.table_xinfo({quoted(table)})")]
 
     def _is_meant(self, *names: str) -> bool:
         """Whether the selection means a table by one of its names: its own, and that of what it is a part of."""
@@ -141,11 +145,7 @@ class _Reader:
             **self._pragmas,
             "sequences": sequences,
             "has_statistics": "sqlite_stat1" in names,
-            "virtual": [
-                {"name": one.name, "sql": one.sql, "held": one.held, "content": one.content}
-                for one in virtuals
-                if one.held != "rows"
-            ],
+            "virtual": [{"name": one.name, "sql": one.sql} for one in virtuals if one.held == "parts"],
             "views": [{"name": one.name, "sql": one.sql} for one in self._entries if one.kind == "view"],
             "view_triggers": self._of("trigger", {one.name for one in self._entries if one.kind == "view"}),
         }
@@ -168,7 +168,9 @@ class _Reader:
         names = {name.casefold() for name, _, _ in stored} | {one[1].casefold() for one in infos}
         rowid = "" if without_rowid else next((one for one in _ROWIDS if one not in names), "")
         columns = [self._column(name, declared, strict, own) for name, declared, _ in stored]
-        if own is not None:
+        if own is not None and not own.has_rows:
+            columns, key, rowid = [], _CONTENT, ""
+        elif own is not None:
             key, rowid = _virtual_key(own, [one[0] for one in stored if one[2]], infos)
             columns = [one for one in columns if one.name != key[0].name]
         else:
@@ -195,7 +197,16 @@ class _Reader:
             definition["loose"] = [rowid]
         if virtual is not None:
             definition["part_of" if own is None else "module"] = virtual.name if own is None else virtual.module
+        if own is not None:
+            definition |= {"held": own.held, "content": own.content, "settings": self._settings(own)}
         return self._without(Table(f"{SCHEMA}.{entry.name}", key, tuple(columns), definition))
+
+    def _settings(self, virtual: Virtual) -> list[list[Any]]:
+        """What a full-text table was told after it was made: how it ranks, how it merges."""
+        if not virtual.settings:
+            return []
+        rows = self._connection.execute(f"SELECT k, v FROM main.{quoted(virtual.settings)} WHERE k <> 'version'")
+        return [list(row) for row in rows]
 
     def _column(self, name: str, declared: str, strict: bool, virtual: Virtual | None) -> Column:
         if virtual is not None:
@@ -227,7 +238,7 @@ class _Reader:
             return parts
         if rowid:
             return (KeyPart(rowid, "sqlite.integer", "int8"),)
-        return (KeyPart("", "", "fixed20", lossless=False),)
+        return _CONTENT
 
     def _parts(self, index: str) -> tuple[KeyPart, ...]:
         parts = []

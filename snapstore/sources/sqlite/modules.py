@@ -10,6 +10,7 @@ their index. Of a module nobody knows here its shadow tables are held as they ar
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["Virtual", "read_virtual"]
@@ -21,14 +22,37 @@ _CREATE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _FULL_TEXT = ("fts3", "fts4", "fts5")
-_SHADOWS = {
-    "fts3": ("content", "segments", "segdir", "docsize", "stat"),
-    "fts4": ("content", "segments", "segdir", "docsize", "stat"),
-    "fts5": ("data", "idx", "content", "docsize", "config"),
-    "rtree": ("node", "parent", "rowid"),
-    "rtree_i32": ("node", "parent", "rowid"),
-    "geopoly": ("node", "parent", "rowid"),
-    "vec0": ("info", "chunks", "rowids", "auxiliary", r"(?:vector_chunks|metadatachunks|metadatatext)\d\d"),
+# The shadow tables of each module by the end of their name, and how their columns begin: a table that only looks so by
+# its name is somebody's own.
+_FTS34 = {
+    "content": ("docid", "c0"),
+    "segments": ("blockid", "block"),
+    "segdir": ("level", "idx", "start_block"),
+    "docsize": ("docid", "size"),
+    "stat": ("id", "value"),
+}
+_RTREE = {"node": ("nodeno", "data"), "parent": ("nodeno", "parentnode"), "rowid": ("rowid", "nodeno")}
+_SHADOWS: dict[str, dict[str, tuple[str, ...]]] = {
+    "fts3": _FTS34,
+    "fts4": _FTS34,
+    "fts5": {
+        "data": ("id", "block"),
+        "idx": ("segid", "term", "pgno"),
+        "content": ("id", "c0"),
+        "docsize": ("id", "sz"),
+        "config": ("k", "v"),
+    },
+    "rtree": _RTREE,
+    "rtree_i32": _RTREE,
+    "geopoly": _RTREE,
+    "vec0": {
+        "info": ("key", "value"),
+        "chunks": ("chunk_id", "size"),
+        "rowids": ("rowid", "id", "chunk_id"),
+        "auxiliary": ("rowid", "value00"),
+        r"vector_chunks\d\d": ("rowid", "vectors"),
+        r"metadata(?:chunks|text)\d\d": ("rowid", "data"),
+    },
 }
 _VECTOR = re.compile(r"\s*(?P<name>\S+)\s+(?P<type>float32|float|f32|int8|i8|bit)\s*\[", re.IGNORECASE)
 _WRAPPERS = {"int8": "vec_int8", "i8": "vec_int8", "bit": "vec_bit"}
@@ -61,18 +85,30 @@ class Virtual:
         option = self._option("languageid") if self.module == "fts4" else None
         return (option,) if option else ()
 
-    @property
-    def is_full_text(self) -> bool:
-        """Whether it can be told to rebuild its index."""
-        return self.module in _FULL_TEXT
-
-    def owns(self, table: str) -> bool:
-        """Whether a table is one of its shadow tables, as far as the name tells."""
+    def owns(self, table: str, columns: Sequence[str]) -> bool:
+        """Whether a table of this name with these columns is one of its shadow tables."""
         head = self.name + "_"
         if not table.casefold().startswith(head.casefold()):
             return False
-        known = _SHADOWS.get(self.module)
-        return known is None or any(re.fullmatch(one, table[len(head) :], re.IGNORECASE) for one in known)
+        if self.module not in _SHADOWS:
+            return True
+        if self.content and table.casefold() == (head + "content").casefold():
+            return False
+        for name, begins in _SHADOWS[self.module].items():
+            if re.fullmatch(name, table[len(head) :], re.IGNORECASE):
+                heads = [column.casefold()[: len(one)] for one, column in zip(begins, columns, strict=False)]
+                return heads == list(begins)
+        return False
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it is held by rows of its own."""
+        return self.held == "rows"
+
+    @property
+    def settings(self) -> str:
+        """The table in which it keeps settings that its statement does not say, or nothing."""
+        return f"{self.name}_config" if self.module == "fts5" else ""
 
     def stride(self, column: str) -> int:
         """The size of the elements of a vector column in bytes; 1 for any other."""
@@ -105,7 +141,9 @@ def read_virtual(name: str, sql: str, *, works: bool = True) -> Virtual:
     module = _plain(found["module"]).casefold() if found else ""
     arguments = tuple(_split(found["arguments"] or "")) if found else ()
     content = _option(arguments, "content") if module in ("fts4", "fts5") else None
-    if not works or (content == "" and module in _FULL_TEXT):
+    # What makes an index of a text its rows do not tell: the text itself, or the locale of each.
+    is_opaque = module in _FULL_TEXT and (content == "" or _option(arguments, "locale") == "1")
+    if not works or is_opaque:
         held = "parts"
     elif content is not None:
         held = "rebuilt"

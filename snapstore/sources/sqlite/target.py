@@ -61,8 +61,9 @@ class SqliteTarget(SqliteView):
                 if one.exists and one.recreate:
                     self._connection.execute(f"DROP TABLE main.{quoted(one.table.definition['name'])}")
             for one in work:
-                if not one.exists or one.recreate:
+                if (not one.exists or one.recreate) and _has_rows(one.table):
                     self._make(one.table.definition["name"], one.table.definition["sql"])
+                    self._tell_settings(one.table)
 
     def replaces(self, table: Table, columns: Sequence[str]) -> bool:
         """As `Target.replaces`: where a unique index holds such a column, and for virtual tables always."""
@@ -110,7 +111,8 @@ class SqliteTarget(SqliteView):
                 for index in table.definition["indexes"]:
                     self._make(index["name"], index["sql"])
             self._make_views(names)
-            self._make_virtual(names, touched)
+            self._enter_virtual()
+            self._rebuild([table for table in made if not _has_rows(table)], touched)
             for table in made:
                 for trigger in table.definition["triggers"]:
                     self._make(trigger["name"], trigger["sql"])
@@ -146,22 +148,33 @@ class SqliteTarget(SqliteView):
         query = "SELECT count(*) FROM main.sqlite_schema WHERE name = ? COLLATE NOCASE"
         return bool(self._connection.execute(query, (name,)).get)
 
-    def _make_virtual(self, made: set[str], touched: set[str]) -> None:
-        """Virtual tables whose rows are another's, or whose parts were restored as they are."""
+    def _tell_settings(self, table: Table) -> None:
+        """What a full-text table was told after it was made, said to it again."""
+        name = quoted(table.definition["name"])
+        for word, value in table.definition.get("settings", ()):
+            self._connection.execute(f"INSERT INTO main.{name} ({name}, rank) VALUES (?, ?)", (word, value))
+
+    def _enter_virtual(self) -> None:
+        """Virtual tables whose parts were restored as they are."""
         parts = {one.table.part_of.casefold() for one in self._work}
-        views = {view["name"].casefold() for view in self._wanted["views"]}  # over tables that nobody names here
         for one in self._wanted["virtual"]:
-            name, content = one["name"], one["content"].casefold()
-            is_there = self._has(name)
-            is_meant = self._was_empty or content in made or (one["held"] == "parts" and name.casefold() in parts)
-            if not is_there and is_meant:
-                if one["held"] == "parts":
-                    self._enter(name, one["sql"])
-                else:
-                    self._make(name, one["sql"])
-                    is_there = True
-            if one["held"] == "rebuilt" and is_there and (self._was_empty or content in touched or content in views):
-                self._connection.execute(f"INSERT INTO main.{quoted(name)} ({quoted(name)}) VALUES ('rebuild')")
+            if one["name"].casefold() in parts and not self._has(one["name"]):
+                self._enter(one["name"], one["sql"])
+
+    def _rebuild(self, missing: Sequence[Table], touched: set[str]) -> None:
+        """Make the tables that have no rows of their own, and bring those in step whose content was touched."""
+        for table in missing:
+            self._make(table.definition["name"], table.definition["sql"])
+            self._tell_settings(table)
+        live = read_catalog(self._connection, Selection(partial=True), absent=True)
+        views = {view["name"].casefold() for view in live.definition["views"]}  # over tables that nobody names here
+        anew = {table.name for table in missing}
+        for table in live.tables:
+            content = table.definition.get("content", "").casefold()
+            is_touched = table.name in anew or content in touched or (content in views and bool(touched))
+            if table.definition.get("held") == "rebuilt" and is_touched:
+                name = quoted(table.definition["name"])
+                self._connection.execute(f"INSERT INTO main.{name} ({name}) VALUES ('rebuild')")
 
     def _enter(self, name: str, sql: str) -> None:
         """Enter a virtual table into the schema without its module, which would make shadow tables of its own."""
@@ -207,13 +220,20 @@ class SqliteTarget(SqliteView):
             if "module" not in one.table.definition and list(
                 self._connection.execute(f"PRAGMA main.foreign_key_list({name})")
             ):
-                count = int(self._connection.execute(query).get or 0)
+                try:
+                    count = int(self._connection.execute(query).get or 0)
+                except apsw.SQLError:  # the key refers to columns that cannot be referred to: it was never checked
+                    continue
                 if count:
                     verb = "refers" if count == 1 else "refer"
                     self._notes.append(f"{one.table.name}: {count:,} of its rows {verb} to rows that are not there")
 
     def _is_generated(self, table: Table, column: str) -> bool:
         return any(one["name"] == column and one["generated"] for one in table.definition["columns"])
+
+
+def _has_rows(table: Table) -> bool:
+    return bool(table.definition.get("held", "rows") == "rows")
 
 
 def _text(name: str) -> str:

@@ -82,6 +82,8 @@ class SqliteView:
 
     def read(self, table: Table) -> Iterator[Batch]:
         """The rows of a table of this shape, in ascending order of key, at most 8,192 rows or about 4 MB at once."""
+        if table.definition.get("held", "rows") != "rows":
+            return  # it has no rows of its own
         where = self._selection.where.get(table.name)
         if where is not None:
             check_condition(self._connection, table, where)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from snapstore.operations.plan import Mode
+from snapstore.repository import Snapshot
 from snapstore.sources.sqlite import connection as connecting
 from snapstore.sources.sqlite.modules import read_virtual
 from tests.sources.sqlite.agent import Agent
@@ -95,6 +96,10 @@ def answers(agent: Agent) -> dict[str, Any]:
     return found
 
 
+def roots(snapshot: Snapshot) -> dict[str, bytes | None]:
+    return {table.name: table.root for table in snapshot.sources[0].tables}
+
+
 def check(agent: Agent) -> None:
     assert agent.run("PRAGMA integrity_check") == [("ok",)]
     for name in ("notes_fts", "memories_fts", "bare_fts", "old4", "old3"):
@@ -109,7 +114,7 @@ def test_a_new_file_searches_as_the_old_one(agent: Agent) -> None:
     new.restore(snapshot, Mode.SKIP)
     assert answers(new) == before
     check(new)
-    assert [t.root for t in new.take().sources[0].tables] == [t.root for t in snapshot.sources[0].tables]
+    assert roots(new.take()) == roots(snapshot)
     new.run("INSERT INTO memories VALUES (99, 'a new number', 'x'); DELETE FROM memories WHERE id = 1")
     check(new)
 
@@ -214,6 +219,7 @@ def test_the_embedding_of_a_vector_table_is_that_of_a_column(agent: Agent) -> No
         ("CREATE VIRTUAL TABLE t USING fts4(content=t2, a)", "rebuilt", "t2"),
         ("CREATE VIRTUAL TABLE t USING fts3(a, content=t2)", "rows", ""),
         ("CREATE VIRTUAL TABLE t USING fts5vocab(f, row)", "alone", ""),
+        ("CREATE VIRTUAL TABLE t USING fts5(a, locale=1)", "parts", ""),
         ("CREATE VIRTUAL TABLE t USING spellfix1", "parts", ""),
         ("CREATE VIRTUAL TABLE t USING vec0(a float[3])", "rows", ""),
     ],
@@ -222,3 +228,41 @@ def test_how_a_virtual_table_is_held(sql: str, held: str, content: str) -> None:
     found = read_virtual("t", sql)
     assert (found.held, found.content) == (held, content)
     assert read_virtual("t", sql, works=False).held == "parts"
+
+
+def test_a_table_that_is_only_called_like_a_part_is_held(agent: Agent) -> None:
+    agent.run("CREATE TABLE docs_content (id INTEGER PRIMARY KEY, body); INSERT INTO docs_content VALUES (1, 'mine')")
+    agent.run("CREATE VIRTUAL TABLE docs USING fts5(body, content = 'docs_content', content_rowid = 'id')")
+    agent.run("CREATE TABLE docs_data_of_mine (x); INSERT INTO docs_data_of_mine VALUES (1)")
+    agent.run("CREATE VIRTUAL TABLE vectors USING vec0(embedding FLOAT[4])")
+    agent.run(
+        "CREATE TABLE vectors_auxiliary (rowid INTEGER PRIMARY KEY, mine);INSERT INTO vectors_auxiliary VALUES (1, 2)"
+    )
+    agent.run("INSERT INTO docs (docs) VALUES ('rebuild')")
+    rows = {table.name: table.rows for table in agent.take().sources[0].tables}
+    assert rows == {
+        "main.docs_content": 1, "main.docs": 0, "main.docs_data_of_mine": 1, "main.vectors": 0, "main.vectors_auxiliary": 1
+    }  # fmt: skip
+
+
+def test_an_index_that_was_dropped_is_missed_and_made_again(agent: Agent) -> None:
+    fill(agent)
+    before, snapshot = answers(agent), agent.take()
+    agent.run("DROP TABLE memories_fts; DROP TABLE terms; DROP TABLE bare_fts; DROP TABLE notes_fts")
+    plan = agent.restore(snapshot, Mode.SKIP).plan
+    made = {table.name for table in plan.tables if table.create}
+    assert made >= {"main.memories_fts", "main.terms", "main.bare_fts_data", "main.notes_fts"}
+    assert answers(agent) == before
+    check(agent)
+
+
+def test_how_a_full_text_table_ranks_comes_back(agent: Agent) -> None:
+    agent.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a); CREATE VIRTUAL TABLE f USING fts5(a, b)")
+    agent.run("CREATE VIRTUAL TABLE g USING fts5(a, content = t, content_rowid = id)")
+    for name in ("f", "g"):
+        agent.run(f"INSERT INTO {name} ({name}, rank) VALUES ('rank', 'bm25(10.0, 5.0)'), ('automerge', 8)")
+    snapshot = agent.take()
+    new = agent.at("new.db")
+    new.restore(snapshot)
+    for name in ("f", "g"):
+        assert new.run(f"SELECT * FROM {name}_config") == agent.run(f"SELECT * FROM {name}_config")
