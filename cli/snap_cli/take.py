@@ -68,6 +68,8 @@ def take_command(
         for own in named
     ]
     if salvage:
+        if any(one.source.kind != "sqlite" for one in requests):
+            raise Invalid("--salvage is for SQLite files alone", hint="Take the others by themselves, without it.")
         requests = [replace(one, selection=replace(one.selection, salvage=True, partial=True)) for one in requests]
     with app.progress() as progress:
         taken = take(

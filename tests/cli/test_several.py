@@ -98,6 +98,7 @@ def test_a_salvaged_snapshot_is_incomplete(snap: Snap, folder: Path) -> None:
     place.write_bytes(data)
     error = snap.error("take", f"sqlite://{place}", code=4)
     assert "main.u: all of its 0 rows can be read" in error["message"]
+    assert "SQLite" in snap.error("take", "postgresql://me@nowhere/x", "--salvage", code=2)["message"]
     told = snap("take", f"sqlite://{place}", "--salvage", code=3)
     assert "it is damaged" in told.stderr
     [source] = snap.json("show", "latest")["sources"]

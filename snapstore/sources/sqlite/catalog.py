@@ -168,8 +168,9 @@ class _Reader:
         names = {name.casefold() for name, _, _ in stored} | {one[1].casefold() for one in infos}
         rowid = "" if without_rowid else next((one for one in _ROWIDS if one not in names), "")
         columns = [self._column(name, declared, strict, own) for name, declared, _ in stored]
+        key: tuple[KeyPart, ...] = _CONTENT
         if own is not None and not own.has_rows:
-            columns, key, rowid = [], _CONTENT, ""
+            columns, rowid = [], ""
         elif own is not None:
             key, rowid = _virtual_key(own, [one[0] for one in stored if one[2]], infos)
             columns = [one for one in columns if one.name != key[0].name]

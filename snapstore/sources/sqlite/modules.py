@@ -24,15 +24,16 @@ _CREATE = re.compile(
 _FULL_TEXT = ("fts3", "fts4", "fts5")
 # The shadow tables of each module by the end of their name, and how their columns begin: a table that only looks so by
 # its name is somebody's own.
-_FTS34 = {
+_Shadows = dict[str, tuple[str, ...]]
+_FTS34: _Shadows = {
     "content": ("docid", "c0"),
     "segments": ("blockid", "block"),
     "segdir": ("level", "idx", "start_block"),
     "docsize": ("docid", "size"),
     "stat": ("id", "value"),
 }
-_RTREE = {"node": ("nodeno", "data"), "parent": ("nodeno", "parentnode"), "rowid": ("rowid", "nodeno")}
-_SHADOWS: dict[str, dict[str, tuple[str, ...]]] = {
+_RTREE: _Shadows = {"node": ("nodeno", "data"), "parent": ("nodeno", "parentnode"), "rowid": ("rowid", "nodeno")}
+_SHADOWS: dict[str, _Shadows] = {
     "fts3": _FTS34,
     "fts4": _FTS34,
     "fts5": {

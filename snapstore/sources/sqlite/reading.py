@@ -39,9 +39,27 @@ def read_rows(connection: apsw.Connection, table: Table, *, where: str | None = 
         yield from by_content(table, found)
         return
     places = [[one.name for one in columns_of(table)].index(column.name) for column in table.columns]
+    done = 0
     for cells in found:
         encoded = keys.encode(table.key, cells[: len(table.key)])
         yield Batch(encoded, tuple(cells[place] for place in places))
+        done += len(encoded)
+    if where is None and _is_read_by_index(table):
+        _check_count(connection, table, done)
+
+
+def _is_read_by_index(table: Table) -> bool:
+    """Whether the order of rows is that of an index beside the table, which may lack rows if it is damaged."""
+    return table.key[0].encoding != "int8" and not table.definition["without_rowid"]
+
+
+def _check_count(connection: apsw.Connection, table: Table, done: int) -> None:
+    count = connection.execute(f"SELECT count(*) FROM main.{quoted(table.definition['name'])} NOT INDEXED").get
+    if count != done:
+        raise Corrupt(
+            f"{table.name} has {count:,} rows, and its primary key gives {done:,} of them: its index is damaged",
+            hint="REINDEX in a copy of the file; `--salvage` takes what the table itself gives.",
+        )
 
 
 def read_cells(connection: apsw.Connection, table: Table, *, where: str | None = None) -> Iterator[tuple[Cells, ...]]:
@@ -102,9 +120,12 @@ def selected(table: Table, *, exact: bool = False, where: str | None = None, ord
         names = [
             f"typeof({one}), CASE typeof({one}) WHEN 'text' THEN CAST({one} AS BLOB) ELSE {one} END" for one in names
         ]
+    # An index that happens to have all columns is not the table: if it is damaged nobody would see that rows are lacking.
+    is_plain = not table.by_content and table.key[0].encoding == "int8" and "module" not in table.definition
     # The line ends keep a comment at the end of somebody's condition from swallowing what follows.
     condition = f" WHERE (\n{where}\n)" if where is not None else ""
-    return f"SELECT {', '.join(names)} FROM main.{quoted(table.definition['name'])}{condition}{order}"
+    source = f"main.{quoted(table.definition['name'])}{' NOT INDEXED' if is_plain else ''}"
+    return f"SELECT {', '.join(names)} FROM {source}{condition}{order}"
 
 
 def _chunks(found: Iterator[Row]) -> Generator[list[Row], None, None]:

@@ -16,9 +16,10 @@ from typing import Any
 import apsw
 
 from snapstore import tagged
+from snapstore.errors import Corrupt
 from snapstore.rows import Table
 from snapstore.sources.sqlite.connection import quoted
-from snapstore.sources.sqlite.reading import columns_of, exact_rows, ordered, selected
+from snapstore.sources.sqlite.reading import columns_of, exact_rows, ordered, read_rows, selected
 
 __all__ = ["Rescue", "report"]
 
@@ -41,11 +42,12 @@ def report(connection: apsw.Connection, tables: Sequence[Table]) -> list[str]:
 
 
 def _drained(connection: apsw.Connection, table: Table) -> tuple[int, bool]:
+    """How many rows come by in order of their key, and whether that is the end of them."""
     count = 0
     try:
-        for _ in connection.execute(selected(table, exact=True)):
-            count += 1
-    except (*_DAMAGE, apsw.SQLError):
+        for batch in read_rows(connection, table):
+            count += len(batch)
+    except (*_DAMAGE, apsw.SQLError, Corrupt):
         return count, True
     return count, False
 

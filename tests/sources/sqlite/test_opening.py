@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -235,11 +236,15 @@ def test_a_file_that_was_just_written_is_not_trusted(agent: Agent) -> None:
     assert agent.take().sources[0].tables[0].reading == "by stamps: 0 of 2 rows"
 
 
+def _secret(*values: apsw.SQLiteValue) -> apsw.SQLiteValue:
+    return values[0]
+
+
 def test_what_only_the_application_knows_is_told(agent: Agent) -> None:
     agent.run("SELECT 1")
     assert agent.application is not None
     agent.application.create_collation("mine", lambda one, other: (one > other) - (one < other))
-    agent.application.create_scalar_function("secret", lambda value: value, deterministic=True)
+    agent.application.create_scalar_function("secret", _secret, deterministic=True)
     agent.run("CREATE TABLE odd (name TEXT COLLATE mine PRIMARY KEY, v); INSERT INTO odd VALUES ('a', 1), ('b', 2)")
     agent.run("CREATE TABLE hidden (id INTEGER PRIMARY KEY, v); CREATE INDEX by_secret ON hidden (secret(v))")
     agent.run("INSERT INTO hidden VALUES (1, 1)")

@@ -70,3 +70,23 @@ def test_what_can_be_read_is_taken(agent: Agent, tmp_path: Path) -> None:
     assert new.run("PRAGMA integrity_check") == [("ok",)]
     assert new.run("SELECT count(*) FROM hurt WHERE v LIKE 'row %'") == [(rows["main.hurt"],)]
     assert new.run("SELECT min(id), max(id) FROM hurt") == [(5, 2000)]
+
+
+def test_rows_that_an_index_lacks_are_missed(agent: Agent) -> None:
+    agent.run("CREATE TABLE named (name TEXT PRIMARY KEY, v); INSERT INTO named VALUES ('a', 1), ('b', 2)")
+    agent.run("CREATE TABLE plain (v); CREATE INDEX plain_v ON plain (v); INSERT INTO plain VALUES (1), (2)")
+    agent.run("PRAGMA writable_schema = 1")
+    kept = agent.run("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema")
+    agent.run("DELETE FROM sqlite_schema WHERE type = 'index'")
+    agent.run("UPDATE sqlite_schema SET sql = 'CREATE TABLE named (name TEXT, v)' WHERE name = 'named'")
+    agent.stop()  # whoever opens it now knows of no index, and adds rows to the tables alone
+    agent.run("INSERT INTO named VALUES ('c', 3); INSERT INTO plain VALUES (3); PRAGMA writable_schema = 1")
+    agent.run("DELETE FROM sqlite_schema")
+    for row in kept:
+        agent.run("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
+    agent.stop()
+    assert [table.rows for table in agent.take(tables=("plain",)).sources[0].tables] == [3]
+    with pytest.raises(Corrupt, match="has 3 rows, and its primary key gives 2"):
+        agent.take()
+    rows = {table.name: table.rows for table in agent.take(salvage=True, partial=True).sources[0].tables}
+    assert rows == {"main.named": 3, "main.plain": 3}

@@ -241,8 +241,12 @@ def test_a_table_that_is_only_called_like_a_part_is_held(agent: Agent) -> None:
     agent.run("INSERT INTO docs (docs) VALUES ('rebuild')")
     rows = {table.name: table.rows for table in agent.take().sources[0].tables}
     assert rows == {
-        "main.docs_content": 1, "main.docs": 0, "main.docs_data_of_mine": 1, "main.vectors": 0, "main.vectors_auxiliary": 1
-    }  # fmt: skip
+        "main.docs_content": 1,
+        "main.docs": 0,
+        "main.docs_data_of_mine": 1,
+        "main.vectors": 0,
+        "main.vectors_auxiliary": 1,
+    }
 
 
 def test_an_index_that_was_dropped_is_missed_and_made_again(agent: Agent) -> None:
