@@ -240,16 +240,14 @@ def test_nothing_changed_and_nothing_is_read_again(store: Store, repository: Rep
     assert again.bytes_read == 0
 
 
-@pytest.mark.parametrize(
-    "change", ["UPDATE notes SET heat = 0 WHERE id = 9", "DELETE FROM notes WHERE id = 9", "SELECT 1"]
-)
-def test_an_incremental_root_is_that_of_a_full_read(store: Store, repository: Repository, change: str) -> None:
+def test_an_incremental_root_is_that_of_a_full_read(store: Store, repository: Repository) -> None:
     time.sleep(0.05)
     taken(repository, store.source)
-    store.run(change)
-    quick = taken(repository, store.source)
-    full = take(repository, [Request("agents", store.source)], full=True)
-    assert roots(quick.snapshot) == roots(full.snapshot)
+    for change in ("UPDATE notes SET heat = 0 WHERE id = 9", "DELETE FROM notes WHERE id = 9", "SELECT 1"):
+        store.run(change)
+        quick = taken(repository, store.source)
+        full = take(repository, [Request("agents", store.source)], full=True)
+        assert roots(quick.snapshot) == roots(full.snapshot)
 
 
 def test_live_is_a_state_like_any_other(store: Store, repository: Repository) -> None:

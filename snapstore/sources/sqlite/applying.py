@@ -137,26 +137,41 @@ def _run(
 ) -> _Done:
     """Execute the statement for each row; where they are `movable` a rowid that is taken is no error."""
     raw = any(type(value) is tagged.RawText for values in columns for value in values)
-    rows = list(zip(*columns, strict=True))
+    one_by_one = raw or "module" in table.definition  # where a module counts its own changes too
+    waiting = zip(*columns, strict=True)
     plain = statement([False] * len(columns))
     cursor, done, homeless = connection.cursor(), 0, []
-    for row in rows:
+    row: Row = ()
+
+    def fed() -> Iterator[Row]:
+        nonlocal row
+        for row in waiting:  # noqa: UP028  # the last one is remembered
+            yield row
+
+    while True:
+        before = connection.total_changes()
         try:
-            if raw and any(type(value) is tagged.RawText for value in row):
-                cursor.execute(statement([type(one) is tagged.RawText for one in row]), _bytes(connection, table, row))
-            else:
-                cursor.execute(plain, row)
+            if not one_by_one:
+                cursor.executemany(plain, fed())
+            for row in waiting:
+                if raw and any(type(value) is tagged.RawText for value in row):
+                    casts = [type(one) is tagged.RawText for one in row]
+                    cursor.execute(statement(casts), _bytes(connection, table, row))
+                else:
+                    cursor.execute(plain, row)
+                done += connection.changes()
         except (apsw.ConstraintError, apsw.MismatchError) as error:
             if movable and getattr(error, "extendedresult", 0) == apsw.SQLITE_CONSTRAINT_ROWID:
                 homeless.append(row)
-                continue
+                done += 0 if one_by_one else connection.total_changes() - before
+                continue  # with the row after
             said = " ".join(str(error).split())
             raise Conflict(
                 f"{table.name}: a row cannot be {doing}: {said} ({_told(row)})",
                 hint="Another row is in the way. --conflict update or --exact may resolve it; nothing was changed.",
             ) from error
-        done += connection.changes()
-    return _Done(done, homeless)
+        done += 0 if one_by_one else connection.total_changes() - before
+        return _Done(done, homeless)
 
 
 def _bytes(connection: apsw.Connection, table: Table, row: Row) -> Row:

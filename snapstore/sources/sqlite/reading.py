@@ -120,7 +120,7 @@ def selected(table: Table, *, exact: bool = False, where: str | None = None, ord
         names = [
             f"typeof({one}), CASE typeof({one}) WHEN 'text' THEN CAST({one} AS BLOB) ELSE {one} END" for one in names
         ]
-    # An index that happens to have all columns is not the table: if it is damaged nobody would see that rows are lacking.
+    # An index that happens to have all columns is not the table: if it is damaged nobody would miss the rows it lacks.
     is_plain = not table.by_content and table.key[0].encoding == "int8" and "module" not in table.definition
     # The line ends keep a comment at the end of somebody's condition from swallowing what follows.
     condition = f" WHERE (\n{where}\n)" if where is not None else ""
