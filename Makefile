@@ -4,7 +4,7 @@
 #   make test    the test suite
 #   make lint    ruff, mypy, codespell, and whether generated parts of the docs are fresh
 #   make docs    rewrite the generated parts of the docs, and what their sessions print where that has changed
-#   make bench   measurements, written to benchmarks/results
+#   make bench   measurements beside restic, borg and PostgreSQL's own tools, and their plots (a quarter of an hour)
 #   make soak    the test suite with far more random examples
 #   make clean   remove .venv and caches
 #
@@ -62,7 +62,10 @@ docs: $(READY)
 	$(BIN)/python tests/sessions.py README.md docs/tutorial.md
 
 bench: $(READY)
+	@$(BIN)/python -c 'import matplotlib' 2>/dev/null || \
+		$(BIN)/python -m pip --disable-pip-version-check install -qq --root-user-action=ignore -e '.[bench]'
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.plots
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -1,8 +1,9 @@
-"""Runs one program to its end and says what it cost: wall time, processor time and peak memory of that process.
+"""Runs one program to its end, or several in a pipe, and says what it cost: wall time, processor time, peak memory.
 
     run(["pg_dump", "--format", "custom", …]).seconds
+    run(["pg_dump", …], ["restic", "backup", "--stdin", …]).seconds
 
-It knows nothing of what the program does.
+It knows nothing of what the programs do.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import IO
 
 __all__ = ["Failed", "Run", "run"]
 
@@ -27,7 +30,10 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """From start to end of the process; `peak_bytes` is its largest resident set, `output` what it printed."""
+    """From the start of the first process to the end of the last.
+
+    `cpu_seconds` is that of all, `peak_bytes` the largest resident set of one, `output` what the last one printed.
+    """
 
     seconds: float
     cpu_seconds: float
@@ -35,26 +41,51 @@ class Run:
     output: str
 
 
-def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Run:
-    """Run a program; raises `Failed` with its last words where it does not end well.
+def run(*commands: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
+    """Run programs, each reading what the one before prints; raises `Failed` with the last words of one that fails.
 
     A child inherits the peak of whoever starts it, as Linux counts, so this process must stay small.
     """
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+    with ExitStack() as files:
+        errors = [files.enter_context(tempfile.TemporaryFile()) for _ in commands]
+        output = files.enter_context(tempfile.TemporaryFile())
+        children: list[subprocess.Popen[bytes]] = []
         began = time.perf_counter()
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment)
         try:
+            for command, words in zip(commands, errors, strict=True):
+                before = children[-1].stdout if children else subprocess.DEVNULL
+                after = output if len(children) == len(commands) - 1 else subprocess.PIPE
+                children.append(subprocess.Popen(command, stdin=before, stdout=after, stderr=words, env=environment))
+                if len(children) > 1:
+                    _close(children[-2].stdout)
             # Popen.wait() would throw away what the process used.
-            _, status, usage = os.wait4(child.pid, 0)
+            ended = [os.wait4(child.pid, 0) for child in children]
         except BaseException:
-            child.kill()
-            child.wait()
+            for child in children:
+                child.kill()
+                child.wait()
             raise
         seconds = time.perf_counter() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
+        for child, (_, status, _) in zip(children, ended, strict=True):
+            child.returncode = os.waitstatus_to_exitcode(status)
+        # The last first: one whose reader is gone fails for that alone.
+        for child, command, words in reversed(list(zip(children, commands, errors, strict=True))):
+            if child.returncode:
+                words.seek(0)
+                complaint = words.read().decode(errors="replace").strip()[-2000:]
+                raise Failed(f"{' '.join(command)} ended with {child.returncode}: {complaint}")
         output.seek(0)
-        errors.seek(0)
-        said, complaint = output.read().decode(), errors.read().decode()
-    if child.returncode:
-        raise Failed(f"{' '.join(command)} ended with {child.returncode}: {complaint.strip()[-2000:]}")
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _MAXRSS_UNIT, said)
+        said = output.read().decode()
+    usages = [usage for _, _, usage in ended]
+    return Run(
+        seconds,
+        sum(usage.ru_utime + usage.ru_stime for usage in usages),
+        max(usage.ru_maxrss for usage in usages) * _MAXRSS_UNIT,
+        said,
+    )
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    """This process's end: while it is open, a writer would not learn that its reader is gone."""
+    if pipe is not None:
+        pipe.close()

@@ -38,7 +38,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One run: where, with what, on how many rows (by database), and every sample in order of time."""
+    """One run: where, with what, on how many rows (by database), and every sample in order of time.
+
+    `absent` are peers that were not installed.
+    """
 
     date: str
     machine: dict[str, Any]
@@ -46,6 +49,7 @@ class Results:
     rows: dict[str, int]
     repeats: int
     samples: tuple[Sample, ...]
+    absent: tuple[str, ...] = ()
 
 
 def machine() -> dict[str, Any]:
@@ -89,7 +93,7 @@ def read(path: Path) -> Results:
     if whole.pop("format") != 1:
         raise ValueError(f"{path.name} is of another format")
     samples = tuple(Sample(**sample) for sample in whole.pop("samples"))
-    return Results(**whole, samples=samples)
+    return Results(**{**whole, "absent": tuple(whole.get("absent", ()))}, samples=samples)
 
 
 def newest(folder: Path = FOLDER) -> Results:

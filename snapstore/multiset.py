@@ -226,7 +226,8 @@ def _packed(table: Table, rows: Sequence[Cells] | int) -> Cells:
             sizes = np.where(cells.valid, lengths, 0)
             cells = Cells(0, cells.rows[cells.valid].reshape(-1), offsets_of(sizes))
         pieces.append(cells)
-    return interleave(pieces)
+    whole = interleave(pieces)
+    return Cells(0, whole.data, whole.offsets)  # of no width, though all of a group may be: another group has NULLs
 
 
 def _unpacked(table: Table, packed: Cells) -> tuple[Cells, ...]:

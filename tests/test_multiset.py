@@ -63,3 +63,15 @@ def test_rows_without_columns_are_counted() -> None:
     [batch] = by_content(Table("t", TABLE.key, ()), [2, 1])
     assert [key[16:] for key in batch.keys.to_list() if key] == [bytes([0, 0, 0, at]) for at in range(3)]
     assert batch.columns == ()
+
+
+@given(st.lists(st.tuples(*[st.sampled_from([None, b"abcd", b"efgh"])] * 2), max_size=30), st.integers(1, 9))
+def test_rows_of_fixed_width_alone_may_have_nulls_in_some_groups(held: list[Row], size: int) -> None:
+    table = Table("bag", TABLE.key, (Column("b", "x", 4), Column("a", "y", 4)))
+    pieces = [held[at : at + size] for at in range(0, len(held), size)]
+    found: Counter[Row] = Counter()
+    for batch in by_content(
+        table, [[Cells.of(list(own), width=4) for own in zip(*one, strict=True)] for one in pieces]
+    ):
+        found.update(zip(*(cells.to_list() for cells in batch.columns), strict=True))
+    assert found == Counter(held)

@@ -62,7 +62,7 @@ def tell_dry(app: App, plan: Plan, again: Sequence[str]) -> None:
         app.out(line)
     app.out(f"plan {paint(plan.id, 'bold')}")
     if plan.errors:
-        app.out("it cannot be carried out; `--recreate` rebuilds such tables as they were")
+        app.out("it cannot be carried out; `--recreate` rebuilds such tables, `--exclude-column` leaves a column out")
     elif plan.is_empty:
         app.out("nothing to do")
     else:
@@ -86,8 +86,10 @@ def plan_lines(plan: Plan) -> list[str]:
             ]
         )
         notes += _notes(table)
+        notes += _unsure(table)
     lines = [columns(shown, right={1, 2, 3, 4, 5})] if plan.tables else ["no tables"]
     skipped, kept = (sum(getattr(table, what) for table in plan.tables) for what in ("skip", "keep"))
+    kept -= sum(table.unsure for table in plan.tables)
     if skipped:
         differ = "differs and stays as it is" if skipped == 1 else "differ and stay as they are"
         notes.append(f"  {plural(skipped, 'row')} {differ} (--conflict update sets the columns that differ)")
@@ -109,9 +111,33 @@ def _notes(table: TablePlan) -> list[str]:
     if table.updates:
         cells = ", ".join(f"{clean(name)} in {plural(number, 'row')}" for name, number in table.updates.items())
         notes.append(f"  {table.name}: sets {cells}")
-    notes += [f"  {table.name}: shape: {clean(words)}" for words in table.shape]
+    notes += _side_by_side(table)
     notes += [f"  {paint('cannot be restored:', 'red')} {clean(words)}" for words in table.errors]
     return notes
+
+
+def _unsure(table: TablePlan) -> list[str]:
+    """Rows that --exact leaves alone, because the snapshot cannot say whether they were there."""
+    if not table.unsure:
+        return []
+    explicit = shlex.join(["--where", f"{table.name}={table.condition}"])
+    return [
+        f"  {table.name}: {plural(table.unsure, 'row')} kept that the snapshot lacks, though its condition is met now: "
+        "they may have been there without meeting it",
+        f"  (to delete them all the same, name them: {clean(explicit)})",
+    ]
+
+
+def _side_by_side(table: TablePlan) -> list[str]:
+    """How the live table differs from the snapshot's, and what becomes of it."""
+    if not table.drift:
+        return []
+    lines = [[f"  {table.name}", "live", "in the snapshot", ""]]
+    lines += [
+        [f"    {clean(one.what)}", clean(one.live) or "–", clean(one.snapshot) or "–", one.outcome]
+        for one in table.drift
+    ]
+    return columns(lines, indent=0, widest=56).splitlines()
 
 
 def tell_done(app: App, restored: Restored) -> None:
@@ -160,10 +186,15 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "delete": table.delete,
                 "skip": table.skip,
                 "keep": table.keep,
+                "unsure": table.unsure,
                 "columns": dict(table.updates),
                 "create": table.create,
                 "recreate": table.recreate,
                 "shape": list(table.shape),
+                "drift": [
+                    {"what": one.what, "live": one.live, "snapshot": one.snapshot, "outcome": one.outcome}
+                    for one in table.drift
+                ],
                 "errors": list(table.errors),
             }
             for table in plan.tables

@@ -41,10 +41,16 @@ __all__ = ["carry_out", "restore_command"]
     type=click.Choice(["skip", "update"]),
     help="Rows that differ: leave the live ones (skip, the default), or set the columns that differ (update).",
 )
-@click.option("--exact", is_flag=True, help="Like update, and delete rows that the snapshot does not have.")
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Like update, and delete rows that the snapshot does not have (of one taken with --where: only rows that "
+    "--key or --where name).",
+)
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables.")
 @click.option("--where", "conditions", multiple=True, metavar="[TABLE=]SQL", help="Only rows that meet a condition.")
 @click.option("--key", "keys", multiple=True, metavar="TABLE:KEY", help="Only the row with this key.")
+@click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
 @click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
 @click.option("--to", metavar="URL|NAME", help="The live database [SNAP_SOURCE, or as recorded].")
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
@@ -62,6 +68,7 @@ def restore_command(
     tables: tuple[str, ...],
     conditions: tuple[str, ...],
     keys: tuple[str, ...],
+    exclude_columns: tuple[str, ...],
     source: str | None,
     to: str | None,
     plan_id: str | None,
@@ -75,6 +82,9 @@ def restore_command(
     Each source is restored in one transaction or not at all, after a snapshot of what will be overwritten (`snap undo`
     restores that). An empty database gets everything: extensions, tables, rows, indexes; an SQLite file that is not
     there is made.
+
+    Where a live table has other columns, types or constraints by now, the columns that both have are restored, cells
+    of another type converted as the server assigns them; what cannot be is refused, and --recreate rebuilds the table.
     """
     if exact and conflict == "skip":
         raise Invalid("--exact and --conflict skip contradict each other", hint="Choose one of them.")
@@ -88,15 +98,18 @@ def restore_command(
     again += ["--exact"] if exact else ["--conflict", mode.value] if mode is not Mode.SKIP else []
     again += [word for one in tables for word in ("--table", one)] + [word for one in keys for word in ("--key", one)]
     again += [word for one in conditions for word in ("--where", one)]
+    again += [word for one in exclude_columns for word in ("--exclude-column", one)]
     again += ["--source", pairs[0][0].name] if len(snapshot.sources) > 1 and len(pairs) == 1 else []
     again += ["--to", to if to in app.settings.sources else pairs[0][1].url] if to else []
     again += ["--recreate"] if recreate else []
     again += ["--no-privileges"] if no_privileges else []
     base = Ask(mode=mode, recreate=recreate, privileges=not no_privileges)
     if len(pairs) > 1:
-        if keys or conditions:
+        if keys or conditions or exclude_columns:
             names = ", ".join(own.name for own, _ in pairs)
-            raise Invalid("--key and --where are for one source", hint=f"Pick one with --source: {names}.")
+            raise Invalid(
+                "--key, --where and --exclude-column are for one source", hint=f"Pick one with --source: {names}."
+            )
         carry_out_all(
             app, repository, snapshot, pairs, base, tables,
             dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,
@@ -108,7 +121,10 @@ def restore_command(
     wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
     where = _conditions(state.tables, tables, conditions, snapshot.id[:8])
     patterns = _patterns(tables, wanted, where)
-    ask = replace(base, source=held.name, tables=patterns, scope=Scope(keys=wanted, where=where))
+    schema = state.tables[0].name.partition(".")[0] if state.tables else "public"
+    left_out = tuple(one if one.count(".") != 1 else f"{schema}.{one}" for one in exclude_columns)
+    scope = Scope(keys=wanted, where=where)
+    ask = replace(base, source=held.name, tables=patterns, scope=scope, exclude_columns=left_out)
     carry_out(
         app, repository, snapshot, held, live, ask,
         dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,

@@ -3,9 +3,10 @@
     frame = encode([vector_a, vector_b], stride=4)
     assert decode(frame, "packs/ab/ab12…") == vector_a + vector_b
 
-Vectors are split into byte planes first, each compressed on its own: the bytes of the exponents repeat, those of the
-mantissas do not (measured on real embeddings: 0.85 of raw against 0.93 for zstd alone). A frame that does not shrink
-is kept plain. Decoding trusts nothing: it allocates at most `MAX_PLAIN_BYTES`, and gives the plain bytes or `Corrupt`.
+Vectors are split into byte planes first, each compressed on its own: the bytes of the exponents are few, those of the
+mantissas are noise (measured on real embeddings: 0.835 of raw against 0.925 for zstd alone). A frame that does not
+shrink is kept plain. Decoding trusts nothing: it allocates at most `MAX_PLAIN_BYTES`, and gives the plain bytes or
+`Corrupt`.
 
 This module does not know digests, nor where a frame lies.
 """
@@ -34,6 +35,20 @@ _PLAIN, _ZSTD, _PLANES = 0, 1, 2
 _SAMPLE_BYTES = 32 * 1024
 _LEVEL = 1
 
+# A plane of vectors has common bytes, and no repeats worth a reference: a match that zstd finds in exponents costs more
+# than its letters would. With the smallest table of places and the longest least match there are it finds few: frames
+# are 1.3% smaller than at level 1, and made more than twice as fast (docs/decisions/0007).
+_LETTERS = zstandard.ZstdCompressionParameters(
+    strategy=zstandard.STRATEGY_FAST,
+    window_log=17,  # a block's
+    hash_log=6,
+    chain_log=6,
+    search_log=1,
+    min_match=7,
+    target_length=0,  # above 0 letters are not compressed
+    write_content_size=1,
+)
+
 
 class _Codecs(threading.local):
     """zstd contexts must not be shared between threads; making one for each call costs more than small frames do."""
@@ -41,6 +56,7 @@ class _Codecs(threading.local):
     def __init__(self) -> None:
         self.decompressor = zstandard.ZstdDecompressor()
         self.compressors: dict[int, zstandard.ZstdCompressor] = {}
+        self.letters = zstandard.ZstdCompressor(compression_params=_LETTERS)
 
     def compressor(self, level: int) -> zstandard.ZstdCompressor:
         if level not in self.compressors:
@@ -62,7 +78,7 @@ def encode(blobs: Sequence[Buffer], stride: int = 1, *, level: int = _LEVEL) -> 
     if len(plain) > MAX_PLAIN_BYTES:
         raise Invalid(f"a frame holds at most {MAX_PLAIN_BYTES} bytes, not {len(plain)}")
     if stride > 1 and len(plain) % stride == 0 and _planes_pay(plain, stride, level):
-        codec, pieces = _PLANES, _split(plain, stride, level)
+        codec, pieces = _PLANES, _split(plain, stride)
     else:
         codec, stride, pieces = _ZSTD, 1, [compress(plain, level)]
     if sum(map(len, pieces)) >= len(plain):
@@ -124,13 +140,13 @@ def _planes_pay(plain: bytes, stride: int, level: int) -> bool:
     """Whether byte planes beat zstd alone, judged by the first 32 KiB: sparse or repeated vectors do better without."""
     sample = plain[: _SAMPLE_BYTES - _SAMPLE_BYTES % stride]
     whole = len(compress(sample, level))
-    return sum(map(len, _split(sample, stride, level))) < min(whole, len(sample))
+    return sum(map(len, _split(sample, stride))) < min(whole, len(sample))
 
 
-def _split(plain: bytes, stride: int, level: int) -> list[bytes]:
+def _split(plain: bytes, stride: int) -> list[bytes]:
     pieces = []
     for plane in np.ascontiguousarray(np.frombuffer(plain, np.uint8).reshape(-1, stride).T):
-        stored = compress(plane.data, level)
+        stored = _codecs.letters.compress(plane.data)
         if len(stored) >= len(plane):
             stored = plane.tobytes()
         pieces += [_LENGTH.pack(len(stored)), stored]

@@ -11,8 +11,9 @@ again.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from snapstore.errors import Conflict
 from snapstore.operations.capture import Progress
 from snapstore.operations.diff import column_names
 from snapstore.operations.plan import Mode, Plan, TablePlan
-from snapstore.operations.scope import Scope, scoped_changes
+from snapstore.operations.scope import Scope, knows_absence, scoped_changes
 from snapstore.operations.state import State, StateTable
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Target, Work
@@ -67,6 +68,16 @@ class _Job:
     def replacements(self) -> int:
         """Rows to delete and insert again."""
         return sum(count for names, count in self.plan.column_sets.items() if frozenset(names) in self.replaced)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """Rows to be gone through as often as wanted: a target that fails looks for the row it failed for."""
+
+    make: Callable[[], Iterator[Batch]]
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.make()
 
 
 _ROWS = 1000
@@ -124,7 +135,7 @@ def apply(plan: Plan, live: State, wanted: State, target: Target, scope: Scope, 
         for group in job.groups:
             names = [name for name in job.columns if name in group]
             expected = sum(n for own, n in job.plan.column_sets.items() if _group_of(job, frozenset(own)) == group)
-            done = target.update(job.table, names, _updates(job, group, names, scope))
+            done = target.update(job.table, names, _Batches(partial(_updates, job, group, names, scope)))
             _expect(job, "updated", done, expected)
     for job in jobs:
         if job.inserts:
@@ -161,7 +172,7 @@ def _rows_of(job: _Job, changed: Changed, wanted: frozenset[str] | None) -> NDAr
 
 def _deletes(job: _Job, mode: Mode, scope: Scope) -> Iterator[Cells]:
     for changes in job.changes(scope):
-        if mode is Mode.EXACT and len(changes.removed):
+        if mode is Mode.EXACT and knows_absence(job.wanted, scope) and len(changes.removed):
             yield changes.removed.keys
         rows = _rows_of(job, changes.changed, None) if job.replaced else ()
         if len(rows):
@@ -199,7 +210,7 @@ def _inserts(job: _Job, scope: Scope, progress: Progress, total: int) -> Iterato
     """Rows to insert with the table whose columns they carry: missing rows, then replaced ones."""
     if job.plan.insert:
         table, columns = _insertable(job)
-        yield table, _added(job, columns, scope, progress, total)
+        yield table, _Batches(partial(_added, job, columns, scope, progress, total))
     if job.replacements:
         yield _replaced(job, scope)
 
@@ -223,7 +234,7 @@ def _added(job: _Job, columns: Sequence[int], scope: Scope, progress: Progress, 
             progress(job.plan.name, done, total)
 
 
-def _replaced(job: _Job, scope: Scope) -> tuple[Table, Iterator[Batch]]:
+def _replaced(job: _Job, scope: Scope) -> tuple[Table, Iterable[Batch]]:
     """Replaced rows: the snapshot's cells, and the live ones of columns that only the live table has."""
     assert job.live is not None
     table, kept = _insertable(job)
@@ -241,4 +252,4 @@ def _replaced(job: _Job, scope: Scope) -> tuple[Table, Iterator[Batch]]:
                 cells += [resolve(old.columns[at], live.fetch) for at in own]
                 yield Batch(keys, tuple(cells))
 
-    return whole, batches()
+    return whole, _Batches(batches)

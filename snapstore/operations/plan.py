@@ -10,7 +10,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from snapstore.digest import Digest, Hasher
 from snapstore.operations.diff import column_names, pairs, shape_differences
-from snapstore.operations.scope import Scope, scoped_changes
+from snapstore.operations.drift import Drift, drift, kin, of_other_types
+from snapstore.operations.scope import Scope, knows_absence, scoped_changes
 from snapstore.operations.state import State, StateTable
 from snapstore.rows import Batch, Cells, Table
 from snapstore.tree.diff import RowChanges
@@ -38,9 +39,11 @@ class Mode(StrEnum):
 class TablePlan:
     """What will happen to one table, in rows; `updates` counts cells by column, `column_sets` rows by the columns set.
 
-    `skip` counts rows that differ and are left alone, `keep` rows that are only live and stay. `create` says that the
-    table is missing and will be made, `recreate` that it will be dropped first, with the `delete` rows it has. `shape`
-    is how its columns differ in words, `errors` why it cannot be restored.
+    `skip` counts rows that differ and are left alone, `keep` rows that are only live and stay; `unsure` of these would
+    be deleted if it were known that they were not there when `condition` chose the rows of the snapshot. `create` says
+    that the table is missing and will be made, `recreate` that it will be dropped first, with the `delete` rows it has.
+    `shape` is how its columns differ in words, `drift` how all that it is made of does, side by side; `errors` why it
+    cannot be restored.
     """
 
     source: str
@@ -50,12 +53,15 @@ class TablePlan:
     delete: int = 0
     skip: int = 0
     keep: int = 0
+    unsure: int = 0
+    condition: str = ""
     updates: dict[str, int] = field(default_factory=dict)
     column_sets: dict[tuple[str, ...], int] = field(default_factory=dict)
     create: bool = False
     recreate: bool = False
     shape: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    drift: tuple[Drift, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -87,27 +93,47 @@ def make_plan(live: State, wanted: State, mode: Mode, *, scope: Scope | None = N
     """Plan the restore of every table of `wanted`; tables that are only live are left alone."""
     scope = scope or Scope()
     hasher = Hasher(f"plan 1 {mode.value} {recreate}".encode())
+    matched = [(old, new) for old, new in pairs(live, wanted) if new is not None]
+    anew = _made_anew(matched, scope) if recreate else set()
     tables = []
-    for old, new in pairs(live, wanted):
-        if new is not None:
-            unread = live.why_missing(new.name) if old is None and scope.means(new.name) else ""
-            if unread:
-                error = f"{new.name} is there and cannot be read: {unread}"
-                planned, rows = TablePlan(new.source, new.name, errors=(error,)), b""
-            else:
-                planned, rows = _plan_table(old, new, mode, scope, recreate)
-            tables.append(planned)
-            hasher.update(f"\0{planned.source}\0{planned.name}\0{planned.create}{planned.recreate}\0".encode() + rows)
+    for old, new in matched:
+        unread = live.why_missing(new.name) if old is None and scope.means(new.name) else ""
+        if unread:
+            error = f"{new.name} is there and cannot be read: {unread}"
+            planned, rows = TablePlan(new.source, new.name, errors=(error,)), b""
+        else:
+            planned, rows = _plan_table(old, new, mode, scope, new.name in anew)
+        if old is not None and scope.means(new.name):
+            sides = (_partitions(live, new.name), _partitions(wanted, new.name))
+            planned = replace(planned, drift=drift(old, new, recreate=new.name in anew, partitions=sides))
+        tables.append(planned)
+        hasher.update(f"\0{planned.source}\0{planned.name}\0{planned.create}{planned.recreate}\0".encode() + rows)
     return Plan(hasher.hexdigest(length=16), mode, wanted.label, tuple(tables))
 
 
+def _made_anew(matched: Sequence[tuple[StateTable | None, StateTable]], scope: Scope) -> set[str]:
+    """The live tables of another shape, with the tables that are parts of them or of which they are."""
+    there = {new.name: (old, new) for old, new in matched if old is not None and scope.means(new.name)}
+    changed = {name for name, (old, new) in there.items() if any(one.is_shape for one in drift(old, new))}
+    return kin((new.table for _, new in there.values()), changed)
+
+
+def _partitions(state: State, name: str) -> list[Table]:
+    """The tables of a state that are partitions of this one."""
+    return [
+        table.table
+        for table in state.tables
+        if (above := table.table.definition.get("partition_of")) and f"{above['schema']}.{above['name']}" == name
+    ]
+
+
 def _plan_table(
-    old: StateTable | None, new: StateTable, mode: Mode, scope: Scope, recreate: bool
+    old: StateTable | None, new: StateTable, mode: Mode, scope: Scope, rebuild: bool
 ) -> tuple[TablePlan, bytes]:
-    shape = () if old is None else shape_differences(old.table, new.table, before="live", after="in the snapshot")
-    rebuild = recreate and bool(shape) and old is not None and scope.means(new.name)
+    was = new.was or new.table
+    shape = () if old is None else shape_differences(old.table, was, before="live", after="in the snapshot")
     if old is not None and scope.means(new.name):
-        errors = _recreate_errors(new, scope) if rebuild else _errors(old.table, new.table)
+        errors = _recreate_errors(new, scope) if rebuild else _errors(old.table, new) if new.tree is not None else []
         if errors:
             return TablePlan(new.source, new.name, shape=shape, errors=tuple(errors)), b""
     live = None if rebuild else old
@@ -116,7 +142,8 @@ def _plan_table(
     delete = old.tree.count if rebuild and old is not None and old.tree is not None else 0
     updates: dict[str, int] = {}
     sets: dict[tuple[str, ...], int] = {}
-    hashed = _Hashed(mode, names)
+    deletes = mode is Mode.EXACT and knows_absence(new, scope)
+    hashed = _Hashed(mode, names, deletes=deletes)
     found = scoped_changes(live, new, scope)
     if live is None and new.tree is not None and scope.is_all:
         # Every row goes in; the root says all about them, and how many there are.
@@ -131,7 +158,7 @@ def _plan_table(
             keep += len(changes.removed)
             continue
         insert += len(changes.added)
-        if mode is Mode.EXACT:
+        if deletes:
             delete += len(changes.removed)
         else:
             keep += len(changes.removed)
@@ -157,6 +184,8 @@ def _plan_table(
         delete,
         skip,
         keep,
+        keep if mode is Mode.EXACT else 0,
+        new.entry.where or "",
         updates,
         sets,
         create=old is None and scope.means(new.name),
@@ -180,18 +209,17 @@ def _recreate_errors(wanted: StateTable, scope: Scope) -> list[str]:
     return []
 
 
-def _errors(live: Table, wanted: Table) -> list[str]:
+def _errors(live: Table, new: StateTable) -> list[str]:
     """Why rows cannot be moved between these shapes as they are."""
-    errors = []
-    if live.key != wanted.key:
+    wanted, errors = new.table, []
+    if [part.name for part in live.key] != [part.name for part in wanted.key]:
         errors.append(f"{wanted.name}: the live table has another key than the snapshot")
     elif wanted.by_content and {column.name for column in live.columns} != {column.name for column in wanted.columns}:
         errors.append(f"{wanted.name}: it has no key, and rows of other columns than the snapshot's cannot be matched")
-    now = live.declared_types
-    for name, declared in wanted.declared_types.items():
-        if now.get(name, declared) != declared:
-            errors.append(f"{wanted.name}: column {name} is {now[name]} now and was {declared} in the snapshot")
-    return errors
+    now, then = (one.declared_types | {part.name: part.type for part in one.key} for one in (live, wanted))
+    for name in of_other_types(live, wanted):
+        errors.append(f"{wanted.name}: column {name} is {now[name]} now and was {then[name]} in the snapshot")
+    return [*errors, new.refusal] if new.refusal else errors
 
 
 def _masks(differs: NDArray[np.bool_]) -> Iterator[tuple[list[int], int]]:
@@ -205,8 +233,9 @@ def _masks(differs: NDArray[np.bool_]) -> Iterator[tuple[list[int], int]]:
 class _Hashed:
     """A digest over changes that does not depend on how they were batched: each part is a stream of its own."""
 
-    def __init__(self, mode: Mode, names: Sequence[str]) -> None:
+    def __init__(self, mode: Mode, names: Sequence[str], *, deletes: bool) -> None:
         self._mode = mode
+        self._deletes = deletes
         self._streams: dict[str, Hasher] = {}
         self._update("columns", "\0".join(names).encode())
 
@@ -216,7 +245,7 @@ class _Hashed:
 
     def add(self, changes: RowChanges) -> None:
         self._rows("insert", changes.added)
-        if self._mode is Mode.EXACT:
+        if self._deletes:
             self._rows("delete", changes.removed)
         if self._mode is not Mode.SKIP:
             self._cells("update", changes.changed.keys)

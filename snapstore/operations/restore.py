@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from snapstore.errors import Conflict, Invalid, NotFound, SnapstoreError, Unavailable
 from snapstore.operations.apply import apply, works
 from snapstore.operations.capture import Progress, capture, silent
+from snapstore.operations.converting import in_live_types, without_columns
 from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
@@ -37,14 +39,15 @@ _ATTEMPTS = 3
 class Ask:
     """What is to be restored: which source of the snapshot, which tables and rows of it, and how.
 
-    `tables` are patterns; `keys` and `where` narrow the rows, by table name. `recreate` rebuilds tables whose shape
-    differs. `privileges` gives what is made the privileges it had.
+    `tables` are patterns; `keys` and `where` narrow the rows, by table name. `exclude_columns` (`schema.table.column`)
+    stay as they are. `recreate` rebuilds tables whose shape differs. `privileges` gives what is made those it had.
     """
 
     mode: Mode = Mode.SKIP
     source: str | None = None
     tables: tuple[str, ...] = ()
     scope: Scope = field(default_factory=Scope)
+    exclude_columns: tuple[str, ...] = ()
     recreate: bool = False
     privileges: bool = True
 
@@ -53,7 +56,8 @@ class Ask:
 class Restored:
     """What was done: the plan carried out, the snapshot of the state before (None if nothing was done), the time.
 
-    `notes` are the target's own words on how it was done (whose the new tables are, which event triggers fired).
+    `notes` say in words how it was done: what made it begin again, and the target's own (whose the new tables are,
+    which event triggers fired).
     """
 
     plan: Plan
@@ -69,7 +73,9 @@ def plan_restore(
     ask, held, wanted = _wanted(repository, snapshot, source, ask)
     pending = repository.begin(roots=snapshot.digests())
     try:
-        with live(repository, held.name, source, _selection(wanted), progress=progress) as state:
+        with ExitStack() as stack:
+            state = stack.enter_context(live(repository, held.name, source, _selection(wanted), progress=progress))
+            wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             return make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
     finally:
         repository.abandon(pending)
@@ -91,15 +97,29 @@ def restore(
     Raises `Conflict` where the live rows have drifted from that plan, a row stands in the way, or the result is not
     what was planned; the database is then as it was.
     """
-    for _ in range(_ATTEMPTS - 1):
-        # Whatever ended an attempt for another's sake (a deadlock, a lock that did not come) has left nothing behind.
-        with suppress(_AgainError):
-            return _attempt(repository, snapshot, source, ask, plan_id, verify, host, progress, can_repeat=True)
-    return _attempt(repository, snapshot, source, ask, plan_id, verify, host, progress, can_repeat=False)
+    notes: list[str] = []
+    while True:
+        try:
+            restored = _attempt(
+                repository,
+                snapshot,
+                source,
+                ask,
+                plan_id,
+                verify,
+                host,
+                progress,
+                can_repeat=len(notes) + 1 < _ATTEMPTS,
+            )
+        except _AgainError as again:
+            # What ended an attempt for another's sake (a deadlock, a lock that did not come) has left nothing behind.
+            notes.append(f"begun again, since others were in the way: {again}")
+        else:
+            return dataclasses.replace(restored, notes=(*notes, *restored.notes))
 
 
 class _AgainError(Exception):
-    """Nothing was done, and the same may succeed now."""
+    """Nothing was done, and the same may succeed now; in the words of what ended it."""
 
 
 def _attempt(
@@ -124,8 +144,10 @@ def _attempt(
     if parent is not None and not repository.has(parent.snapshot.id):
         parent = None
     try:
-        with source.target(selection) as target:
+        with ExitStack() as stack:
+            target = stack.enter_context(source.target(selection))
             state, before = _before(repository, pending, target, source.url, selection, held, parent, progress)
+            wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
             _check(plan, plan_id)
             if plan.is_empty:
@@ -146,9 +168,20 @@ def _attempt(
         # Once the database has been asked to commit, nobody knows whether it did: then the safety snapshot stays.
         _give_up(repository, pending, None if is_decided else safety)
         if can_repeat and isinstance(error, SnapstoreError) and error.again and not is_decided:
-            raise _AgainError from error
+            raise _AgainError(error.message) from error
         raise
     return Restored(plan, safety, time.monotonic() - began, notes)
+
+
+@contextmanager
+def _turned(repository: Repository, wanted: State, live: State, source: Source, ask: Ask) -> Iterator[State]:
+    """What is wanted, in the types that live tables have; as it is where tables of another shape are made anew."""
+    with without_columns(repository, wanted, ask.exclude_columns) as state:
+        if ask.recreate:
+            yield state
+        else:
+            with in_live_types(repository, state, live, source, ask.scope) as turned:
+                yield turned
 
 
 def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask) -> tuple[Ask, SnapshotSource, State]:
@@ -211,7 +244,8 @@ def _check(plan: Plan, plan_id: str | None) -> None:
         )
     if plan.errors:
         raise Conflict(
-            "; ".join(plan.errors), hint="Nothing was changed. `--recreate` rebuilds such a table as it was."
+            "; ".join(plan.errors),
+            hint="Nothing was changed. `--recreate` rebuilds such a table; `--exclude-column` leaves a column out.",
         )
 
 

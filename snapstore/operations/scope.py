@@ -23,7 +23,7 @@ from snapstore.rows import Batch, Table
 from snapstore.tree.diff import Changed, RowChanges
 from snapstore.tree.values import resolve
 
-__all__ = ["Scope", "scoped_changes"]
+__all__ = ["Scope", "knows_absence", "scoped_changes"]
 
 Meets = Callable[[Batch], NDArray[np.bool_]]
 Matching = Callable[[Table, str], AbstractContextManager[Meets]]
@@ -53,6 +53,15 @@ class Scope:
         """Whether any row of this table is meant."""
         in_keys, in_where = not self.keys or table in self.keys, not self.where or table in self.where
         return table in self.whole or (in_keys and in_where)
+
+
+def knows_absence(table: StateTable, scope: Scope) -> bool:
+    """Whether a row that the snapshot lacks was not there then, so that a restore may delete it.
+
+    Where a condition chose the snapshot's rows, one that meets it now may have been there and not have met it: only who
+    names rows of the table himself, by key or condition, has them deleted.
+    """
+    return table.entry.where is None or table.name in {*scope.keys, *scope.where, *scope.whole}
 
 
 def scoped_changes(old: StateTable | None, new: StateTable, scope: Scope) -> Iterator[RowChanges]:

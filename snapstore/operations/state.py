@@ -13,7 +13,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,13 +40,30 @@ _ATTEMPTS = 3
 
 
 class StateTable:
-    """One table in one state; its tree is opened when somebody asks."""
+    """One table in one state; its tree is opened when somebody asks.
 
-    def __init__(self, source: str, kind: str, entry: SnapshotTable, fetch: Fetch) -> None:
+    A table of a snapshot that was turned into the types of a live one remembers its shape before (`was`), and what
+    became of each column in words (`turned`); one that could not be turned, why not (`refusal`).
+    """
+
+    def __init__(
+        self,
+        source: str,
+        kind: str,
+        entry: SnapshotTable,
+        fetch: Fetch,
+        *,
+        was: Table | None = None,
+        turned: Mapping[str, str] | None = None,
+        refusal: str = "",
+    ) -> None:
         self.source = source
         self.kind = kind
         self.entry = entry
         self.fetch = fetch
+        self.was = was
+        self.turned = turned or {}
+        self.refusal = refusal
 
     @property
     def name(self) -> str:

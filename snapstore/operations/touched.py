@@ -16,7 +16,7 @@ import numpy as np
 from snapstore.digest import digest
 from snapstore.errors import Invalid
 from snapstore.operations.plan import Mode, Plan
-from snapstore.operations.scope import Scope, scoped_changes
+from snapstore.operations.scope import Scope, knows_absence, scoped_changes
 from snapstore.operations.state import State, StateTable, of_tables
 from snapstore.repository import Repository, Snapshot, SnapshotTable
 from snapstore.rows import Batch, Cells, Table
@@ -51,16 +51,16 @@ def _written(
     table = Table(after.name, after.table.key, ())
     builder = TreeBuilder(table, cut_key, sink)
     for changes in scoped_changes(before, after, scope):
-        builder.add(Batch(_keys(changes, mode), ()))
+        builder.add(Batch(_keys(changes, mode, deletes=knows_absence(after, scope)), ()))
     root = builder.finish()
     return SnapshotTable(after.name, builder.rows, root, digest(encode_schema(table)), reading="keys alone")
 
 
-def _keys(changes: RowChanges, mode: Mode) -> Cells:
+def _keys(changes: RowChanges, mode: Mode, *, deletes: bool) -> Cells:
     """The keys that a mode touches, in order."""
     parts = [changes.added.keys]
     parts += [] if mode is Mode.SKIP else [changes.changed.keys]
-    parts += [changes.removed.keys] if mode is Mode.EXACT else []
+    parts += [changes.removed.keys] if mode is Mode.EXACT and deletes else []
     parts = [part for part in parts if len(part)] or parts[:1]
     if len(parts) == 1:
         return parts[0]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from snapstore.rows import Batch, Cells, Table
 
-__all__ = ["Dated", "Selection", "Source", "Stamped", "Target", "View", "Work"]
+__all__ = ["Conversion", "Converts", "Dated", "Selection", "Source", "Stamped", "Target", "View", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,10 @@ class Target(View, Protocol):
         """Whether these columns can only be set by delete and insert (unique values could swap; identity always)."""
 
     def insert(self, table: Table, batches: Iterable[Batch]) -> int:
-        """Insert rows (keys and the table's columns); returns how many. Raises `Conflict` naming a row in the way."""
+        """Insert rows (keys and the table's columns); returns how many. Raises `Conflict` naming a row in the way.
+
+        Batches are gone through a second time, if they can be, to find the row that failed.
+        """
 
     def update(self, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
         """Set these columns alone, in rows found by key; `Batch.columns` are these, in this order. Returns how many."""
@@ -169,4 +172,38 @@ class Source(Protocol):
         """Asks the engine which rows of a batch meet a condition: rows that need not be live, of the table's shape.
 
         The table itself is neither read nor locked against anybody. Raises `Invalid` naming a condition that is none.
+        """
+
+
+class Conversion(Protocol):
+    """How cells of a snapshot become cells of a live table; open while its context manager is."""
+
+    @property
+    def table(self) -> Table:
+        """The snapshot's table with the live types of the columns that both have."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns whose cells are turned; `turn` takes these with nothing spilled."""
+
+    @property
+    def lost(self) -> Mapping[str, int | None]:
+        """For each of them, how many cells so far would be others if turned back; None where nobody can tell."""
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What people should know of how the cells of a column are turned, by its name."""
+
+    def turn(self, batch: Batch) -> Batch:
+        """The same rows as rows of `table`. Raises `Unsupported` naming a row whose cells cannot be turned."""
+
+
+@runtime_checkable
+class Converts(Protocol):
+    """A source whose engine turns values of one type into another as it does when they are assigned to a column."""
+
+    def converting(self, table: Table, live: Table) -> AbstractContextManager[Conversion]:
+        """Turns rows of a snapshot's table into rows of the live one, where both have one key in name.
+
+        Raises `Unsupported` in the engine's words where it does not do that.
         """

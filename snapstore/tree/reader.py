@@ -11,7 +11,7 @@ stay spilled until `snapstore.tree.values.resolve` fetches them.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,9 @@ import numpy as np
 from snapstore.digest import Digest
 from snapstore.errors import Corrupt
 from snapstore.rows import Batch, Cells, Table
-from snapstore.tree import Fetch, chunk, node, reference
+from snapstore.tree import Fetch, Sink, chunk, node, reference
 from snapstore.tree.reference import Ref
+from snapstore.tree.spine import put_root
 
 __all__ = ["Span", "TableTree"]
 
@@ -59,6 +60,12 @@ class TableTree:
         if len(parsed.refs) != 1 + len(table.columns):
             raise Corrupt(f"table {root.hex()}: {len(parsed.refs) - 1} column trees, {len(table.columns)} columns")
         return cls(root, table, parsed, fetch)
+
+    def without(self, columns: Collection[str], table: Table, sink: Sink) -> Digest:
+        """The root of the same rows without these columns' trees: that of `table`, the shape without them."""
+        kept = [at for at, column in enumerate(self.table.columns) if column.name not in columns]
+        refs = [self._parsed.refs[0], *(self._parsed.refs[at + 1] for at in kept)]
+        return put_root(sink, node.encode_schema(table), self._parsed.rows, self._parsed.height, refs)
 
     @property
     def count(self) -> int:

@@ -175,7 +175,7 @@ def test_a_table_that_changed_shape_is_restored_over_the_common_columns_or_recre
 
 
 def test_a_shape_that_cannot_take_the_rows_is_refused(damaged: Snap, url: str) -> None:
-    run(url, "ALTER TABLE memories ALTER COLUMN heat TYPE text")
+    run(url, "ALTER TABLE memories ALTER COLUMN heat TYPE boolean USING true")
     assert "cannot be restored" in damaged("restore", "latest", "--dry-run").stdout
     assert damaged.json("restore", "latest", "--dry-run")["tables"][0]["errors"]
     damaged("restore", "latest", code=5)
@@ -258,3 +258,21 @@ def test_several_sources_are_restored_one_at_a_time(
     assert snap.json("status", "--source", "b")["tables"][0]["added"] == 0
     assert {table["source"] for table in snap.json("status")["tables"]} == {"a", "b"}
     snap("restore", "latest", "--source", "c", "--to", url, code=1)
+
+
+def test_exact_keeps_rows_of_which_a_filtered_snapshot_cannot_tell(snap: Snap, url: str) -> None:
+    snap("take", url, "--table", "memories", "--where", "memories=heat > 0.7")
+    run(
+        url,
+        "UPDATE memories SET heat = 0.1 WHERE id = 1;INSERT INTO memories VALUES (200, 'cold', 0.2), (201, 'hot', 0.9)",
+    )
+    document = snap.json("restore", "latest", "--exact", "--dry-run")
+    assert (numbers(document), document["tables"][0]["unsure"]) == ((0, 1, 0, 0), 1)
+    shown = snap("restore", "latest", "--exact").stdout
+    assert "1 row kept that the snapshot lacks, though its condition is met now" in shown
+    named = shlex.split(
+        next(line for line in shown.splitlines() if "name them" in line).partition("them: ")[2].rstrip(")")
+    )
+    assert rows(url, "SELECT id FROM memories WHERE id IN (1, 200, 201) ORDER BY id") == [(1,), (200,), (201,)]
+    snap("restore", "latest", "--exact", "--yes", *named)
+    assert rows(url, "SELECT id FROM memories WHERE id IN (1, 200, 201) ORDER BY id") == [(1,), (200,)]

@@ -84,14 +84,30 @@ def test_a_snapshot_of_some_rows_knows_nothing_of_the_others(world: World) -> No
         INSERT INTO notes VALUES (30, 'cold', 0), (31, 'hot', 3)"""
     )
     plan = world.plan(snapshot)
-    # 15 is cold now but was held; 5 and 31 meet the condition now and were not; the cold ones are nobody's business.
-    assert counts(plan) == {"public.notes": (1, 1, 2, 0, 0)}
+    # 15 is cold now but was held; the cold ones are nobody's business. 5 and 31 meet the condition now and are not in
+    # the snapshot: 5 was there all the same, so nobody can tell which of them came later.
+    assert counts(plan) == {"public.notes": (1, 1, 0, 0, 2)}
+    assert (plan.tables[0].unsure, plan.tables[0].condition) == (2, "heat > 1")
     done = world.restore(snapshot, plan_id=plan.id)
-    kept = [*(i for i in range(1, 21) if i != 5), 30]
-    assert [row[0] for row in world.rows("SELECT id FROM notes ORDER BY id")] == kept
+    assert [row[0] for row in world.rows("SELECT id FROM notes ORDER BY id")] == [*range(1, 21), 30, 31]
     assert world.value("SELECT heat FROM notes WHERE id = 15") == 1.5
     world.undo(done.safety)
     assert world.rows("SELECT id, heat FROM notes WHERE id IN (5, 15, 31) ORDER BY id") == [(5, 5), (15, 0), (31, 3)]
+
+
+def test_rows_that_meet_a_snapshots_condition_now_are_deleted_by_who_names_them(world: World) -> None:
+    world.run(NOTES + "; INSERT INTO notes SELECT i, 'note', i / 10.0, 'x' FROM generate_series(1, 20) i")
+    snapshot = world.take(where={"public.notes": "heat > 1"})
+    world.run("UPDATE notes SET heat = 5 WHERE id IN (4, 5); INSERT INTO notes VALUES (30, 'cold', 0), (31, 'hot', 3)")
+    by_condition, by_key = only(where={"public.notes": "heat > 2"}), only(keys={"public.notes": [int4(4), int4(30)]})
+    assert counts(world.plan(snapshot, scope=by_condition)) == {"public.notes": (0, 0, 3, 0, 0)}
+    done = world.restore(snapshot, scope=by_key)
+    assert counts(done.plan) == {"public.notes": (0, 0, 1, 0, 0)}, (
+        "30 does not meet the condition: it is none of its rows"
+    )
+    assert world.rows("SELECT id FROM notes WHERE id IN (4, 5, 30, 31) ORDER BY id") == [(5,), (30,), (31,)]
+    world.undo(done.safety)
+    assert world.value("SELECT heat FROM notes WHERE id = 4") == 5
 
 
 def test_a_snapshot_without_rows_deletes_none(world: World, pg_dump: PgDump) -> None:

@@ -246,6 +246,41 @@ def test_tables_of_every_shape_come_back(world: World, comes_back: ComesBack) ->
     assert (held["public.base"], held["public.child"], held["public.grandchild"]) == (2, 1, 1)
 
 
+# Their columns merge with a parent's, or stand in an order that INHERITS would not give.
+HEIRS = """
+CREATE TABLE computed (a int PRIMARY KEY, b int GENERATED ALWAYS AS (a * 2) STORED);
+CREATE TABLE computed_1 (a int NOT NULL, b int GENERATED ALWAYS AS (a * 2) STORED); INSERT INTO computed_1 VALUES (1);
+ALTER TABLE computed_1 INHERIT computed;
+CREATE TABLE rules_on (id int PRIMARY KEY); CREATE TABLE seen_by (id int); CREATE VIEW seen AS SELECT id FROM seen_by;
+CREATE RULE also AS ON INSERT TO rules_on DO ALSO INSERT INTO seen VALUES (new.id);
+"""
+
+
+def test_columns_that_merge_with_a_parents_and_rules_over_views_come_back(world: World, comes_back: ComesBack) -> None:
+    world.run(HEIRS)
+    comes_back(world)
+
+
+def test_heirs_of_several_parents_that_grew_later_keep_the_order_of_their_columns(world: World) -> None:
+    world.run(
+        "CREATE TABLE top (a int); CREATE TABLE left_of (l int) INHERITS (top); CREATE TABLE right_of () INHERITS (top)"
+    )
+    world.run("CREATE TABLE under (own text) INHERITS (left_of, right_of); ALTER TABLE top ADD late text")
+    world.run("INSERT INTO under VALUES (1, 2, 'own', 'late')")
+    taken = world.taken()
+    [told, *others] = [one for one in taken.snapshot.sources[0].missing if "left_of" in one or "under" in one]
+    assert told == "columns of table public.left_of: a, late came from its parents; they come back as its own"
+    assert others == ["columns of table public.under: a, l, late came from its parents; they come back as its own"]
+    world.run("DROP TABLE top CASCADE")
+    world.restore(taken.snapshot)
+    assert world.rows("SELECT a, l, own, late FROM top JOIN under USING (a, late)") == [(1, 2, "own", "late")]
+    assert world.rows(
+        "SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = 'under'::regclass ORDER BY inhseqno"
+    ) == [("left_of",), ("right_of",)]
+    assert roots(world.take()) == roots(taken.snapshot)
+    assert world.take().sources[0].missing == ()
+
+
 def test_a_table_of_1600_columns_comes_back(world: World, comes_back: ComesBack) -> None:
     columns = ", ".join(f"c{i} {('int', 'text', 'float4')[i % 3]}" for i in range(1600))
     world.run(f"CREATE TABLE wide ({columns}); INSERT INTO wide (c0, c1, c1599) VALUES (1, 'a', 2), (1, 'a', 2)")

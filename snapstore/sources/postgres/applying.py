@@ -8,8 +8,9 @@ Nothing is turned into text on the way. Updates and deletions go through a tempo
 transaction, and one statement that joins it by key, so that the server plans once and only what differs is set. Memory
 is bounded by a batch.
 
-Errors are ours, and name the table, the server's words and its DETAIL (which has the key and the constraint). What else
-stands in the way of rows (triggers, foreign keys) is up to `snapstore.sources.postgres.target`.
+Errors are ours, and name the table, the row by its key (where the batches can be gone through again to find it), the
+server's words and its DETAIL. What else stands in the way of rows (triggers, foreign keys) is up to
+`snapstore.sources.postgres.target`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import psycopg
 from psycopg import sql
 
 from snapstore import keys
+from snapstore.errors import SnapstoreError
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources.postgres.connection import translate
 from snapstore.sources.postgres.contents import delete_by_content
 from snapstore.sources.postgres.copying import HEADER, TRAILER, Field, encode
+from snapstore.sources.postgres.culprit import copied_line, first_refused, first_rows, named_row_at
 from snapstore.sources.postgres.ddl import relation
 from snapstore.sources.postgres.oids import to_oids
 from snapstore.sources.postgres.querying import rows_of
@@ -37,7 +40,7 @@ _KEYS = "snapstore_rows"
 
 
 def insert_rows(connection: psycopg.Connection[Any], table: Table, batches: Iterable[Batch]) -> int:
-    """Insert whole rows; returns how many. Raises `Conflict` with the server's DETAIL for a row in the way.
+    """Insert whole rows; returns how many. Raises `Conflict` naming a row in the way, with the server's DETAIL.
 
     Every stored column is named, so dropped columns and another order of columns do not matter; generated ones
     are left to the server. GENERATED ALWAYS AS IDENTITY columns are filled as they are told to be.
@@ -55,23 +58,21 @@ def insert_rows(connection: psycopg.Connection[Any], table: Table, batches: Iter
                 cells = [one for one, is_meant in zip(decoded, from_key, strict=True) if is_meant and one is not None]
                 yield given.encode([*cells, *batch.columns])
 
-    with explained(f"rows cannot be inserted into {table.name}"):
+    with _named(table, batches, "cannot be inserted into"):
         if not names:
             return _insert_nothing(connection, table, sum(map(len, batches)))
         if not given.has_text:
-            return _copy(connection, relation(table.definition), names, rows())
+            return _copy(connection, relation(table.definition), names, rows(), name=table.definition["name"])
         places = [sql.Identifier(f"c{at}") for at in range(len(names))]
         with _temporary(connection, table, given, "c") as passed:
-            _copy(connection, passed, [f"c{at}" for at in range(len(names))], rows())
-            statement = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}")
-            return connection.execute(
-                statement.format(
-                    relation(table.definition),
-                    sql.SQL(", ").join(map(sql.Identifier, names)),
-                    sql.SQL(", ").join(given.taken(name, place) for name, place in zip(names, places, strict=True)),
-                    passed,
-                )
-            ).rowcount
+            copied = _copy(connection, passed, [f"c{at}" for at in range(len(names))], rows())
+            statement = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} AS given WHERE ").format(
+                relation(table.definition),
+                sql.SQL(", ").join(map(sql.Identifier, names)),
+                sql.SQL(", ").join(given.taken(name, place) for name, place in zip(names, places, strict=True)),
+                passed,
+            )
+            return _execute(connection, statement, passed, copied)
 
 
 def update_rows(
@@ -90,18 +91,17 @@ def update_rows(
         sql.SQL("{} = {}").format(sql.Identifier(name), set_.taken(name, sql.Identifier("given", f"c{at}")))
         for at, name in enumerate(columns)
     )
-    with explained(f"rows of {table.name} cannot be updated"), _temporary(connection, table, key, "k", set_) as given:
-        _copy(
+    with _named(table, batches, "cannot be updated in"), _temporary(connection, table, key, "k", set_) as given:
+        copied = _copy(
             connection,
             given,
             [f"k{at}" for at in range(len(table.key))] + [f"c{at}" for at in range(len(columns))],
             rows(),
         )
-        statement = sql.SQL("UPDATE ONLY {} AS live SET {} FROM {} AS given WHERE {}")
-        done = connection.execute(
-            statement.format(relation(table.definition), settings, given, _same_key(connection, table, key))
+        statement = sql.SQL("UPDATE ONLY {} AS live SET {} FROM {} AS given WHERE {} AND ").format(
+            relation(table.definition), settings, given, _same_key(connection, table, key)
         )
-        return done.rowcount
+        return _execute(connection, statement, given, copied)
 
 
 def delete_rows(connection: psycopg.Connection[Any], table: Table, groups: Iterable[Cells]) -> int:
@@ -116,7 +116,7 @@ def delete_rows(connection: psycopg.Connection[Any], table: Table, groups: Itera
             if len(group):
                 yield key.encode(keys.decode_equal(table.key, group))
 
-    with explained(f"rows of {table.name} cannot be deleted"), _temporary(connection, table, key, "k") as given:
+    with _named(table, (), "cannot be deleted from"), _temporary(connection, table, key, "k") as given:
         _copy(connection, given, [f"k{at}" for at in range(len(table.key))], rows())
         statement = sql.SQL("DELETE FROM ONLY {} AS live USING {} AS given WHERE {}")
         return connection.execute(
@@ -130,22 +130,72 @@ def explained(doing: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        ours = translate(error, doing)
-        detail = " ".join((error.diag.message_detail or "").split())
-        message = f"{ours.message}: {detail}" if detail else ours.message
-        raise type(ours)(message, hint=ours.hint, again=ours.again) from error
+        raise _explanation(error, doing) from error
+
+
+def _explanation(error: psycopg.Error, doing: str) -> SnapstoreError:
+    ours = translate(error, doing)
+    detail = " ".join((error.diag.message_detail or "").split())
+    message = f"{ours.message}: {detail}" if detail else ours.message
+    return type(ours)(message, hint=ours.hint, again=ours.again)
+
+
+class _RefusedError(Exception):
+    """Rows were refused, the one of this number first; the cause is the server's."""
+
+    def __init__(self, number: int | None) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _named(table: Table, batches: Iterable[Batch], doing: str) -> Iterator[None]:
+    """As `explained`, with the row by its key."""
+    try:
+        yield
+    except (psycopg.Error, _RefusedError) as error:
+        cause = error if isinstance(error, psycopg.Error) else error.__cause__
+        assert isinstance(cause, psycopg.Error)
+        number = error.number if isinstance(error, _RefusedError) else None
+        row = named_row_at(table, batches, number)
+        raise _explanation(cause, f"{f'the row {row}' if row else 'rows'} {doing} {table.name}") from cause
+
+
+def _execute(connection: psycopg.Connection[Any], statement: sql.Composed, given: sql.Composable, count: int) -> int:
+    """Run a statement over all `count` rows of the table `given`; its condition is still to be ended."""
+    connection.execute("SAVEPOINT snapstore_rows")
+    try:
+        done = connection.execute(sql.SQL("{}true").format(statement)).rowcount
+    except psycopg.Error as error:
+        number = first_refused(
+            connection,
+            error,
+            count,
+            lambda stop: connection.execute(sql.SQL("{}{}").format(statement, first_rows(given, stop))),
+        )
+        raise _RefusedError(number) from error
+    connection.execute("RELEASE snapstore_rows")
+    return done
 
 
 def _copy(
-    connection: psycopg.Connection[Any], into: sql.Composable, names: Sequence[str], rows: Iterable[memoryview]
+    connection: psycopg.Connection[Any],
+    into: sql.Composable,
+    names: Sequence[str],
+    rows: Iterable[memoryview],
+    *,
+    name: str = _KEYS,
 ) -> int:
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)")
     with connection.cursor() as cursor:
-        with cursor.copy(statement.format(into, sql.SQL(", ").join(map(sql.Identifier, names)))) as copy:
-            copy.write(HEADER)
-            for some in rows:
-                copy.write(some)
-            copy.write(TRAILER)
+        try:
+            with cursor.copy(statement.format(into, sql.SQL(", ").join(map(sql.Identifier, names)))) as copy:
+                copy.write(HEADER)
+                for some in rows:
+                    copy.write(some)
+                copy.write(TRAILER)
+        except psycopg.Error as error:
+            raise _RefusedError(copied_line(error, name)) from error
         return cursor.rowcount
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from snapstore.errors import Unsupported
+from snapstore.errors import Invalid, Unsupported
 from snapstore.rows import Table
 from snapstore.sources import Work
 from snapstore.sources.postgres import ddl
@@ -87,20 +87,46 @@ class Aside:
 
     def _clear(self, work: Work, table: Mapping[str, Any]) -> None:
         enabled = [trigger for trigger in table["triggers"] if trigger["enabled"] != "D"]
+        rules = [rule for rule in table.get("rules", ()) if rule["enabled"] != "D"]
+        if not self._is_mine(table):
+            self._check_not_mine(table, enabled, rules)
+            return
         if enabled:
             for trigger in enabled:
                 self._connection.execute(set_trigger(table, {**trigger, "enabled": "D"}))
             self._triggers += [(table, trigger) for trigger in enabled]
-        for rule in table.get("rules", ()):
-            if rule["enabled"] != "D":
-                self._connection.execute(set_rule(table, {**rule, "enabled": "D"}))
-                self._rules.append((table, rule))
+        for rule in rules:
+            self._connection.execute(set_rule(table, {**rule, "enabled": "D"}))
+            self._rules.append((table, rule))
         for constraint in unvalidated(table):
             self._connection.execute(ddl.alter(table, "DROP CONSTRAINT {}", sql.Identifier(constraint["name"])))
             self._constraints.append((table, constraint))
         for index in dear_indexes(table, work, self._rows(table)):
             self._connection.execute(sql.SQL("DROP INDEX {}").format(ddl.relation(index)))
             self._indexes.append((table, index))
+
+    def _is_mine(self, table: Mapping[str, Any]) -> bool:
+        """Whether this role may alter the table."""
+        query = "SELECT pg_has_role(relowner, 'USAGE') AS is_mine FROM pg_class WHERE oid = %s::regclass"
+        [row] = rows_of(self._connection, query, (ddl.relation(table).as_string(self._connection),))
+        return bool(row["is_mine"])
+
+    def _check_not_mine(
+        self, table: Mapping[str, Any], triggers: Sequence[Mapping[str, Any]], rules: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Raise `Invalid` naming what would fire in a table of another role; indexes are kept, however dear.
+
+        Firing is no choice: a trigger that writes elsewhere would do so for rows that are not new.
+        """
+        name = full_name(table["schema"], table["name"])
+        for kind, found in (("trigger", triggers), ("rule", rules)):
+            if found:
+                names = ", ".join(str(one["name"]) for one in found)
+                raise Invalid(
+                    f"the {kind} {names} of {name} would fire, and this role may not disable it: it does not own the "
+                    "table",
+                    hint=f"restore as the owner of {name}, or let him disable it meanwhile",
+                )
 
     def put_back_indexes(self) -> None:
         """Constraints and indexes."""

@@ -20,8 +20,9 @@ import psycopg
 from snapstore.errors import Invalid, Unsupported
 from snapstore.rows import Column, KeyPart, Table
 from snapstore.sources import Selection
+from snapstore.sources.postgres import large
 from snapstore.sources.postgres.choosing import Chosen, choose, refuse, spread
-from snapstore.sources.postgres.grants import SYSTEM
+from snapstore.sources.postgres.grants import DATABASE, SYSTEM
 from snapstore.sources.postgres.objects import Objects, Relation, read_objects, read_sequence_states
 from snapstore.sources.postgres.order import in_order
 from snapstore.sources.postgres.tables import Definition, full_name, read_definitions
@@ -57,14 +58,16 @@ def read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, a
         found = read_objects(connection)
         chosen = choose(found, selection, absent)
         relations = [r for r in found.relations.values() if r.id in chosen.ids and not r.refusal]
-        definitions = read_definitions(connection, [r.oid for r in relations])
+        definitions = read_definitions(connection, [r.oid for r in relations if r.id != large.LARGE_OBJECTS])
+        definitions |= {r.oid: large.definition() for r in relations if r.id == large.LARGE_OBJECTS}
         for relation in relations:
             if relation.kind == "view":
                 found.objects[relation.id].update(_of_a_view(definitions[relation.oid]))
             elif relation.kind == "materialized view":
                 found.objects[relation.id].update(_of_a_materialized_view(definitions[relation.oid]))
         tables = _tables(relations, definitions, selection, chosen, absent)
-        spread(found, chosen)
+        _say_large_objects(found, chosen, tables.values(), selection)
+        spread(found, chosen, is_there=selection.optional)
         refuse(chosen, selection)
         objects = {key: value for key, value in sorted(found.objects.items()) if key in chosen.ids}
         _narrow_grants(objects, chosen, selection)
@@ -78,6 +81,21 @@ def read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, a
         "uses": _edges(found.uses, [*objects, *tables]),
     }
     return Catalog(tuple(tables[key] for key in order), definition, tuple(sorted(chosen.missing)))
+
+
+def _say_large_objects(found: Objects, chosen: Chosen, tables: Iterable[Table], selection: Selection) -> None:
+    """They go with the whole database; where some tables alone are meant, whatever may refer to them is told."""
+    key = large.LARGE_OBJECTS
+    if key not in found.relations or key in chosen.ids | chosen.excluded | set(chosen.refused) or selection.optional:
+        return
+    columns = [
+        f"{table.name}.{column['name']}"
+        for table in tables
+        for column in table.definition["columns"]
+        if column["base_type"] == "pg_catalog.oid"
+    ]
+    if columns:
+        chosen.skipped[key] = f"not asked for, and {columns[0]} may refer to large objects (--table pg_largeobject)"
 
 
 def _tables(
@@ -95,6 +113,10 @@ def _tables(
             name = full_name(relation.schema, relation.name)
             mine = {column for column in left_out if column.startswith(f"{name}.")}
             columns = definitions[relation.oid]["columns"]
+            if adopted := ", ".join(definitions[relation.oid].pop("adopted", ())):
+                chosen.skipped[f"columns of {relation.id}"] = (
+                    f"{adopted} came from its parents; they come back as its own"
+                )
             left_out -= {column for column in mine if column[len(name) + 1 :] in {c["name"] for c in columns}}
             try:
                 without = {column[len(name) + 1 :] for column in mine}
@@ -188,6 +210,10 @@ def _of_a_materialized_view(definition: Definition) -> Definition:
     parts = ("name", "storage", "compression", "statistics", "options", "comment")
     columns = [{part: column[part] for part in parts} for column in definition["columns"]]
     common = {part: definition[part] for part in ("options", "toast_options", "comment", "indexes", "statistics")}
+    if "access_method" in definition:
+        common["access_method"] = definition["access_method"]
+    if definition["replica_identity"] in ("f", "n"):
+        common["replica_identity"] = definition["replica_identity"]
     return {**common, "columns": [one for one in columns if any(one[part] for part in parts[1:])]}
 
 
@@ -200,7 +226,9 @@ def _read_states(connection: psycopg.Connection[Any], objects: dict[str, dict[st
 
 def _narrow_grants(objects: dict[str, dict[str, Any]], chosen: Chosen, selection: Selection) -> None:
     """Only privileges on what is held are told; those on the server's own with the whole database alone."""
-    on = chosen.ids | (set() if selection.tables else {SYSTEM})
+    on = chosen.ids | (set() if selection.tables else {SYSTEM, DATABASE})
+    if large.LARGE_OBJECTS in chosen.ids:
+        on |= {one["on"] for one in objects.get("grants", {"grants": ()})["grants"] if large.is_object_id(one["on"])}
     for key in {"grants", "default privileges"} & set(objects):
         held = [
             one

@@ -129,11 +129,14 @@ def _matching(patterns: Iterable[str], names: Mapping[str, str], absent: bool) -
     return matched
 
 
-def spread(found: Objects, chosen: Chosen) -> None:
-    """Whatever needs something that is left out, or itself, cannot be made again: refuse it too, and so on."""
-    for key, other in in_order({key: found.needs.get(key, ()) for key in chosen.ids})[1]:
+def spread(found: Objects, chosen: Chosen, *, is_there: bool = False) -> None:
+    """Whatever needs something that is left out, or itself, cannot be made again: refuse it too, and so on.
+
+    Not where it `is_there` and nobody means to make it: a restore asks for the tables alone, and reads their rows.
+    """
+    for key, other in () if is_there else in_order({key: found.needs.get(key, ()) for key in chosen.ids})[1]:
         chosen.refuse(key, f"it and {other} need each other")
-    changed = True
+    changed = not is_there
     while changed:
         changed = False
         for key in sorted(chosen.ids):

@@ -106,6 +106,7 @@ def translate(error: psycopg.Error, doing: str) -> SnapstoreError:
 _BY_STATE: tuple[tuple[str, type[SnapstoreError], str], ...] = (
     ("55P03", Unavailable, "another session holds the table; try again, or wait longer for locks"),
     ("57014", Unavailable, "someone cancelled it, or a timeout set on the server did; try again"),
+    ("57P01", Unavailable, "somebody ended the connection, or the server is stopping; try again"),
     ("57", Unavailable, "the server is stopping or starting; try again when it is up"),
     ("08", Unavailable, "is the server up? then try again"),
     ("53", Unavailable, "the server lacks connections, memory or disk; free some, then try again"),
@@ -166,7 +167,15 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
         r"permission denied for database|not permitted to log in",
         "grant the role CONNECT and LOGIN, or use another role",
     ),
-    (r"no pg_hba.conf entry|no encryption", "the server's pg_hba.conf does not let this user in from here"),
+    (
+        r"certificate verify failed|does not match host name|root certificate file",
+        "sslrootcert must name the certificate of who signed the server's; verify-full wants the host's name in it",
+    ),
+    (r"definition of service|service file", "check the name of the service, and which file PGSERVICEFILE names"),
+    (
+        r"no pg_hba.conf entry|no encryption|SSL required",
+        "the server's pg_hba.conf does not let this user in from here",
+    ),
 )
 
 

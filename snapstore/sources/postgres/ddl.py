@@ -38,6 +38,7 @@ __all__ = [
     "sequence_options",
     "set_column",
     "text",
+    "using",
     "with_options",
 ]
 
@@ -68,12 +69,13 @@ def create_table(table: Part, sequences: Mapping[str, Part]) -> Iterator[Stateme
     columns = [_column(column, _not_null_name(table, column)) for column in explicit_columns(table)]
     options = options_of(table["options"]) + options_of(table["toast_options"], "toast.")
     above = [relation(parent) for parent in table.get("inherits", ()) if not table.get("joins_late")]
-    yield sql.SQL("CREATE {}TABLE {} ({}){}{}{}").format(
+    yield sql.SQL("CREATE {}TABLE {} ({}){}{}{}{}").format(
         sql.SQL("UNLOGGED " if table["persistence"] == "u" else ""),
         relation(table),
         sql.SQL(", ").join([*columns, *own_not_nulls(table)]),
         sql.SQL(" INHERITS ({})").format(sql.SQL(", ").join(above)) if above else sql.SQL(""),
         text(f" PARTITION BY {table['partition_key']}" if "partition_key" in table else ""),
+        using(table),
         with_options(options),
     )
     yield from own_changes(table)
@@ -86,7 +88,18 @@ def create_table(table: Part, sequences: Mapping[str, Part]) -> Iterator[Stateme
             if sequence is not None:
                 settings = sql.SQL(" (SEQUENCE NAME {} {})").format(relation(sequence), sequence_options(sequence))
             yield alter(table, "ALTER COLUMN {} ADD GENERATED {} AS IDENTITY{}", name, always, settings)
+            if sequence is not None and sequence["persistence"] != table["persistence"]:
+                unlogged: LiteralString = "ALTER SEQUENCE {} SET UNLOGGED"
+                change = sql.SQL(unlogged if sequence["persistence"] == "u" else "ALTER SEQUENCE {} SET LOGGED")
+                yield change.format(relation(sequence))
         yield from set_column(table, column)
+
+
+def using(relation: Part) -> Statement:
+    """A USING clause where it is kept by another access method than heap."""
+    if "access_method" not in relation:
+        return sql.SQL("")
+    return sql.SQL(" USING {}").format(sql.Identifier(relation["access_method"]))
 
 
 def set_column(table: Part, column: Part) -> Iterator[Statement]:
@@ -125,7 +138,8 @@ def _column(column: Part, name: str | None) -> sql.Composed:
         words.append(collate(column["collation"]))
     if column["generated"]:
         expression, kind = column["generated"]["expression"], column["generated"]["kind"]
-        words.append(sql.SQL("GENERATED ALWAYS AS ({}) {}").format(text(expression), sql.SQL(_GENERATED[kind])))
+        if not column.get("generated_above"):
+            words.append(sql.SQL("GENERATED ALWAYS AS ({}) {}").format(text(expression), sql.SQL(_GENERATED[kind])))
     elif column["default"] is not None:
         words.append(text(f"DEFAULT {column['default']}"))
     # One that is not valid may have NULLs in its way: it comes after the rows.

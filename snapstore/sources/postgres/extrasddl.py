@@ -16,7 +16,15 @@ from psycopg import sql
 from snapstore.sources.postgres.ddl import Part, Statement, alter, comment_on, comment_on_constraint, relation, text
 from snapstore.sources.postgres.lineage import comes_with_parent
 
-__all__ = ["create_extras", "create_rules", "create_statistics", "create_trigger", "set_rule", "set_trigger"]
+__all__ = [
+    "create_extras",
+    "create_rules",
+    "create_statistics",
+    "create_trigger",
+    "identify_replicas",
+    "set_rule",
+    "set_trigger",
+]
 
 
 def create_statistics(table: Part) -> Iterator[Statement]:
@@ -29,6 +37,12 @@ def create_statistics(table: Part) -> Iterator[Statement]:
         yield from comment_on("statistics", relation(statistics), statistics["comment"])
 
 
+def identify_replicas(table: Part) -> Iterator[Statement]:
+    """What replication is told of changed rows, where that is neither key nor index; also for materialized views."""
+    if (how := table.get("replica_identity")) in ("f", "n"):
+        yield alter(table, "REPLICA IDENTITY FULL" if how == "f" else "REPLICA IDENTITY NOTHING")
+
+
 def create_extras(table: Part) -> Iterator[Statement]:
     """Statistics objects, row security, replica identity, triggers, comments: whatever minds neither rows nor keys."""
     yield from create_statistics(table)
@@ -38,8 +52,7 @@ def create_extras(table: Part) -> Iterator[Statement]:
         yield alter(table, "ENABLE ROW LEVEL SECURITY")
     if table["force_row_security"]:
         yield alter(table, "FORCE ROW LEVEL SECURITY")
-    if table["replica_identity"] in ("f", "n"):
-        yield alter(table, "REPLICA IDENTITY FULL" if table["replica_identity"] == "f" else "REPLICA IDENTITY NOTHING")
+    yield from identify_replicas(table)
     for trigger in table["triggers"]:
         yield from create_trigger(table, trigger)
     for constraint in table["constraints"]:

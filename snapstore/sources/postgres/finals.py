@@ -22,24 +22,30 @@ from psycopg import sql
 
 from snapstore.errors import Invalid
 from snapstore.sources.postgres.applying import explained
-from snapstore.sources.postgres.ddl import relation
+from snapstore.sources.postgres.ddl import comment_on, relation
 from snapstore.sources.postgres.defaults import give_default_privileges
-from snapstore.sources.postgres.grants import SYSTEM, Grant, check_roles, give_grants
+from snapstore.sources.postgres.grants import DATABASE, SYSTEM, Grant, check_roles, give_grants
+from snapstore.sources.postgres.large import LargeObjects, is_object_id
 from snapstore.sources.postgres.making import Making
 from snapstore.sources.postgres.objectddl import own_sequence, refresh
 from snapstore.sources.postgres.objects import read_objects, read_sequence_states
 from snapstore.sources.postgres.tables import full_name, rows_of
 
-__all__ = ["check_all_roles", "give_privileges", "refresh_views", "set_sequences", "set_settings"]
+__all__ = ["check_all_roles", "describe_database", "give_privileges", "refresh_views", "set_sequences", "set_settings"]
 
 Definition = Mapping[str, Any]
 _GRANTS, _DEFAULTS = "grants", "default privileges"
 
 
-def check_all_roles(connection: psycopg.Connection[Any], objects: Definition, making: Making) -> None:
+def check_all_roles(
+    connection: psycopg.Connection[Any], objects: Definition, making: Making, *, makes_large_objects: bool
+) -> None:
     """Raise `Unsupported` naming the roles that privileges and policies of what is made need and the server lacks."""
     hint = "create them first (CREATE ROLE), or leave privileges out: --no-privileges"
-    names = {one["role"] for one in _grants(objects, making)}
+    grants = _grants(objects, making)
+    if makes_large_objects:
+        grants += [one for one in _all_grants(objects, making) if is_object_id(one["on"])]
+    names = {one["role"] for one in grants}
     for one in _default_privileges(objects, making):
         names |= {one["role"], one["owner"]}
     check_roles(connection, names - {None}, "privileges", hint)
@@ -94,7 +100,9 @@ def set_sequences(connection: psycopg.Connection[Any], objects: Definition, maki
                     _set_sequence(connection, one, made=made)
 
 
-def give_privileges(connection: psycopg.Connection[Any], objects: Definition, making: Making) -> list[str]:
+def give_privileges(
+    connection: psycopg.Connection[Any], objects: Definition, making: Making, large: LargeObjects
+) -> list[str]:
     """Privileges on what was made: those of the snapshot, and none that a live default privilege added.
 
     Gives in words those on the server's own things that could not be given.
@@ -103,9 +111,15 @@ def give_privileges(connection: psycopg.Connection[Any], objects: Definition, ma
     if _GRANTS in making.meant:
         with _hinted("privileges cannot be given"):
             live = read_objects(connection).objects[_GRANTS]["grants"]
-            give_grants(connection, _grants(objects, making), [one for one in live if one["on"] in made])
+            wanted = _all_grants(objects, making)
+            made |= large.made_among(one["on"] for one in (*wanted, *live))
+            give_grants(
+                connection,
+                [one for one in wanted if one["on"] in made],
+                [one for one in live if one["on"] in made],
+            )
             if making.was_empty and making.is_whole:
-                notes = _give_system(connection, objects[_GRANTS]["grants"], live)
+                notes = _give_beyond(connection, objects[_GRANTS]["grants"], live)
     with _hinted("default privileges cannot be given"):
         give_default_privileges(connection, _default_privileges(objects, making))
     return notes
@@ -122,29 +136,57 @@ def _hinted(doing: str) -> Iterator[None]:
         raise Invalid(error.message, hint=hint) from error
 
 
-def _give_system(connection: psycopg.Connection[Any], wanted: Sequence[Grant], live: Sequence[Grant]) -> list[str]:
-    """Privileges on functions, types and schemas that the server brought: only a superuser may give them.
+def _give_beyond(connection: psycopg.Connection[Any], wanted: Sequence[Grant], live: Sequence[Grant]) -> list[str]:
+    """Privileges on the database itself, which its owner may give, and on functions, types and schemas that the server
+    brought, which only a superuser may.
 
     What others have there is left to them: the server may be somebody else's.
     """
-    lacking = [one for one in wanted if one["on"] == SYSTEM and one not in live]
-    query = "SELECT rolname::text AS name, rolname = current_user AND rolsuper AS may FROM pg_roles"
-    there = {row["name"]: row["may"] for row in rows_of(connection, query)}
+    roles = {row["name"] for row in rows_of(connection, "SELECT rolname::text AS name FROM pg_roles")}
+    [own] = rows_of(connection, _OWN)
     notes = []
-    for one in lacking:
-        if any(there.values()) and (one["role"] is None or one["role"] in there):
-            give_grants(connection, [one], [])
+    for one in wanted:
+        if one["on"] not in (SYSTEM, DATABASE) or one in live:
+            continue
+        may = own["is_superuser"] or (one["on"] == DATABASE and own["is_owner"])
+        if may and (one["role"] is None or one["role"] in roles):
+            on = sql.SQL("DATABASE {}").format(sql.Identifier(own["name"])).as_string(connection)
+            give_grants(connection, [{**one, "target": on} if one["on"] == DATABASE else one], [])
         else:
             what = "given to" if one["granted"] else "taken from"
             whom = one["role"] or ("its owner" if one["to_owner"] else "PUBLIC")
-            notes.append(f"{one['privilege']} on {one['target']} is not {what} {whom}: it is the server's own")
+            why = "it is the server's own" if one["on"] == SYSTEM else "this role does not own it"
+            why = f"there is no role {one['role']}" if may else why
+            notes.append(f"{one['privilege']} on {one['target']} is not {what} {whom}: {why}")
     return notes
+
+
+_OWN = """
+SELECT current_database()::text AS name, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_superuser,
+  (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()) AS is_owner"""
+
+
+def describe_database(connection: psycopg.Connection[Any], objects: Definition, making: Making) -> list[str]:
+    """The comment on the database, where everything is restored into an empty one. Gives in words why not."""
+    if "database" not in making.meant or not (making.is_whole and making.was_empty):
+        return []
+    [own] = rows_of(connection, _OWN)
+    if not (own["is_superuser"] or own["is_owner"]):
+        return ["the comment on the database is not made: this role does not own it"]
+    for statement in comment_on("database", sql.Identifier(own["name"]), objects["database"]["comment"]):
+        connection.execute(statement)
+    return []
 
 
 def _grants(objects: Definition, making: Making) -> list[Mapping[str, Any]]:
     """The privileges of the snapshot that this restore is to give."""
     made = set(making.made(objects))
-    return [one for one in objects[_GRANTS]["grants"] if one["on"] in made] if _GRANTS in making.meant else []
+    return [one for one in _all_grants(objects, making) if one["on"] in made]
+
+
+def _all_grants(objects: Definition, making: Making) -> list[Mapping[str, Any]]:
+    """The privileges of the snapshot, if this restore gives any."""
+    return list(objects[_GRANTS]["grants"]) if _GRANTS in making.meant else []
 
 
 def _default_privileges(objects: Definition, making: Making) -> list[Mapping[str, Any]]:

@@ -18,12 +18,16 @@ import psycopg
 from psycopg import sql
 
 from snapstore.errors import Unsupported
+from snapstore.sources.postgres.large import object_id
 from snapstore.sources.postgres.tables import rows_of
 
-__all__ = ["CHANGES", "SYSTEM", "Grant", "check_roles", "give_grants", "read_grants", "statement"]
+__all__ = ["CHANGES", "DATABASE", "SYSTEM", "Grant", "check_roles", "give_grants", "read_grants", "statement"]
 
 SYSTEM = "system"
 """What privileges are on that stand on something the server itself brought."""
+
+DATABASE = "database"
+"""What those of the database itself are on."""
 
 # Every object that can have privileges, its owner, its list, and the list that a new one has. What initdb or an
 # extension gave (pg_init_privs) is nobody's decision.
@@ -42,21 +46,29 @@ UNION ALL SELECT 'pg_proc', 'pg_proc'::regclass, oid, 0, NULL, proowner, proacl,
 UNION ALL SELECT 'pg_type', 'pg_type'::regclass, oid, 0, NULL, typowner, typacl, acldefault('T', typowner),
     'TYPE ' || format_type(oid, NULL) FROM pg_type
 UNION ALL SELECT 'pg_language', 'pg_language'::regclass, oid, 0, NULL, lanowner, lanacl, acldefault('l', lanowner),
-    'LANGUAGE ' || quote_ident(lanname) FROM pg_language"""
+    'LANGUAGE ' || quote_ident(lanname) FROM pg_language
+UNION ALL SELECT 'pg_largeobject', 'pg_largeobject'::regclass, oid, 0, NULL, lomowner, lomacl,
+    acldefault('L', lomowner), 'LARGE OBJECT ' || oid FROM pg_largeobject_metadata
+UNION ALL SELECT 'pg_database', 'pg_database'::regclass, oid, 0, NULL, datdba, datacl, acldefault('d', datdba),
+    'DATABASE' FROM pg_database WHERE datname = current_database()"""
 
 CHANGES = """
-now AS (SELECT k.thing, k.owner, x.grantee, x.privilege_type AS privilege, x.is_grantable
-  FROM known k, aclexplode(k.acl) x),
-before AS (SELECT k.thing, k.owner, x.grantee, x.privilege_type AS privilege, x.is_grantable
+now AS (SELECT k.thing, k.owner, x.grantee, x.privilege_type AS privilege, x.is_grantable, min(x.place) AS place
+  FROM known k, aclexplode(k.acl) WITH ORDINALITY AS x(grantor, grantee, privilege_type, is_grantable, place)
+  GROUP BY 1, 2, 3, 4, 5),
+before AS (SELECT DISTINCT k.thing, k.owner, x.grantee, x.privilege_type AS privilege, x.is_grantable
   FROM known k, aclexplode(k.first) x),
 changes AS (
-  SELECT true AS granted, t.* FROM (SELECT * FROM now EXCEPT SELECT * FROM before) t
+  SELECT true AS granted, n.* FROM now n WHERE NOT EXISTS (SELECT FROM before b
+    WHERE (b.thing, b.grantee, b.privilege, b.is_grantable) = (n.thing, n.grantee, n.privilege, n.is_grantable))
   UNION ALL
   -- a privilege that is there still, but grantable now, is not one taken away
-  SELECT false, t.* FROM (SELECT * FROM before EXCEPT SELECT * FROM now) t WHERE NOT EXISTS (
-    SELECT FROM now n WHERE (n.thing, n.grantee, n.privilege) = (t.thing, t.grantee, t.privilege))
+  SELECT false, b.*, 0 FROM before b WHERE NOT EXISTS (
+    SELECT FROM now n WHERE (n.thing, n.grantee, n.privilege) = (b.thing, b.grantee, b.privilege))
 )"""
-"""From `known` (thing, owner, acl, first) to `changes` (granted, thing, owner, grantee, privilege, is_grantable)."""
+"""From `known` (thing, owner, acl, first) to `changes` (granted, thing, owner, grantee, privilege, is_grantable), and
+`place`: in which order the server lists them.
+"""
 
 _GRANTS = f"""
 WITH objects AS ({_OBJECTS}),
@@ -66,12 +78,14 @@ known AS (
   WHERE o.acl IS NOT NULL
 ), {CHANGES}
 SELECT c.granted, k.class, k.oid::int8 AS oid, k.column, k.target,
-  c.grantee = c.owner AND own.rolname !~ '^pg_' AS to_owner,
-  CASE WHEN c.grantee <> 0 AND (c.grantee <> c.owner OR own.rolname ~ '^pg_')
+  c.grantee = c.owner AND is_own AS to_owner,
+  CASE WHEN c.grantee <> 0 AND NOT (c.grantee = c.owner AND is_own)
     THEN coalesce(r.rolname::text, c.grantee::text) END AS role,
-  c.privilege, c.is_grantable AS grantable
+  c.privilege, c.is_grantable AS grantable, c.place
 FROM changes c JOIN known k ON k.thing = c.thing LEFT JOIN pg_roles r ON r.oid = c.grantee
-LEFT JOIN pg_roles own ON own.oid = c.owner"""
+LEFT JOIN pg_roles own ON own.oid = c.owner
+-- the schema public belongs to pg_database_owner, and still does where it is restored
+CROSS JOIN LATERAL (SELECT k.oid >= 16384 OR own.rolname !~ '^pg_' AS is_own) o"""
 
 _FIRST_NORMAL_OID = 16384  # below it stands only what initdb made (src/include/access/transam.h)
 
@@ -86,10 +100,15 @@ def read_grants(connection: psycopg.Connection[Any], at: Mapping[tuple[str, int]
     grants = []
     for row in rows_of(connection, _GRANTS):
         oid = row.pop("oid")
-        on = at.get((row.pop("class"), oid), SYSTEM if oid < _FIRST_NORMAL_OID else None)
+        kind = row.pop("class")
+        on: str | None = SYSTEM if oid < _FIRST_NORMAL_OID else None
+        on = object_id(oid) if kind == "pg_largeobject" else at.get((kind, oid), on)
+        on = DATABASE if kind == "pg_database" else on
         if on is not None:
             grants.append({"on": on, **row})
-    return sorted(grants, key=lambda one: [str(part) for part in one.values()])
+    order = ("granted", "on", "target", "column", "place", "role", "privilege")
+    grants.sort(key=lambda one: [one[part] if part == "place" else str(one[part]) for part in order])
+    return [{part: value for part, value in one.items() if part != "place"} for one in grants]
 
 
 def check_roles(connection: psycopg.Connection[Any], names: Iterable[str], what: str, hint: str) -> None:

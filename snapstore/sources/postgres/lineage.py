@@ -10,8 +10,11 @@ bounds. A table that inherits is made by INHERITS where that gives its columns t
 parent still does; else on its own, to inherit afterwards.
 
 A definition has `partition_key` (a partitioned table), `partition_of` (with the bound), `inherits` (schema and name of
-the parents, in order), and `joins_late` where INHERITS would order columns otherwise; a column that came from a parent
-has `inherited`, and `own_default` or `own_not_null` where it differs from the parent's.
+the parents, in order), and `joins_late` where INHERITS would order columns otherwise: then `adopted` names the columns
+that came from a parent and will count as its own (who reads a definition takes that out, and says it). A column that
+came from a parent has `inherited`, and `own_default` or `own_not_null` where it differs from the parent's; one of its
+own that merges with a parent's has `generated_above` where it is generated as that is, which before version 16 must not
+be said twice.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ def settle(definitions: Collection[Definition]) -> None:
             definition["partition_of"] = {**parents[0], "bound": bound}
         elif parents:
             definition["inherits"] = parents
-        for part in ("partition_key", "of_type"):
+        for part in ("partition_key", "of_type", "access_method"):
             if definition[part] is None:
                 del definition[part]
     # After all of them have their marks, since a parent may be a child as well.
@@ -80,6 +83,7 @@ def _settle_columns(definition: Definition, parents: Sequence[Definition]) -> No
     natural = [*(name for name in theirs if name in names), *(name for name in names if name not in theirs)]
     if "inherits" in definition and natural != names:
         definition["joins_late"] = True
+        definition["adopted"] = [column["name"] for column in columns if column["inherited"]]
     for column in columns:
         parent: Definition | None = theirs.get(column["name"])
         column["inherited"] = bool(column["inherited"] and parent is not None and not definition.get("joins_late"))
@@ -90,6 +94,10 @@ def _settle_columns(definition: Definition, parents: Sequence[Definition]) -> No
                 column["own_not_null"] = column["not_null_name"]
             elif column["not_null"] and not parent["not_null"]:
                 column["own_not_null"] = ""  # before version 18 it has no name
+        elif parent is None or definition.get("joins_late") or not column["generated"]:
+            continue
+        elif column["generated"] == parent["generated"]:
+            column["generated_above"] = True
 
 
 def comes_with_parent(table: Part, constraint: Part) -> bool:

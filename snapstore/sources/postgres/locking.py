@@ -21,6 +21,7 @@ from psycopg import sql
 from snapstore.errors import Conflict, Invalid, SnapstoreError, Unsupported
 from snapstore.rows import Table
 from snapstore.sources import Selection
+from snapstore.sources.postgres import large
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
 from snapstore.sources.postgres.connection import translated
 from snapstore.sources.postgres.waiting import BusyError, Patience, busy
@@ -171,6 +172,10 @@ def _read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, 
 def _lock(connection: psycopg.Connection[Any], tables: Sequence[Table], mode: str) -> None:
     """Lock every table; raises `_MovedError` naming one that is gone by now."""
     for table in tables:
+        if large.is_large_objects(table):
+            with translated("the large objects cannot be locked"):
+                large.lock(connection, mode)
+            continue
         statement = sql.SQL("LOCK TABLE ONLY {} IN {} MODE").format(relation_of(table), sql.SQL(mode))
         try:
             with translated(f"{table.name} cannot be locked"):

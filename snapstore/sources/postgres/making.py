@@ -65,7 +65,7 @@ class Making:
 
 
 # What is no thing of its own to make: `snapstore.sources.postgres.finals` sees to these.
-_FINALS = ("settings", "grants", "default privileges")
+_FINALS = ("settings", "database", "grants", "default privileges")
 
 
 def plan_making(

@@ -27,9 +27,10 @@ from snapstore.sources.postgres.ddl import (
     sequence_options,
     set_column,
     text,
+    using,
     with_options,
 )
-from snapstore.sources.postgres.extrasddl import create_statistics
+from snapstore.sources.postgres.extrasddl import create_statistics, identify_replicas
 
 __all__ = ["create_object", "finish_materialized_view", "own_sequence", "refresh"]
 
@@ -64,7 +65,8 @@ def create_object(one: Part) -> Iterator[Statement]:
         # Its rows come last, when every table has its own.
         options = options_of(one["options"]) + options_of(one["toast_options"], "toast.")
         query = text(one["definition"].rstrip().removesuffix(";"))
-        yield sql.SQL("CREATE MATERIALIZED VIEW {}{} AS {} WITH NO DATA").format(name, with_options(options), query)
+        words = sql.SQL("CREATE MATERIALIZED VIEW {}{}{} AS {} WITH NO DATA")
+        yield words.format(name, using(one), with_options(options), query)
         for column in one["columns"]:
             yield from set_column(one, column)
             if column["compression"]:
@@ -120,6 +122,7 @@ def finish_materialized_view(one: Part) -> Iterator[Statement]:
     """Its indexes and statistics objects: before its rows, as pg_dump has it."""
     yield from create_indexes(one)
     yield from create_statistics(one)
+    yield from identify_replicas(one)
 
 
 def refresh(one: Part) -> Statement:

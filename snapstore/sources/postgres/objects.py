@@ -19,9 +19,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from snapstore.sources.postgres import large
 from snapstore.sources.postgres.defaults import read_default_privileges
 from snapstore.sources.postgres.depends import read_members, read_needs
 from snapstore.sources.postgres.grants import read_grants
+from snapstore.sources.postgres.leftovers import read_leftovers
 from snapstore.sources.postgres.reach import read_out_of_reach
 from snapstore.sources.postgres.tables import full_name, rows_of
 from snapstore.sources.postgres.typedefs import read_types
@@ -69,7 +71,7 @@ _COMMENT = "obj_description({1}.oid, '{0}') AS comment"
 
 _RELATIONS = f"""
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind, c.relpersistence AS persistence,
-  am.amname AS method,
+  am.amname AS method, am.amhandler = 'heap_tableam_handler'::regproc AS is_heap,
   (SELECT i.inhparent::int8 FROM pg_inherits i WHERE c.relispartition AND i.inhrelid = c.oid) AS whole
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am am ON am.oid = c.relam
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ({IN_A_USER_SCHEMA} OR c.relpersistence = 't'
@@ -86,7 +88,10 @@ SELECT x.oid::int8 AS oid, x.extname AS name, n.nspname AS in_schema, x.extversi
 FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace"""
 
 _SEQUENCES = f"""
-SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relpersistence AS persistence,
+SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name,
+  -- before version 15 that of an identity column is logged, whatever its table is, and cannot be otherwise
+  CASE WHEN d.deptype = 'i' AND current_setting('server_version_num')::int < 150000 THEN t.relpersistence
+    ELSE c.relpersistence END AS persistence,
   format_type(s.seqtypid, NULL) AS type, s.seqstart AS start, s.seqincrement AS increment, s.seqmin AS min,
     s.seqmax AS max,
   s.seqcache AS cache, s.seqcycle AS cycle, tn.nspname AS owner_schema, t.relname AS owner_table,
@@ -117,6 +122,9 @@ _SETTINGS = """
 SELECT unnest(s.setconfig) AS setting FROM pg_db_role_setting s WHERE s.setrole = 0
 AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1"""
 
+_DATABASE = """
+SELECT shobj_description(oid, 'pg_database') AS comment FROM pg_database WHERE datname = current_database()"""
+
 _RELATION_KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table"}
 
 _At = tuple[str, int]
@@ -126,6 +134,7 @@ def read_objects(connection: psycopg.Connection[Any]) -> Objects:
     """Everything in the database but the definitions of its tables. A dozen queries, whatever there is."""
     found, at = Objects(out_of_reach=read_out_of_reach(connection)), dict[_At, str]()
     _read_relations(connection, found, at)
+    _read_large_objects(connection, found)
     _read_named(connection, found, at)
     for one in (*read_types(connection), *read_written(connection)):
         at[one.at] = one.id
@@ -133,7 +142,7 @@ def read_objects(connection: psycopg.Connection[Any]) -> Objects:
     _read_sequences(connection, found, at)
     _read_functions(connection, found, at)
     read_members(connection, at)
-    found.unheld += read_unheld(connection, at)
+    found.unheld += [*read_unheld(connection, at), *read_leftovers(connection, at)]
     _read_settings(connection, found)
     # There also where nobody was given anything: that is what a restore then makes so.
     found.objects["grants"] = {"kind": "grants", "name": "grants", "grants": read_grants(connection, at)}
@@ -186,13 +195,23 @@ def _read_relations(connection: psycopg.Connection[Any], found: Objects, at: dic
             found.objects[view.id]["populated"] = row["populated"]
 
 
+def _read_large_objects(connection: psycopg.Connection[Any], found: Objects) -> None:
+    is_any, reason = large.read_state(connection)
+    if is_any:
+        key = large.LARGE_OBJECTS
+        schema, _, name = key.removeprefix("table ").partition(".")
+        found.relations[key] = Relation(key, 0, schema, name, "table", "", skipped=False)
+    if reason:
+        found.out_of_reach[large.LARGE_OBJECTS] = reason
+
+
 def _refusal(row: dict[str, Any]) -> tuple[str, bool]:
     """Why a relation is not held (empty: it is), and whether it is skipped rather than refused."""
     if row["persistence"] == "t":
         return "it is temporary and ends with its session", True
     if row["kind"] == "f":
         return "it is a foreign table: its rows live elsewhere", True
-    if row["kind"] in ("r", "m") and row["method"] != "heap":
+    if row["kind"] in ("r", "m") and not row["is_heap"]:
         return f"tables under the access method {row['method']} are not held yet", False
     return "", False
 
@@ -228,3 +247,6 @@ def _read_settings(connection: psycopg.Connection[Any], found: Objects) -> None:
     settings = [row["setting"] for row in rows_of(connection, _SETTINGS)]
     if settings:
         found.objects["settings"] = {"kind": "settings", "name": "settings", "settings": settings}
+    [row] = rows_of(connection, _DATABASE)
+    if row["comment"] is not None:
+        found.objects["database"] = {"kind": "database", "name": "database", **row}

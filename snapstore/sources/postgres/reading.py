@@ -18,6 +18,7 @@ from psycopg import sql
 
 from snapstore.errors import Conflict
 from snapstore.rows import Cells, Column, Table
+from snapstore.sources.postgres import large
 from snapstore.sources.postgres.copying import Field, decode, fields_of
 from snapstore.sources.postgres.forms import Form, forms_of
 from snapstore.sources.postgres.oids import to_names
@@ -106,6 +107,7 @@ def _copy_query(
             order_by(part, send=sends[part.name], encoding=encoding, form=forms.get(part.name)) for part in table.key
         ]
         order = sql.SQL(" ORDER BY {}").format(sql.SQL(", ").join(terms))
-    return sql.SQL("COPY (SELECT {} FROM ONLY {}{}{}) TO STDOUT (FORMAT BINARY)").format(
-        sql.SQL(", ").join(selected), relation_of(table), where, order
+    place = large.rows() if large.is_large_objects(table) else sql.SQL("ONLY {}").format(relation_of(table))
+    return sql.SQL("COPY (SELECT {} FROM {}{}{}) TO STDOUT (FORMAT BINARY)").format(
+        sql.SQL(", ").join(selected), place, where, order
     )

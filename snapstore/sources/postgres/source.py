@@ -19,6 +19,7 @@ from snapstore.errors import Invalid
 from snapstore.rows import Batch, Table
 from snapstore.sources import Selection, Target, View
 from snapstore.sources.postgres.connection import check_url, redact
+from snapstore.sources.postgres.converting import Conversion, converting
 from snapstore.sources.postgres.matching import matching
 from snapstore.sources.postgres.target import open_target
 from snapstore.sources.postgres.view import PostgresView, open_view
@@ -66,3 +67,7 @@ class PostgresSource:
     def matching(self, table: Table, where: str) -> AbstractContextManager[Callable[[Batch], NDArray[np.bool_]]]:
         """As `Source.matching`: the rows are tried in a temporary table."""
         return matching(self._url, table, where)
+
+    def converting(self, table: Table, live: Table) -> AbstractContextManager[Conversion]:
+        """As `Converts.converting`: the cells go through temporary tables."""
+        return converting(self._url, table, live)

@@ -30,7 +30,8 @@ Definition = dict[str, Any]
 
 _RELATIONS = """
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relpersistence AS persistence,
-  c.reloptions AS options, toast.reloptions AS toast_options, c.relreplident AS replica_identity,
+  am.amname AS access_method, c.reloptions AS options, toast.reloptions AS toast_options,
+  c.relreplident AS replica_identity,
   c.relrowsecurity AS row_security, c.relforcerowsecurity AS force_row_security,
   obj_description(c.oid, 'pg_class') AS comment,
   CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS partition_key,
@@ -40,6 +41,7 @@ SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relpersiste
     WHERE i.inhrelid = c.oid), '[]') AS parents,
   CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END AS of_type
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class toast ON toast.oid = c.reltoastrelid
+LEFT JOIN pg_am am ON am.oid = c.relam AND am.amname <> 'heap'
 WHERE c.oid = ANY(%s::oid[])"""
 
 _COLUMNS = """
@@ -194,7 +196,7 @@ def read_definitions(connection: psycopg.Connection[Any], oids: Sequence[int]) -
     definitions: dict[int, Definition] = {}
     for row in rows_of(connection, _RELATIONS, (wanted,)):
         oid = row.pop("oid")
-        definitions[oid] = {**_sorted_options(row), **{part: [] for part in _PARTS}}
+        definitions[oid] = {**row, **{part: [] for part in _PARTS}}
     types = read_types(connection, wanted)
     for part, query in _PARTS.items():
         for row in rows_of(connection, query, (wanted,)):
@@ -237,7 +239,7 @@ def _shape(part: str, row: Definition) -> Definition:
         row["generated"] = {"kind": _GENERATED[generated], "expression": expression} if generated else None
         row["identity"] = _IDENTITY[row["identity"]]
         row["not_null_valid"] = row["not_null_valid"] != "false"
-        return _sorted_options(row)
+        return row
     if part == "constraints":
         schema, name, columns = row.pop("other_schema"), row.pop("other_name"), row.pop("other_columns")
         row["references"] = {"schema": schema, "name": name, "columns": columns} if row["kind"] == "f" else None
@@ -248,14 +250,6 @@ def _shape(part: str, row: Definition) -> Definition:
 _GENERATED = {"s": "stored", "v": "virtual"}
 _IDENTITY = {"": None, "a": "always", "d": "by default"}
 _CONSTRAINT_KINDS = {"p": "primary key", "u": "unique", "x": "exclusion", "c": "check", "f": "foreign key"}
-
-
-def _sorted_options(row: Definition) -> Definition:
-    # reloptions keep the order in which they were set, which is history, not schema.
-    for options in ("options", "toast_options"):
-        if row.get(options):
-            row[options] = sorted(row[options])
-    return row
 
 
 def _settle(definition: Definition) -> None:
@@ -270,7 +264,7 @@ def _settle(definition: Definition) -> None:
         constraint["index_columns"] = index["columns"] if index else []
         constraint["index_statistics"] = index["statistics"] if index else []
         constraint["index_comment"] = index["comment"] if index else None
-        constraint["index_options"] = sorted(index["options"] or ()) if index else []
+        constraint["index_options"] = index["options"] or [] if index else []
     definition["indexes"] = [index for index in definition["indexes"] if not index["constraint"]]
     for index in definition["indexes"]:
         del index["constraint"], index["options"]  # the definition says the options

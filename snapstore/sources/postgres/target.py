@@ -31,12 +31,14 @@ from snapstore.sources.postgres.catalog import Catalog, read_catalog
 from snapstore.sources.postgres.extrasddl import create_extras, create_rules, create_trigger
 from snapstore.sources.postgres.finals import (
     check_all_roles,
+    describe_database,
     give_privileges,
     refresh_views,
     set_sequences,
     set_settings,
 )
-from snapstore.sources.postgres.lineage import ancestors_of, children_first, join, join_indexes, joins_empty, parents_of
+from snapstore.sources.postgres.large import LARGE_OBJECTS, LargeObjects, is_large_objects
+from snapstore.sources.postgres.lineage import ancestors_of, children_first, join, join_indexes, joins_empty
 from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making
 from snapstore.sources.postgres.objectddl import finish_materialized_view
 from snapstore.sources.postgres.objects import read_objects
@@ -75,6 +77,7 @@ class PostgresTarget(PostgresView):
         self._wanted: Mapping[str, Any] = {}
         self._making = Making((), (), (), {}, frozenset(), is_whole=False, was_empty=False, live_settings=())
         self._aside = Aside(connection)
+        self._large = LargeObjects(connection)
         self._notes: list[str] = []
 
     @property
@@ -95,11 +98,17 @@ class PostgresTarget(PostgresView):
             self._drop([one for one in work if one.recreate and one.exists])
             live = read_objects(self._connection)
             self._making = plan_making(definition, work, live, self._selection, privileges=privileges)
-            check_all_roles(self._connection, definition.get("objects", {}), self._making)
+            check_all_roles(
+                self._connection,
+                definition.get("objects", {}),
+                self._making,
+                makes_large_objects=any(is_large_objects(one.table) and one.inserts for one in work),
+            )
             self._check_references(live.relations.keys())
             for key in self._making.early:
                 self._make(key)
-            self._aside.clear([one for one in work if one.exists and not one.recreate], work, self._live)
+            there = [one for one in work if one.exists and not one.recreate and not is_large_objects(one.table)]
+            self._aside.clear(there, work, self._live)
 
     def confirm(self) -> None:
         """Nothing to do: the locks kept every shape as it was."""
@@ -118,14 +127,23 @@ class PostgresTarget(PostgresView):
 
     def insert(self, table: Table, batches: Iterable[Batch]) -> int:
         """As `Target.insert`."""
+        if is_large_objects(table):
+            with explained("large objects cannot be made"):
+                return self._large.insert(table, batches)
         return insert_rows(self._connection, table, batches)
 
     def update(self, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
         """As `Target.update`."""
+        if is_large_objects(table):
+            with explained("large objects cannot be changed"):
+                return self._large.update(table, columns, batches)
         return update_rows(self._connection, table, columns, batches)
 
     def delete(self, table: Table, keys: Iterable[Cells]) -> int:
         """As `Target.delete`."""
+        if is_large_objects(table):
+            with explained("large objects cannot be deleted"):
+                return self._large.delete(keys)
         return delete_rows(self._connection, table, keys)
 
     def finish(self) -> None:
@@ -158,8 +176,9 @@ class PostgresTarget(PostgresView):
             for relation in (*made, *views):
                 self._execute(relation, create_rules(relation))
             set_sequences(self._connection, objects, making)
-            self._notes += give_privileges(self._connection, objects, making)
+            self._notes += give_privileges(self._connection, objects, making, self._large)
             set_settings(self._connection, objects, making)
+            self._notes += describe_database(self._connection, objects, making)
             for key in making.last:
                 self._make(key)
             self._aside.put_back_triggers()
@@ -171,17 +190,19 @@ class PostgresTarget(PostgresView):
 
     def _make_whole(self, made: Sequence[Mapping[str, Any]]) -> None:
         """Keys, indexes and checks; partitions and heirs first, so that each is whole when it joins its parent."""
-        names = {full_name(table["schema"], table["name"]) for table in made}
+        joined: set[str] = set()  # to all its parents at once, in their order
         for table, children in children_first(made):
             for child in children:
-                if not joins_empty(child, self._making.tables):
+                name = full_name(child["schema"], child["name"])
+                if name not in joined and not joins_empty(child, self._making.tables):
                     self._execute(child, join(child))
+                joined.add(name)
             self._execute(table, ddl.create_keys(table), ddl.create_indexes(table), ddl.create_checks(table))
             for child in children:
                 self._execute(child, join_indexes(child))
         for table in made:
             # A parent that was there has its indexes, and finds those of the partition that fit.
-            if not names.intersection(parents_of(table)):
+            if full_name(table["schema"], table["name"]) not in joined:
                 self._execute(table, join(table))
 
     def _check(self, works: Sequence[Work]) -> None:
@@ -235,6 +256,8 @@ class PostgresTarget(PostgresView):
     def _make(self, key: str) -> None:
         objects = self._wanted.get("objects", {})
         with explained(f"{key} cannot be made"):
+            if key == LARGE_OBJECTS:
+                return  # as soon as there is one
             if key in self._making.tables:
                 table = self._making.tables[key].table.definition
                 make_table(self._connection, table, objects)
@@ -245,7 +268,7 @@ class PostgresTarget(PostgresView):
 
     def _note_owner(self, objects: Mapping[str, Any]) -> None:
         """Owners are not held: roles are a server's own, and only a superuser may give things away."""
-        if self._making.made(objects):
+        if self._making.made(objects) or self._large.has_made:
             [row] = rows_of(self._connection, "SELECT current_user::text AS name")
             self._notes.append(f"what was made belongs to {row['name']}")
 

@@ -57,7 +57,8 @@ SELECT r.rngtypid::int8 AS oid, format('CREATE TYPE %I.%I AS RANGE (%s)', n.nspn
     'CANONICAL = ' || nullif(r.rngcanonical::oid, 0)::regproc,
     'SUBTYPE_DIFF = ' || nullif(r.rngsubdiff::oid, 0)::regproc,
     format('MULTIRANGE_TYPE_NAME = %I.%I', mn.nspname, m.typname))) AS statement,
-  r.rngcanonical <> 0 AS over_a_shell
+  r.rngcanonical <> 0 AS over_a_shell,
+  format('COMMENT ON TYPE %I.%I IS ', mn.nspname, m.typname) || quote_literal(obj_description(m.oid, 'pg_type')) AS more
 FROM pg_range r JOIN pg_type t ON t.oid = r.rngtypid JOIN pg_namespace n ON n.oid = t.typnamespace
 JOIN pg_type sub ON sub.oid = r.rngsubtype
 JOIN pg_opclass op ON op.oid = r.rngsubopc JOIN pg_namespace opn ON opn.oid = op.opcnamespace
@@ -84,7 +85,7 @@ SELECT t.oid::int8 AS oid, format('CREATE TYPE %I.%I (%s)', n.nspname, t.typname
     'CATEGORY = ' || quote_literal(t.typcategory::text), CASE WHEN t.typispreferred THEN 'PREFERRED = true' END,
     'DEFAULT = ' || quote_literal(t.typdefault), 'ELEMENT = ' || format_type(nullif(t.typelem, 0), NULL),
     'DELIMITER = ' || quote_literal(t.typdelim::text), CASE WHEN t.typcollation <> 0 THEN 'COLLATABLE = true' END
-  )) AS statement, true AS over_a_shell
+  )) AS statement, true AS over_a_shell, NULL AS more
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 WHERE t.typtype = 'b' AND t.oid >= 16384 AND t.typisdefined"""
 
@@ -98,7 +99,7 @@ def read_types(connection: psycopg.Connection[Any]) -> list[Written]:
         oid, name, variety = row["oid"], full_name(row["schema"], row["name"]), _VARIETIES[row["variety"]]
         common = {"kind": "type", "variety": variety, **{part: row[part] for part in ("schema", "name", "comment")}}
         if oid in written:
-            common["statements"] = [written[oid]["statement"]]
+            common["statements"] = [one for one in (written[oid]["statement"], written[oid]["more"]) if one]
             if written[oid]["over_a_shell"]:
                 shell = {"kind": "shell type", "schema": row["schema"], "name": row["name"]}
                 # No OID is at the shell: the type itself is what others depend on.

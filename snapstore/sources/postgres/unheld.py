@@ -70,8 +70,6 @@ _UNHELD = " UNION ALL ".join(
         "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
         "JOIN pg_class t ON t.oid = i.indrelid AND t.relkind IN ('r', 'm') AND t.relpersistence <> 't' "
         f"WHERE {IN_A_USER_SCHEMA} AND NOT i.indisvalid",
-        "SELECT 'large objects', 'pg_largeobject_metadata', 0, NULL, count(*)::text, NULL "
-        "FROM pg_largeobject_metadata HAVING count(*) > 0",
         "SELECT 'security label', 'pg_seclabel', 0, NULL, pg_describe_object(classoid, objoid, objsubid), NULL "
         "FROM pg_seclabel",
         "SELECT 'tablespace', 'pg_tablespace', 0, NULL, s.spcname || ' of ' || c.oid::regclass, NULL "
@@ -103,7 +101,6 @@ _NAMED = {
 
 _REFUSED = {
     "index": "it is not valid (a CREATE INDEX CONCURRENTLY that failed): drop it or REINDEX it",
-    "large objects": "of them, which are not held: their content lies in a catalogue of the server and in no table",
     "rows of extension": "rows kept in an extension's own table are not held",
 }
 
@@ -117,8 +114,6 @@ def read_unheld(connection: psycopg.Connection[Any], at: dict[tuple[str, int], s
         within = at.get(("pg_class", row["relation"]), "") if row["relation"] is not None else ""
         key = f"{kind} {name}" + (f" on {within}" if within else "")
         reason = {**_NAMED, **_REFUSED}[kind]
-        if kind == "large objects":  # all of them are one thing, which --exclude can name
-            key, name, reason = kind, kind, f"{name} {reason}"
         things.append(Thing(key, name, reason, kind in _NAMED, within))
         if row["oid"]:
             at.setdefault((row["class"], row["oid"]), key)

@@ -19,13 +19,14 @@ import psycopg
 from numpy.typing import NDArray
 
 from snapstore import keys
-from snapstore.errors import Conflict, Corrupt, Invalid, Unsupported
+from snapstore.errors import Conflict, Corrupt, Invalid, Unavailable, Unsupported
 from snapstore.multiset import by_content
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection
 from snapstore.sources.postgres.catalog import Catalog
 from snapstore.sources.postgres.connection import connect, translate, translated
 from snapstore.sources.postgres.copying import Field, batch_of
+from snapstore.sources.postgres.large import is_large_objects
 from snapstore.sources.postgres.locking import begin, read_again
 from snapstore.sources.postgres.position import read_position
 from snapstore.sources.postgres.reading import read_cells
@@ -96,6 +97,8 @@ class PostgresView:
         """As `Stamped.doubt`."""
         if table.by_content:
             return "it has no key"
+        if is_large_objects(table):
+            return "large objects have no stamps"
         if any(column.get("form") == "text" for column in table.definition["columns"]):
             return "it has cells that name things, which may have been renamed"
         return doubt(self.context(), since, table.name)
@@ -218,10 +221,22 @@ def open_view(
         finally:
             view.close()
         if kind.is_writable:
-            with translated("the changes cannot be committed"):
-                connection.execute("COMMIT")
+            _commit(connection)
     finally:
         connection.close()  # rolls back what is open
+
+
+def _commit(connection: psycopg.Connection[Any]) -> None:
+    try:
+        with translated("the changes cannot be committed"):
+            connection.execute("COMMIT")
+    except Unavailable as error:
+        if not connection.closed:
+            raise
+        raise Unavailable(
+            f"the connection was lost while the changes were committed, so nobody knows whether they were: {error}",
+            hint="compare the snapshot with the live rows; if the changes are there, an undo takes them back",
+        ) from error
 
 
 def _is_about_a_condition(error: psycopg.Error) -> bool:

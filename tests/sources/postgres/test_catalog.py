@@ -188,10 +188,9 @@ UNHELD = """
     CREATE TABLE odd (id int PRIMARY KEY, s shared);
     CREATE TABLE good (id int PRIMARY KEY);
     CREATE VIEW of_unheld AS SELECT * FROM odd;
-    SELECT lo_from_bytea(0, 'x');
 """
 
-REFUSED = ["table public.odd", "view public.of_unheld", "large objects"]
+REFUSED = ["table public.odd", "view public.of_unheld"]
 
 
 def test_what_is_not_held_is_refused_by_name(databases: Databases) -> None:
@@ -202,14 +201,6 @@ def test_what_is_not_held_is_refused_by_name(databases: Databases) -> None:
     told = [line.strip().partition(": ")[0] for line in caught.value.message.splitlines()[1:]]
     assert sorted(told) == sorted(REFUSED)
     assert "--exclude" in caught.value.hint
-
-
-def test_large_objects_can_be_left_out_by_name(databases: Databases) -> None:
-    url = databases()
-    run(url, "CREATE TABLE t (id int PRIMARY KEY); SELECT lo_from_bytea(0, 'x'), lo_from_bytea(0, 'y')")
-    with pytest.raises(Unsupported, match=r"large objects: 2 of them, which are not held"):
-        catalogue(url)
-    assert catalogue(url, exclude=("large objects",)).missing == ()
 
 
 def test_with_partial_what_is_not_held_is_missing_by_name(databases: Databases) -> None:

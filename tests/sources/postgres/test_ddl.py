@@ -63,6 +63,7 @@ def test_a_table_comes_with_defaults_and_without_what_is_dearer_before_the_rows(
     )
     sequence = {
         "schema": "s", "name": "t seq", "start": 1, "increment": 1, "min": 1, "max": 9, "cache": 1, "cycle": True,
+        "persistence": "p",
     }  # fmt: skip
     assert [" ".join(one.split()) for one in written(ddl.create_table(made, {"id": sequence}))] == [
         'CREATE UNLOGGED TABLE "s"."t" ("id" bigint CONSTRAINT "t_id_not_null" NOT NULL, '
@@ -71,6 +72,7 @@ def test_a_table_comes_with_defaults_and_without_what_is_dearer_before_the_rows(
         "WITH (\"fillfactor\"='70')",
         'ALTER TABLE "s"."t" ALTER COLUMN "id" ADD GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME "s"."t seq" '
         "START WITH 1 INCREMENT BY 1 MINVALUE 1 MAXVALUE 9 CACHE 1 CYCLE)",
+        'ALTER SEQUENCE "s"."t seq" SET LOGGED',
         'ALTER TABLE "s"."t" ALTER COLUMN "later" SET STORAGE EXTERNAL',
     ]
 

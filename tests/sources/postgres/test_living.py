@@ -162,3 +162,36 @@ def test_a_table_outside_that_refers_to_what_is_deleted_stops_the_restore_by_nam
         restore(repository, snapshot, source, Ask(Mode.EXACT))
     run(url, "DELETE FROM outside")
     assert restore(repository, snapshot, source, Ask(Mode.EXACT)).plan.tables[0].delete == 1
+
+
+def test_a_restore_that_a_serialization_failure_ends_is_done_again_and_not_for_ever(databases: Databases) -> None:
+    url = databases()
+    run(
+        url,
+        """
+        CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2); CREATE SEQUENCE turns; CREATE SEQUENCE last;
+        CREATE FUNCTION busy(id int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+          IF nextval('public.turns') <= (SELECT last_value FROM public.last) THEN
+            RAISE SQLSTATE '40001' USING MESSAGE = 'could not serialize access';
+          END IF;
+          RETURN true;
+        END $$;
+        """,
+    )
+    repository, snapshot, source = taken(url)
+    run(url, "DELETE FROM t WHERE id = 1; SELECT setval('turns', 9); ALTER TABLE t ADD CHECK (public.busy(id))")
+    with psycopg.connect(url, autocommit=True) as connection:
+        for attempts, ends in ((2, False), (3, True)):
+            connection.execute(
+                b"DELETE FROM t WHERE id = 1; SELECT setval('turns', 1, false), setval('last', %d)" % attempts
+            )
+            if ends:
+                with pytest.raises(Conflict, match="could not serialize access"):
+                    restore(repository, snapshot, source, Ask())
+            else:
+                notes = restore(repository, snapshot, source, Ask()).notes
+                assert len(notes) == 2
+                assert "begun again, since others were in the way" in notes[0]
+                assert "could not serialize access" in notes[0]
+            [(turns,)] = connection.execute("SELECT last_value FROM turns").fetchall()
+            assert turns == 3, "three attempts, whether the last succeeds or not"

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +15,7 @@ from snapstore.operations.restore import Ask, plan_restore, restore
 from snapstore.operations.take import Request, take
 from snapstore.repository import Repository
 from snapstore.sources.postgres.source import PostgresSource
+from tests import pooler
 
 ROWS = """
     CREATE SCHEMA app;
@@ -35,52 +30,9 @@ ROWS = """
 @pytest.fixture
 def pooled(databases: Callable[..., str], server: EmbeddedServer, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """A database directly, and through a PgBouncer with two sessions that it deals out by transaction."""
-    program = shutil.which("pgbouncer")
-    if program is None:
-        pytest.skip("PgBouncer is not installed (apt-get install pgbouncer)")
     url = databases(vector=True)
-    folder = server.folder / "pooler"  # an account that is not root must reach it, and so must the socket's length
-    folder.mkdir(exist_ok=True)
-    database = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
-    (folder / "pgbouncer.ini").write_text(
-        f"[databases]\n{database} = host={server.folder} port=5432 dbname={database} user=postgres\n"
-        f"[pgbouncer]\nunix_socket_dir = {folder}\nlisten_port = {_free_port()}\nlisten_addr =\nauth_type = any\n"
-        "pool_mode = transaction\ndefault_pool_size = 2\nserver_round_robin = 1\nserver_reset_query =\n"
-    )
-    port = (folder / "pgbouncer.ini").read_text().split("listen_port = ")[1].split()[0]
-    identity = {}
-    if os.geteuid() == 0:
-        account = pwd.getpwnam("nobody")
-        os.chown(folder, account.pw_uid, account.pw_gid)
-        identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-    with (tmp_path / "log").open("w") as log:
-        running = subprocess.Popen([program, "pgbouncer.ini"], cwd=folder, stderr=log, stdout=log, **identity)  # type: ignore[call-overload]
-    through = f"postgresql://postgres@/{database}?host={folder}&port={port}"
-    try:
-        _until_it_answers(through, running, tmp_path / "log")
+    with pooler.pooled(server, url, tmp_path / "log") as through:
         yield url, through
-    finally:
-        running.terminate()
-        running.wait(timeout=20)
-        shutil.rmtree(folder)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def _until_it_answers(url: str, running: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(400):
-        assert running.poll() is None, log.read_text()
-        try:
-            psycopg.connect(url).close()
-        except psycopg.OperationalError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError(log.read_text())
 
 
 def test_take_plan_and_restore_work_through_a_pooler(

@@ -152,3 +152,34 @@ def test_what_a_role_may_not_change_is_refused_before_anything_is_done(url: str,
     with pytest.raises(Invalid, match=r"public\.secrets cannot be locked: permission denied"):
         restore(repository, taken.snapshot, source, Ask())
     assert pg_dump(admin) == before
+
+
+def test_a_table_of_another_role_is_restored_unless_something_would_fire(url: str) -> None:
+    admin = psycopg.conninfo.make_conninfo(url, user="postgres")
+    repository, source = Repository.init(MemoryBackend()), PostgresSource(url)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON public.secrets TO app")
+        connection.execute(
+            "ALTER TABLE public.secrets ADD e vector(2); CREATE INDEX ON public.secrets USING hnsw (e vector_l2_ops)"
+        )
+        taken = take(repository, [Request("app", source, Selection(tables=("public.secrets",)))])
+        connection.execute("DELETE FROM public.secrets")
+        restore(repository, taken.snapshot, source, Ask())
+        assert connection.execute("SELECT id, word FROM public.secrets").fetchall() == [(1, "x")]
+        connection.execute("DELETE FROM public.secrets")
+        connection.execute(
+            "CREATE TRIGGER tell AFTER INSERT ON public.secrets FOR EACH ROW EXECUTE FUNCTION app.count_it()"
+        )
+        with pytest.raises(
+            Invalid, match=r"the trigger tell of public\.secrets would fire, and this role may not disable it"
+        ):
+            restore(repository, taken.snapshot, source, Ask())
+        connection.execute("ALTER TABLE public.secrets DISABLE TRIGGER tell")
+        restore(repository, taken.snapshot, source, Ask())
+        assert connection.execute("SELECT count(*) FROM public.secrets").fetchall() == [(1,)]
+        connection.execute(
+            "DROP TRIGGER tell ON public.secrets; CREATE RULE quiet AS ON INSERT TO public.secrets DO ALSO NOTIFY x"
+        )
+        connection.execute("DELETE FROM public.secrets")
+        with pytest.raises(Invalid, match="the rule quiet"):
+            restore(repository, taken.snapshot, source, Ask())

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,10 +12,8 @@ from snapstore.operations.restore import Ask, restore
 from snapstore.operations.take import Request, take
 from snapstore.repository import Repository
 from snapstore.sources.postgres.source import PostgresSource
-from tests.conftest import normalised
+from tests.sources.postgres.distribution import PROGRAMS, dump, is_installed, running_server
 from tests.sources.postgres.test_objects import OBJECTS, lines, run
-
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 
 # What only a server with ICU has.
 ICU = """
@@ -37,29 +28,10 @@ ICU = """
 @pytest.fixture(scope="module")
 def debian() -> Iterator[str]:
     """The URL of a server of the distribution, without a database's name."""
-    if not (PROGRAMS / "postgres").exists():
+    if not is_installed():
         pytest.skip(f"there is no PostgreSQL in {PROGRAMS} (apt-get install postgresql-15)")
-    folder = Path(tempfile.mkdtemp(prefix="snap-15-", dir="/tmp"))
-    identity: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        account = pwd.getpwnam("nobody")
-        os.chown(folder, account.pw_uid, account.pw_gid)
-        identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-
-    def call(*command: object) -> None:
-        words = [str(word) for word in command]
-        subprocess.run(words, check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **identity)
-
-    options = f"-c listen_addresses= -c fsync=off -k {folder}"
-    try:
-        call(PROGRAMS / "initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
-        call(PROGRAMS / "pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
-        try:
-            yield f"host={folder} user=postgres"
-        finally:
-            call(PROGRAMS / "pg_ctl", "-D", "data", "-w", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder)
+    with running_server() as folder:
+        yield f"host={folder} user=postgres"
 
 
 def test_objects_come_back_on_a_server_of_the_distribution(debian: str) -> None:
@@ -78,9 +50,3 @@ def test_objects_come_back_on_a_server_of_the_distribution(debian: str) -> None:
     assert taken.is_complete
     restore(repository, taken.snapshot, PostgresSource(target), Ask())
     assert lines(dump(target)) == lines(dump(source))
-
-
-def dump(url: str) -> str:
-    """The database as this server's own pg_dump writes it."""
-    command = [str(PROGRAMS / "pg_dump"), "--dbname", url]
-    return normalised(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
