@@ -105,7 +105,11 @@ def make_plan(live: State, wanted: State, mode: Mode, *, scope: Scope | None = N
             planned, rows = _plan_table(old, new, mode, scope, new.name in anew)
         if old is not None and scope.means(new.name):
             sides = (_partitions(live, new.name), _partitions(wanted, new.name))
-            planned = replace(planned, drift=drift(old, new, recreate=new.name in anew, partitions=sides))
+            found = drift(old, new, recreate=new.name in anew, partitions=sides)
+            if new.table.part_of and mode is not Mode.EXACT and (planned.skip or planned.keep):
+                words = f"part of {new.table.part_of}"
+                found += (Drift(words, "differs", "", "left as it is: only --exact restores it", is_shape=False),)
+            planned = replace(planned, drift=found)
         tables.append(planned)
         hasher.update(f"\0{planned.source}\0{planned.name}\0{planned.create}{planned.recreate}\0".encode() + rows)
     return Plan(hasher.hexdigest(length=16), mode, wanted.label, tuple(tables))
@@ -172,8 +176,6 @@ def _plan_table(
         for mask, count in _masks(changes.changed.differs):
             columns = tuple(names[number] for number in mask)
             sets[columns] = sets.get(columns, 0) + count
-    if stays and (skip or keep):
-        shape += (f"part of {new.table.part_of}, which only --exact restores",)
     if rebuild and old is not None:
         hashed.root("dropped", old.entry.root)
     planned = TablePlan(
@@ -216,6 +218,8 @@ def _errors(live: Table, new: StateTable) -> list[str]:
         errors.append(f"{wanted.name}: the live table has another key than the snapshot")
     elif wanted.by_content and {column.name for column in live.columns} != {column.name for column in wanted.columns}:
         errors.append(f"{wanted.name}: it has no key, and rows of other columns than the snapshot's cannot be matched")
+    elif live.key != wanted.key and not of_other_types(live, wanted):
+        errors.append(f"{wanted.name}: the key of the live table is ordered otherwise than the snapshot's")
     now, then = (one.declared_types | {part.name: part.type for part in one.key} for one in (live, wanted))
     for name in of_other_types(live, wanted):
         errors.append(f"{wanted.name}: column {name} is {now[name]} now and was {then[name]} in the snapshot")

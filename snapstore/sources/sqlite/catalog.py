@@ -187,8 +187,14 @@ class _Reader:
             "strict": strict,
             "primary_key": [name for _, name in sorted((number, name) for name, _, number in stored if number)],
             "columns": [
-                {"name": name, "type": declared, "generated": state in (2, 3)}
-                for _, name, declared, _, _, _, state in infos
+                {
+                    "name": name,
+                    "type": declared,
+                    "not_null": bool(not_null),
+                    "default": default,
+                    "computed": state in (2, 3),
+                }
+                for _, name, declared, not_null, default, _, state in infos
                 if state != 1 or name in hidden
             ],
             "indexes": self._of("index", {entry.name}),

@@ -229,7 +229,7 @@ class SqliteTarget(SqliteView):
                     self._notes.append(f"{one.table.name}: {count:,} of its rows {verb} to rows that are not there")
 
     def _is_generated(self, table: Table, column: str) -> bool:
-        return any(one["name"] == column and one["generated"] for one in table.definition["columns"])
+        return any(one["name"] == column and one["computed"] for one in table.definition["columns"])
 
 
 def _has_rows(table: Table) -> bool:
