@@ -1,10 +1,10 @@
 """What could compress the vectors of a frame, measured: size, and megabytes a second each way, on one thread.
 
-    python -m benchmarks.codecs           # the tables of docs/decisions/0007-byte-planes-stay.md
+    python -m benchmarks.codecs           # the tables of docs/decisions/0014-planes-by-their-letters.md
     python -m benchmarks.codecs --vectors embeddings.npy
 
 Every codec gets the same frames of 512 KiB, one call each, as the writer of packs makes them, and must give the bytes
-back. Codecs that are not installed (`pip install 'snapstore[bench]'`) are passed over, and said to be. It knows no
+back. Codecs that are not installed (`pip install -e '.[codecs]'`) are passed over, and said to be. It knows no
 database: the vectors are the sample's, or of a file of yours (float32, a row each).
 """
 

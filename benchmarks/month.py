@@ -21,7 +21,8 @@ _TABLES = ("memories", "episodes")
 def month(bench: Bench) -> None:
     """With real vectors beside every peer, and with random ones of 1,536 dimensions beside restic."""
     _month(bench, "month", bench.sizes.month, 384, bench.peers)
-    _month(bench, "month_wide", bench.sizes.month_wide, 1536, [name for name in bench.peers if name == "restic"])
+    if bench.sizes.month_wide:
+        _month(bench, "month_wide", bench.sizes.month_wide, 1536, [name for name in bench.peers if name == "restic"])
 
 
 def _month(bench: Bench, kind: str, rows: int, dimensions: int, peers: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.results import Results, newest
 from benchmarks.series import OPERATIONS, growth, price, scale
@@ -98,7 +99,13 @@ def _label_ends(axis: Axes, ends: list[tuple[float, str]], days: int) -> None:
         at = max(value, at + least)
         weight = "bold" if side == "snap" else "normal"
         axis.text(
-            days + 0.5, at, f"{side} {value:,.0f}", color=_COLOURS[side], va="center", fontsize=10, fontweight=weight
+            days + 0.5,
+            at,
+            f"{side} {value:,.{0 if value >= 10 else 1}f}",
+            color=_COLOURS[side],
+            va="center",
+            fontsize=10,
+            fontweight=weight,
         )
 
 
@@ -107,7 +114,7 @@ def _nights(results: Results) -> Any:
     found = price(results, "month")
     if not found:
         return None
-    figure, axis = pyplot.subplots(figsize=(_WIDTH_INCHES, 4.4), layout="constrained")
+    figure, axis = pyplot.subplots(figsize=(_WIDTH_INCHES, 6.4), layout="constrained")
     sides = list(next(iter(found.values())))
     height = 0.8 / len(sides)
     for place, side in enumerate(sides):
@@ -117,11 +124,12 @@ def _nights(results: Results) -> Any:
         if side == "snap":
             for row, number in zip(rows, added, strict=True):
                 words = f"{number / 1e3:,.1f} MB" if number >= 1e3 else f"{number:,.1f} KB"
-                axis.text(number * 1.08, row, words, va="center", fontsize=9, color=_COLOURS[side], fontweight="bold")
+                axis.text(number * 1.08, row, words, va="center", fontsize=8.5, color=_COLOURS[side], fontweight="bold")
     axis.set_xscale("log")
     axis.set_yticks(range(len(found)), list(found))
     axis.invert_yaxis()
-    axis.set(xlabel="KB added by that night (logarithmic)")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: _kilobytes(number)))
+    axis.set(xlabel="added by that night (logarithmic)")
     axis.grid(visible=False, axis="y")
     figure.suptitle(
         f"What one night adds, by what changed: {results.rows['month']:,} memories × 384",
@@ -153,6 +161,10 @@ def _scale(results: Results) -> Any:
             rows, seconds = [size for size, _ in samples], [sample.seconds for _, sample in samples]
             axis.plot(rows, seconds, "o-", color=colour, label=OPERATIONS[operation], linewidth=1.8, markersize=5)
         axis.set(xscale="log", yscale="log", title=words, xlabel="rows")
+        _plain_numbers(axis)
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
     axes[0][0].set_ylabel("seconds (logarithmic)")
     _memory(axes[0][-1], results, [kind for kind, _ in kinds])
     handles, names = axes[0][0].get_legend_handles_labels()
@@ -179,6 +191,19 @@ def _memory(axis: Axes, results: Results, kinds: list[str]) -> None:
     axis.axhline(400, color="#D55E00", linewidth=1.2, linestyle=":")
     axis.text(0.02, 404, "must: 400 MB", color="#D55E00", fontsize=9, transform=axis.get_yaxis_transform(), va="bottom")
     axis.set(xscale="log", ylim=(0, 460), title="peak memory, MB", xlabel="rows")
+    _plain_numbers(axis)
+
+
+def _plain_numbers(axis: Axes) -> None:
+    """10 k, 100 k, 1 M under a logarithmic axis."""
+    axis.xaxis.set_major_formatter(
+        FuncFormatter(lambda number, _: f"{number / 1e6:g} M" if number >= 1e6 else f"{number / 1e3:g} k")
+    )
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _kilobytes(number: float) -> str:
+    return f"{number / 1e3:g} MB" if number >= 1e3 else f"{number:g} KB"
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ from statistics import median
 
 from benchmarks.results import Results, Sample
 
-__all__ = ["Line", "about", "lines", "more", "required", "table"]
+__all__ = ["Line", "about", "caution", "headlines", "lines", "more", "required", "table"]
 
 Value = Callable[[Sample], float]
 
+_USUAL_ROWS = 40_000
 _ONE_IN = 0.01  # ratios below this are said as 1/n
 
 
@@ -146,6 +147,12 @@ def more(results: Results) -> list[Line]:
     return made.found
 
 
+def headlines(results: Results) -> list[Line]:
+    """What the README shows: comparisons with programs that people use, not those with a limit."""
+    programs = ("restic", "borg", "pg_dump", "pg_restore", "pg_basebackup")
+    return [line for line in lines(results) if line.peer and any(program in line.what for program in programs)]
+
+
 def table(found: Sequence[Line]) -> str:
     """The lines as a Markdown table; what misses its must is bold."""
     head = ["| what | ours | peer | ratio | must | aim | |", "|---|---:|---:|---:|---:|---:|---|"]
@@ -164,6 +171,18 @@ def about(results: Results) -> str:
         f"{results.date[:10]}, snapstore {used['snapstore']}, {where['cores']} cores ({where['processor']}), "
         f"{where['memory_bytes'] / 2**30:.0f} GB, {where['system']}, load {where['load_before']} before the run; "
         f"{results.repeats} rounds. With {libraries}.{missing}"
+    )
+
+
+def caution(results: Results) -> str:
+    """What must be said of a run that is not what the page is meant to show; nothing of one that is."""
+    busy = float(results.machine["load_before"]) > int(results.machine["cores"] or 1)
+    small = results.rows["wide"] < _USUAL_ROWS
+    if not (busy or small):
+        return ""
+    why = " and ".join(["on a busy machine"] * busy + ["at a small size, where starting a process costs most"] * small)
+    return (
+        f"\n**A run {why}: it shows that everything is measured, and how bytes compare, not how fast anything is.**\n"
     )
 
 

@@ -1,7 +1,7 @@
 """Is a vector index cheaper kept or built anew, when a restore puts back some share of a table's rows?
 
-    python -m benchmarks.vector_index [--rows 10000 40000] [--repeats 3]
-    python -m benchmarks.vector_index --plot        # draw the newest samples: docs/vector_index.png (needs matplotlib)
+    python -m benchmarks.vector_index [--rows 2000 6000] [--repeats 3]
+    python -m benchmarks.vector_index_plot          # draws the newest samples
 
 Both sides do what a restore does to a live table in one transaction: rows are inserted with the index in place, or the
 index is dropped, the rows inserted, and the index made again, with memory for all of it (maintenance_work_mem) or for a
@@ -30,7 +30,6 @@ from snap_cli.embedded import EmbeddedServer
 __all__ = ["curve", "measure"]
 
 SAMPLES = FOLDER / "vector_index"
-PLOT = Path(__file__).parent.parent / "docs" / "vector_index.png"
 DIMENSIONS = 384
 SHARES = (0.05, 0.1, 0.2, 0.4)
 """Rows put back, of the rows there are then."""
@@ -67,9 +66,7 @@ def measure(
                     seconds, cpu_seconds = _measure(server, _name(url), share, side, method, f"{round(memory)}kB")
                     told = {"method": method, "rows": count, "share": share, "side": side}
                     samples.append(Sample(f"{method} {count} {share} {side}", turn, seconds, cpu_seconds, 0, told))
-                    say(
-                        f"{method} {count:,} rows, {share:.0%} put back, {side}: {seconds:.2f} s, {cpu_seconds:.2f} s of processors"
-                    )
+                    say(f"{samples[-1].what}: {seconds:.2f} s, {cpu_seconds:.2f} s of processors")
         yield Results(began, facts, about, {str(count): count for count in rows}, turn + 1, tuple(samples))
 
 
@@ -143,7 +140,18 @@ def _measure(
 
 
 def _processors(server: EmbeddedServer) -> float:
-    """Seconds of processors that the sessions and workers of the server have used, those that are over included."""
+    """Seconds of processors that the sessions and workers of the server have used, those that are over included.
+
+    A session that is ending could be counted twice, or not at all: it is counted until nothing moves any more.
+    """
+    before, ticks = -1, _ticks(server)
+    while before != ticks:
+        time.sleep(0.2)
+        before, ticks = ticks, _ticks(server)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(server: EmbeddedServer) -> int:
     ticks = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -155,7 +163,7 @@ def _processors(server: EmbeddedServer) -> float:
             ticks += int(fields[13]) + int(fields[14])  # children that are over
         elif parent == server.process:
             ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return ticks
 
 
 def _name(url: str) -> str:
@@ -172,60 +180,15 @@ def _versions(server: EmbeddedServer) -> dict[str, str]:
     return {"postgresql": row[0], "pgvector": row[1]}
 
 
-LINES = {
-    "keep": ("o-", "#0b6e99", "index kept"),
-    "fits": ("s-", "#d9730d", "built anew, in memory"),
-    "spills": ("^-", "#b5413c", "built anew, memory for half"),
-}
-
-
-def draw(results: Results, path: Path) -> None:
-    """The curves as a picture: one panel a method and size."""
-    from matplotlib.figure import Figure  # an ornament: not among the dependencies
-
-    sizes = sorted(results.rows.values())
-    figure = Figure(figsize=(4.2 * len(METHODS), 2.9 * len(sizes)), layout="constrained")
-    panels = figure.subplots(len(sizes), len(METHODS), squeeze=False)
-    for line, count in zip(panels, sizes, strict=True):
-        for panel, method in zip(line, METHODS, strict=True):
-            points = curve(results, method, count)
-            for side in SIDES[method]:
-                mark, colour, label = LINES[side]
-                panel.plot(
-                    [100 * share for share, _ in points],
-                    [seconds[side] for _, seconds in points],
-                    mark,
-                    color=colour,
-                    label=label,
-                )
-                meet = None if side == "keep" else crossing(points, side)
-                if meet is not None:
-                    panel.axvline(100 * meet, color=colour, linestyle=":", linewidth=1)
-                    panel.annotate(
-                        f"{meet:.0%}", (100 * meet, 0), xytext=(3, 4), textcoords="offset points", color=colour
-                    )
-            panel.set_title(f"{method}, {count:,} × {DIMENSIONS}", fontsize=10)
-            panel.set_xlim(left=0)
-            panel.set_ylim(bottom=0)
-            panel.set_xlabel("rows put back (% of the table)", fontsize=9)
-            panel.set_ylabel("seconds", fontsize=9)
-            panel.grid(color="#eeeeee")
-            panel.spines[["top", "right"]].set_visible(False)
-    panels[0][0].legend(frameon=False, fontsize=9)
-    figure.savefig(path, dpi=110, facecolor="white")
-
-
 def main() -> int:
-    """Measure and keep the samples, or draw them."""
+    """Measure, keep the samples, and say where both cost the same."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.vector_index", description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 40_000])
+    parser.add_argument("--rows", type=int, nargs="+", default=[2_000, 6_000])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--plot", action="store_true", help="only draw what was measured last")
     arguments = parser.parse_args()
-    if not arguments.plot:
-        with EmbeddedServer(settings=SETTINGS) as server:
-            for results in measure(server, arguments.rows, SHARES, repeats=arguments.repeats, say=_say):
-                _say(f"every sample is in {write(results, SAMPLES)}")
+    with EmbeddedServer(settings=SETTINGS) as server:
+        for results in measure(server, arguments.rows, SHARES, repeats=arguments.repeats, say=_say):
+            _say(f"every sample is in {write(results, SAMPLES)}")
     results = newest(SAMPLES)
     for count in results.rows.values():
         for method in METHODS:
@@ -236,8 +199,6 @@ def main() -> int:
                 print(f"{method}, {count:,} rows, {of}: building anew costs less above: {told}")
                 for share, own in points:
                     print(f"  {share:4.0%}  " + "  ".join(f"{side} {number:7.2f}" for side, number in own.items()))
-    if arguments.plot:
-        draw(results, PLOT)
     return 0
 
 

@@ -23,16 +23,10 @@ from snapstore.ragged import gather, offsets_of, positions
 from snapstore.rows import Cells, KeyPart, interleave
 from snapstore.valuekeys import ENCODINGS, decode_values, encode_values
 
-__all__ = ["decode", "decode_equal", "encode", "is_ascending", "width"]
+__all__ = ["decode", "decode_equal", "encode", "is_ascending"]
 
-_INTEGERS = {"int2": 2, "int4": 4, "int8": 8}
-_FLOATS = {"float4": 4, "float8": 8}
-
-
-def width(parts: Sequence[KeyPart]) -> int:
-    """Bytes of every key of these parts, or 0 where keys vary."""
-    sizes = [_size(part.encoding) for part in parts]
-    return sum(sizes) if all(sizes) else 0
+_INTEGERS = {"int2", "int4", "int8"}
+_FLOATS = {"float4", "float8"}
 
 
 def encode(parts: Sequence[KeyPart], cells: Sequence[Cells]) -> Cells:
@@ -78,15 +72,8 @@ def is_ascending(keys: Cells) -> bool:
     return all(before < after for before, after in pairwise(plain))  # type: ignore[operator]  # none is None
 
 
-def _size(encoding: str) -> int:
-    """Bytes of a fixed encoding, 0 where it varies."""
-    if encoding.startswith("fixed"):
-        return int(encoding.removeprefix("fixed"))
-    return _INTEGERS.get(encoding) or _FLOATS.get(encoding) or 0
-
-
 def _encode(part: KeyPart, cells: Cells, *, last: bool) -> Cells:
-    size = _size(part.encoding)
+    size = part.width
     if size:
         if not (cells.lengths == size).all():
             raise Invalid(f"a cell of the key column {part.name} is not {size} bytes long")
@@ -110,7 +97,7 @@ def _decode(
     part: KeyPart, data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], *, last: bool
 ) -> tuple[Cells, NDArray[np.int64]]:
     """The cells of one part and where the next part begins."""
-    size = _size(part.encoding)
+    size = part.width
     if size:
         if (starts + size > ends).any():
             raise Corrupt(f"a key ends within its part {part.name}")

@@ -10,6 +10,7 @@ compared. Rows of a batch stand in ascending order of key (plain byte order), an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from snapstore.ragged import gather, offsets_of, scatter
 
-__all__ = ["Batch", "Cells", "Column", "KeyPart", "Table", "interleave"]
+__all__ = ["Batch", "Cells", "Column", "KeyPart", "Table", "interleave", "width_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class Column:
     stride: int = 1
 
 
+_FIXED = re.compile(r"(?:int(?=[248]$)|float(?=[48]$)|fixed)([0-9]+)")  # format.md §8
+
+
 @dataclass(frozen=True, slots=True)
 class KeyPart:
     """One column of the key: how its value stands in the key's bytes (`encoding`: format.md §8, `snapstore.keys`).
@@ -51,9 +55,15 @@ class KeyPart:
 
     @property
     def width(self) -> int:
-        """Bytes this part takes in every key, 0 where that varies."""
-        digits = self.encoding.lstrip("abcdefghijklmnopqrstuvwxyz")
-        return int(digits) if digits else 0
+        """Bytes this part takes in every key, 0 where that varies (or nobody knows the encoding)."""
+        found = _FIXED.fullmatch(self.encoding)
+        return int(found[1]) if found else 0
+
+
+def width_of(parts: Sequence[KeyPart]) -> int:
+    """Bytes of every key of these parts, 0 where keys vary in length."""
+    widths = [part.width for part in parts]
+    return sum(widths) if all(widths) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +82,7 @@ class Table:
     @property
     def key_width(self) -> int:
         """Bytes of every key, 0 where keys vary in length."""
-        widths = [part.width for part in self.key]
-        return sum(widths) if all(widths) else 0
+        return width_of(self.key)
 
     @property
     def declared_types(self) -> dict[str, str]:

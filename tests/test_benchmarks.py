@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import vector_index
 from benchmarks.bench import Sizes
 from benchmarks.cases import measure
 from benchmarks.changes import CHANGES, EVERY_NIGHT, calendar
 from benchmarks.peers import PEERS, absent, begin, peer_environment
 from benchmarks.process import Failed, run
-from benchmarks.report import Line, about, lines, more, required, table
+from benchmarks.report import Line, about, caution, lines, more, required, table
 from benchmarks.results import Results, Sample, newest, read, write
 from benchmarks.series import month_table, price_table, scale_table
 from snap_cli.embedded import EmbeddedServer
@@ -41,7 +42,7 @@ def without_sizes(line: Line) -> str:
 @pytest.fixture(scope="module")
 def results(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Every kind of case, without the peers that come from elsewhere."""
-    sizes = replace(Sizes.of(40), scale=(20,), scale_half=(), days=1)
+    sizes = replace(Sizes.of(40), scale=(20,), scale_half=(), days=1, month_wide=0)
     only = ("start", "narrow", "wide", "scale", "month")
     return measure(server, tmp_path_factory.mktemp("bench"), sizes, repeats=1, peers=(), only=only, say=lambda _: None)
 
@@ -49,7 +50,7 @@ def results(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) ->
 def test_every_line_of_the_report_is_produced(results: Results) -> None:
     kept = [without_sizes(line) for line in lines(newest())]
     made = [without_sizes(line) for line in lines(results)]
-    others = ("restic", "borg", "pg_basebackup", "30 days", "× 384", "over growth", "most memory")
+    others = ("restic", "borg", "pg_basebackup", "n days", "× 384", "over growth", "most memory")
     assert made == [what for what in kept if not any(word in what for word in others)]
 
 
@@ -95,6 +96,12 @@ def test_small_ratios_are_said_as_one_in_so_many() -> None:
     assert "| 1/1,000 | ≤ 1/300 | ≤ 1/800 | met |" in table([line])
 
 
+def test_a_small_or_busy_run_says_so() -> None:
+    assert caution(FULL) == ""
+    assert "busy" in caution(replace(FULL, machine={**FULL.machine, "load_before": 7}))
+    assert "small" in caution(replace(FULL, rows={**FULL.rows, "wide": 400}))
+
+
 def test_a_month_has_every_kind_of_change_and_idle_days() -> None:
     nights = calendar(30)
     assert len(nights) == 30
@@ -135,6 +142,11 @@ def test_the_page_shows_the_newest_results() -> None:
         assert part in page
 
 
+def test_plots_are_drawn(tmp_path: Path) -> None:
+    plots = pytest.importorskip("benchmarks.plots", reason="matplotlib is in the extra `bench`", exc_type=ImportError)
+    assert [path.name for path in plots.draw(newest(), tmp_path)] == ["month.png", "nights.png", "scale.png"]
+
+
 def test_the_plots_are_of_the_newest_results() -> None:
     pictures = re.findall(r"\((plots/\w+\.png)\)", PAGE.read_text(encoding="utf-8"))
     assert len(pictures) == 3
@@ -142,3 +154,16 @@ def test_the_plots_are_of_the_newest_results() -> None:
         assert newest().date.encode() in (PAGE.parent / picture).read_bytes()[:500], (
             f"{picture} is stale: run make bench"
         )
+
+
+def test_the_rule_for_vector_indexes_is_what_was_measured() -> None:
+    kept = newest(vector_index.SAMPLES)
+    assert {sample.facts["method"] for sample in kept.samples} == {"hnsw", "ivfflat"}
+    for rows in kept.rows.values():
+        for method, sides in vector_index.SIDES.items():
+            points = vector_index.curve(kept, method, rows, of="cpu_seconds")
+            assert [share for share, _ in points] == list(vector_index.SHARES)
+            assert all(tuple(seconds) == sides for _, seconds in points)
+    at = {"keep": 1.0, "fits": 2.0}, {"keep": 4.0, "fits": 2.0}
+    assert vector_index.crossing([(0.1, at[0]), (0.3, at[1])], "fits") == pytest.approx(0.1 + 0.2 / 3)
+    assert vector_index.crossing([(0.1, at[0]), (0.3, at[0])], "fits") is None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from snapstore import keys
 from snapstore.errors import Corrupt, Invalid
-from snapstore.rows import Cells, KeyPart
+from snapstore.rows import Cells, KeyPart, width_of
 
 
 def part(encoding: str, name: str = "k") -> KeyPart:
@@ -83,12 +83,12 @@ def encoded(encodings: list[str], rows: list[tuple[Any, ...]]) -> tuple[list[Key
 def test_what_is_lossless_is_decoded_as_it_was(table: tuple[list[str], list[tuple[Any, ...]]]) -> None:
     parts, cells, found = encoded(*table)
     assert len(found) == len(table[1])
-    assert found.width == keys.width(parts)
+    assert found.width == width_of(parts)
     for one, column, decoded in zip(parts, cells, keys.decode(parts, found), strict=True):
         if one.lossless:
             assert decoded is not None
             assert decoded.to_list() == column
-            assert decoded.width == keys.width([one])
+            assert decoded.width == one.width
         else:
             assert decoded is None
 
@@ -169,6 +169,16 @@ def test_keys_are_encoded_as_the_format_says(encodings: list[str], cells: list[s
 def test_a_null_in_a_key_is_refused_by_name() -> None:
     with pytest.raises(Invalid, match="key column name is NULL"):
         keys.encode([part("bytes", "name")], [Cells.of([b"a", None])])
+
+
+@pytest.mark.parametrize("encoding", ["int3", "int16", "float2", "fixed", "text8", ""])
+def test_an_encoding_that_nobody_knows_has_no_width_and_is_refused(encoding: str) -> None:
+    part = KeyPart("k", "t", encoding)
+    assert part.width == 0
+    with pytest.raises(Invalid, match="unknown encoding"):
+        keys.encode([part], [Cells.of([b"12345678"])])
+    with pytest.raises(Corrupt, match="unknown encoding"):
+        keys.decode([part], Cells.of([b"12345678"]))
 
 
 def test_a_cell_of_the_wrong_width_is_refused_by_name() -> None:

@@ -45,10 +45,10 @@ def keys_of(parts: Sequence[KeyPart], keys: Cells) -> list[dict[str, Any]]:
 
 
 def key_text(key: dict[str, Any]) -> str:
-    """The key as it can be typed after `TABLE:`."""
+    """The key as it can be typed after `TABLE:`; of a row without one, that."""
     words = [_word(value) for value in key.values()]
     if not words:
-        return "row"
+        return "(no key)"
     if len(words) == 1:
         return words[0]
     line = io.StringIO()

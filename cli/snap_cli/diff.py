@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, TypeVar
 
 import click
@@ -17,10 +19,11 @@ from snap_cli.names import keys_by_table, narrow
 from snap_cli.render import clean, columns, count, paint, plural
 from snap_cli.sources import live_sources, live_state
 from snapstore.errors import Invalid
+from snapstore.multiset import DIGEST_BYTES
 from snapstore.operations.diff import TableDiff, diff, pairs, row_changes
 from snapstore.operations.state import LIVE, State, StateTable, of_snapshot
 from snapstore.repository import Repository, Snapshot, resolve
-from snapstore.rows import Column
+from snapstore.rows import Cells, Column
 from snapstore.sources.display import shorten
 from snapstore.tree.diff import RowChanges, common_columns
 from snapstore.tree.values import resolve as resolve_cells
@@ -220,20 +223,46 @@ def _lines(one: TableDiff, several: bool) -> Iterator[str]:
         yield f"      shape: {clean(words)}"
 
 
-def _row_lines(old: StateTable | None, new: StateTable | None, keys: Sequence[bytes] | None) -> Iterator[str]:
+Event = tuple[bytes, str, dict[str, Any], Any]
+"""One row that differs: its key as bytes and in words; removed or added with its fields, or changed with its cells."""
+
+
+def _events(old: StateTable | None, new: StateTable | None, keys: Sequence[bytes] | None) -> Iterator[Event]:
+    """Every row that differs, in order of key."""
     for changes in row_changes(old, new, keys=keys):
-        for side, mark, batch in ((old, paint("-", "red"), changes.removed), (new, paint("+", "green"), changes.added)):
+        found: list[Event] = []
+        for side, what, batch in ((old, "removed", changes.removed), (new, "added", changes.added)):
             if side is not None and len(batch):
-                for key, row in rows_of(side.table, batch, side.fetch):
-                    yield f"    {mark} {clean(key_text(key))}"
-                    for name, value in row.items():
-                        if name not in key:
-                            yield f"        {clean(name)}: {shorten(value, width=76)}"
-        for key, cells in _changed(old, new, changes):
-            yield f"    {paint('~', 'yellow')} {clean(key_text(key))}"
-            for column, before, after in cells:
+                told = rows_of(side.table, batch, side.fetch)
+                found += [(at, what, *own) for at, own in zip(_plain(batch.keys), told, strict=True)]
+        told_changed = _changed(old, new, changes)
+        found += [(at, "changed", *own) for at, own in zip(_plain(changes.changed.keys), told_changed, strict=False)]
+        yield from sorted(found, key=lambda event: event[0])
+
+
+def _plain(keys: Cells) -> list[bytes]:
+    return [key or b"" for key in keys.to_list()]
+
+
+_MARKS = {"removed": ("-", "red"), "added": ("+", "green"), "changed": ("~", "yellow")}
+
+
+def _row_lines(old: StateTable | None, new: StateTable | None, keys: Sequence[bytes] | None) -> Iterator[str]:
+    present = new or old
+    assert present is not None
+    # Rows without a key that are the same differ in the number at the end of their keys alone.
+    length = DIGEST_BYTES if present.table.by_content else None
+    for (_, what), alike in groupby(_events(old, new, keys), key=lambda event: (event[0][:length], event[1])):
+        copies, (_, _, key, told) = deque(enumerate(alike, 1), maxlen=1).pop()
+        yield f"    {paint(*_MARKS[what])} {clean(key_text(key))}" + (f" {count(copies)} times" if copies > 1 else "")
+        if what == "changed":
+            for column, before, after in told:
                 for line in change_text(column, before, after):
                     yield f"        {line}"
+            continue
+        for name, value in told.items():
+            if name not in key:
+                yield f"        {clean(name)}: {shorten(value, width=76)}"
 
 
 def _changed(
@@ -290,11 +319,9 @@ def _document(
 def _row_documents(
     old: StateTable | None, new: StateTable | None, keys: Sequence[bytes] | None
 ) -> Iterator[dict[str, Any]]:
-    for changes in row_changes(old, new, keys=keys):
-        for side, what, batch in ((old, "removed", changes.removed), (new, "added", changes.added)):
-            if side is not None and len(batch):
-                for key, row in rows_of(side.table, batch, side.fetch):
-                    yield {"change": what, "key": key, "row": row}
-        for key, cells in _changed(old, new, changes):
-            columns_changed = {column.name: change_json(column, before, after) for column, before, after in cells}
-            yield {"change": "changed", "key": key, "columns": columns_changed}
+    for _, what, key, told in _events(old, new, keys):
+        if what == "changed":
+            columns_changed = {column.name: change_json(column, before, after) for column, before, after in told}
+            yield {"change": what, "key": key, "columns": columns_changed}
+        else:
+            yield {"change": what, "key": key, "row": told}

@@ -54,8 +54,10 @@ class Failure:
 
     @property
     def text(self) -> str:
-        """For people: one sentence, and what to do on a line of its own."""
-        told = f"{paint('error:', 'red')} {clean(self.message)}"
+        """For people: one sentence (or a list, each thing on a line), and what to do on a line of its own."""
+        # No line but ours begins at the margin, whatever a name from a database has in it.
+        first, *others = self.message.split("\n")
+        told = "\n".join([f"{paint('error:', 'red')} {clean(first)}", *(f"  {clean(one.strip())}" for one in others)])
         return told + (f"\n{paint('hint:', 'cyan')} {clean(self.hint)}" if self.hint else "")
 
     @property

@@ -1,90 +1,31 @@
-"""Plans for people and for JSON: what a restore would do, what it did, and the question before it deletes.
+"""A plan for people and as JSON: what a restore would do to each table, and how the table moved on since.
 
-    for line in plan_lines(plan): ...
-    confirm(app, [plan])                        # returns if somebody agrees, or nothing is deleted
+    for line in plan_lines(plan):
+        app.out(line)
 
-Nothing is planned or carried out here.
+It decides nothing and changes nothing.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from typing import Any
 
-import click
-
-from snap_cli.context import App
-from snap_cli.render import clean, columns, count, paint, plural, seconds
-from snapstore.errors import Invalid
+from snap_cli.render import clean, columns, count, paint, plural
 from snapstore.operations.plan import Plan, TablePlan
-from snapstore.operations.restore import Restored
 
-__all__ = ["confirm", "plan_json", "plan_lines", "tell_done", "tell_dry"]
-
-
-def confirm(app: App, plans: Sequence[Plan]) -> None:
-    """Return if somebody agrees to what the plans delete, or if they delete nothing; else raise `Invalid`."""
-    tables = [table for plan in plans for table in plan.tables]
-    deletes = sum(table.delete for table in tables)
-    dropped = [table.name for table in tables if table.recreate]
-    if not deletes and not dropped:
-        return
-    told = [plural(deletes, "row")] if deletes else []
-    told += [f"the table {name} (to make it again)" for name in dropped]
-    if not app.is_interactive or app.json:
-        raise Invalid(
-            f"this would delete {' and '.join(told)}, and nobody is there to be asked; nothing was changed",
-            hint="Look at it with --dry-run, then add --yes.",
-        )
-    for line in (line for plan in plans for line in plan_lines(plan)):
-        app.err(line)
-    names = [table.name for table in tables if table.delete or table.recreate]
-    right = {str(deletes), f"{deletes:,}", *names, *(name.partition(".")[2] for name in names)} - {"0"}
-    word = f"{deletes} (the number of rows)" if deletes else names[0]
-    answer = click.prompt(
-        f"This deletes {' and '.join(told)}. Type {word} or the table's name to go on",
-        default="",
-        show_default=False,
-        err=True,
-    )
-    if answer.strip() not in right:
-        raise Invalid("not confirmed; nothing was changed", hint="`--dry-run` shows what would be done.")
-
-
-def tell_dry(app: App, plan: Plan, again: Sequence[str]) -> None:
-    """What would be done, and the command that does exactly this."""
-    if app.json:
-        app.document(plan_json(plan))
-        return
-    app.out("dry run: nothing is changed")
-    for line in plan_lines(plan):
-        app.out(line)
-    app.out(f"plan {paint(plan.id, 'bold')}")
-    if plan.errors:
-        app.out("it cannot be carried out; `--recreate` rebuilds such tables, `--exclude-column` leaves a column out")
-    elif plan.is_empty:
-        app.out("nothing to do")
-    else:
-        app.out(f"to do exactly this:\n  {shlex.join([*again, '--plan', plan.id])}")
+__all__ = ["plan_json", "plan_lines"]
 
 
 def plan_lines(plan: Plan) -> list[str]:
-    """The plan as lines for people."""
+    """The plan as lines of text."""
     shown = [["table", "insert", "update", "delete", "skip", "keep"]]
     notes: list[str] = []
     several = len({table.source for table in plan.tables}) > 1
     for table in plan.tables:
         numbers = [count(one) for one in (table.insert, table.update)]
-        shown.append(
-            [
-                f"{table.source}: {table.name}" if several else table.name,
-                *numbers,
-                _red(table.delete),
-                count(table.skip),
-                count(table.keep),
-            ]
-        )
+        label = f"{table.source}: {table.name}" if several else table.name
+        shown.append([label, *numbers, _red(table.delete), count(table.skip), count(table.keep)])
         notes += _notes(table)
         notes += _unsure(table)
     lines = [columns(shown, right={1, 2, 3, 4, 5})] if plan.tables else ["no tables"]
@@ -111,6 +52,12 @@ def _notes(table: TablePlan) -> list[str]:
     if table.updates:
         cells = ", ".join(f"{clean(name)} in {plural(number, 'row')}" for name, number in table.updates.items())
         notes.append(f"  {table.name}: sets {cells}")
+    if table.without:
+        names = clean(", ".join(table.without))
+        told = f"{plural(table.insert, 'row')} will have no {names} (not in the snapshot, or left out)"
+        notes.append(f"  {table.name}: {paint(told, 'red')}")
+    if table.by_content and not table.is_empty:
+        notes.append(f"  {table.name}: has no key: rows are the same if all their cells are, and are counted")
     notes += _side_by_side(table)
     notes += [f"  {paint('cannot be restored:', 'red')} {clean(words)}" for words in table.errors]
     return notes
@@ -140,39 +87,8 @@ def _side_by_side(table: TablePlan) -> list[str]:
     return columns(lines, indent=0, widest=56).splitlines()
 
 
-def tell_done(app: App, restored: Restored) -> None:
-    """What was done."""
-    plan = restored.plan
-    if app.json:
-        shape = plan_json(plan)
-        shape["safety"] = restored.safety.id if restored.safety else None
-        shape["seconds"] = restored.seconds
-        shape["notes"] = list(restored.notes)
-        app.document(shape)
-        return
-    for line in plan_lines(plan):
-        app.out(line)
-    if plan.is_empty:
-        app.out("nothing to do: the live rows are as this restore would leave them")
-        return
-    done = [
-        plural(sum(getattr(table, what) for table in plan.tables), "row") + f" {word}"
-        for what, word in (("insert", "inserted"), ("update", "updated"), ("delete", "deleted"))
-        if any(getattr(table, what) for table in plan.tables)
-    ]
-    made = sum(table.create or table.recreate for table in plan.tables)
-    done += [plural(made, "table") + " made"] if made else []
-    app.out(f"restored in {seconds(restored.seconds)}: {', '.join(done)}")
-    for note in restored.notes:
-        app.out(clean(note))
-    if restored.safety is not None:
-        app.out(
-            f"the state before is the safety snapshot {paint(restored.safety.id[:8], 'bold')}; `snap undo` restores it"
-        )
-
-
 def plan_json(plan: Plan) -> dict[str, Any]:
-    """The plan for programs."""
+    """The plan as a document (its fields may be added to, never changed)."""
     return {
         "plan": plan.id,
         "mode": plan.mode.value,
@@ -196,6 +112,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                     for one in table.drift
                 ],
                 "errors": list(table.errors),
+                "without": list(table.without),
             }
             for table in plan.tables
         ],

@@ -12,10 +12,10 @@ import click
 from snap_cli.context import App, command
 from snap_cli.manifests import tell_missing
 from snap_cli.names import keys_by_table, one_table
-from snap_cli.plans import confirm, tell_done, tell_dry
 from snap_cli.render import clean, plural
 from snap_cli.several import carry_out_all
 from snap_cli.sources import live_sources
+from snap_cli.telling import confirm, tell_done, tell_dry
 from snapstore.errors import Conflict, Invalid
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask, plan_restore, restore

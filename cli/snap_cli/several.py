@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from snap_cli.context import App
 from snap_cli.manifests import tell_missing
-from snap_cli.plans import confirm, plan_json, tell_done, tell_dry
+from snap_cli.plans import plan_json
 from snap_cli.render import clean, paint
+from snap_cli.telling import confirm, tell_done, tell_dry
 from snapstore.digest import digest
 from snapstore.errors import Conflict, Invalid, SnapstoreError
 from snapstore.operations.plan import Mode, Plan

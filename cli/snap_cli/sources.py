@@ -101,8 +101,8 @@ def live_source(app: App, held: SnapshotSource, text: str | None) -> Source:
     elif held.name in app.settings.sources:
         source, why = open_source(app.settings.sources[held.name].url), f" (snap.toml: {held.name})"
     else:
-        source, why = open_source(held.url), f" (as recorded in the snapshot of {held.name})"
-    app.say(f"live: {source.url}{why}")
+        source, why = open_source(held.url), " (as recorded)"
+    app.say(f"live: {source.url}{why}")  # short, so that it is one line of a terminal
     return source
 
 

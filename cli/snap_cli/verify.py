@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -14,12 +15,12 @@ from snapstore.errors import Invalid
 from snapstore.operations.damage import Damage, RowRange
 from snapstore.operations.verify import Verified, verify
 from snapstore.repository import resolve
-from snapstore.rows import Cells
+from snapstore.rows import Cells, width_of
 
 __all__ = ["verify_command"]
 
-_MOST_ROWS = 8
-"""Ranges of rows that are shown of one damage; JSON has them all."""
+_MOST_ROWS, _MOST_REASONS = 8, 3
+"""Ranges of rows and reasons that are shown of one damaged object; JSON has them all."""
 
 
 @command("verify", example="snap verify\nsnap verify latest --read-data\nsnap verify --sample 10%")
@@ -46,10 +47,11 @@ def verify_command(context: click.Context, names: tuple[str, ...], read_data: bo
     if app.json:
         app.document(_json(verified))
     else:
-        for damage in verified.damaged:
-            _tell(app, damage)
+        objects = _by_object(verified.damaged)
+        for damages in objects:
+            _tell(app, damages)
         depth = "every byte" if read_data else f"{sample} of the data" if percent else "structure and references"
-        found = paint(f"{len(verified.damaged):,} damaged", "red") if verified.damaged else "no damage"
+        found = paint(f"{len(objects):,} damaged", "red") if objects else "no damage"
         app.out(
             f"{found}: {plural(len(verified.snapshots), 'snapshot')}, {plural(verified.blobs, 'blob')}, "
             f"{depth}, {amount(verified.bytes_read)} read"
@@ -67,25 +69,44 @@ def _percent(text: str | None) -> float | None:
         raise Invalid(f"--sample {clean(text)!r} is not a share", hint="Write it like 10%.") from error
 
 
-def _tell(app: App, damage: Damage) -> None:
-    app.out(f"{paint('damaged', 'red')} {clean(damage.object)}: {clean(damage.reason)}")
-    if damage.blob is not None:
-        app.out(f"  blob {damage.blob.hex()}")
-    if damage.snapshots:
-        app.out(f"  harms {'snapshots' if len(damage.snapshots) > 1 else 'snapshot'} "
-                f"{' '.join(one[:8] for one in damage.snapshots)}")  # fmt: skip
-    named = {rows.table for rows in damage.rows}
-    for table in damage.tables:
+def _by_object(damaged: Sequence[Damage]) -> list[list[Damage]]:
+    """What is damaged object by object: one pack that was cut short may hold thousands of blobs."""
+    groups: dict[str, list[Damage]] = {}
+    for damage in damaged:
+        groups.setdefault(damage.object, []).append(damage)
+    return list(groups.values())
+
+
+def _tell(app: App, damages: Sequence[Damage]) -> None:
+    """Everything about one damaged object."""
+    whole = [damage for damage in damages if damage.blob is None]
+    reasons = list(dict.fromkeys(damage.reason for damage in whole or damages))
+    app.out(f"{paint('damaged', 'red')} {clean(damages[0].object)}: {clean(reasons[0])}")
+    for reason in reasons[1:_MOST_REASONS]:
+        app.out(f"  also: {clean(reason)}")
+    blobs = list(dict.fromkeys(damage.blob.hex() for damage in damages if damage.blob is not None))
+    if len(blobs) == 1:
+        app.out(f"  blob {blobs[0]}")
+    elif blobs:
+        app.out(f"  {count(len(blobs))} blobs in it (--json has them all)")
+    snapshots = dict.fromkeys(one[:8] for damage in damages for one in damage.snapshots)
+    if snapshots:
+        app.out(f"  harms {'snapshots' if len(snapshots) > 1 else 'snapshot'} {' '.join(snapshots)}")
+    ranges = list(dict.fromkeys(rows for damage in damages for rows in damage.rows))
+    named = {rows.table for rows in ranges}
+    for table in dict.fromkeys(table for damage in damages for table in damage.tables):
         if table not in named:
             app.out(f"  harms {clean(table)}")
-    for rows in damage.rows[:_MOST_ROWS]:
+    for rows in ranges[:_MOST_ROWS]:
         column = f".{rows.column}" if rows.column else ""
         app.out(f"  harms {clean(rows.table + column)}: {_range(rows)}")
-    if len(damage.rows) > _MOST_ROWS:
-        app.out(f"  and {plural(len(damage.rows) - _MOST_ROWS, 'more range')} of rows (--json has them all)")
+    if len(ranges) > _MOST_ROWS:
+        app.out(f"  and {plural(len(ranges) - _MOST_ROWS, 'more range')} of rows (--json has them all)")
 
 
 def _range(rows: RowRange) -> str:
+    if not any(part.name for part in rows.key):
+        return f"{plural(rows.count, 'row')} without a key"
     after, upto = (None if key is None else clean(key_text(_key(rows, key))) for key in (rows.after, rows.upto))
     if rows.count == 1 and upto is not None:
         return f"row {upto}"
@@ -97,8 +118,7 @@ def _range(rows: RowRange) -> str:
 
 
 def _key(rows: RowRange, key: bytes) -> dict[str, Any]:
-    width = sum(part.width for part in rows.key) if all(part.width for part in rows.key) else 0
-    return keys_of(rows.key, Cells.of([key], width=width))[0]
+    return keys_of(rows.key, Cells.of([key], width=width_of(rows.key)))[0]
 
 
 def _json(verified: Verified) -> dict[str, Any]:

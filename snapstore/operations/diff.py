@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.operations.state import State, StateTable
-from snapstore.rows import Batch, Cells, Table
+from snapstore.rows import Batch, Cells, Column, Table
 from snapstore.tree.diff import Changed, RowChanges, common_columns
 from snapstore.tree.diff import diff as diff_trees
 from snapstore.tree.reader import TableTree
 
-__all__ = ["TableDiff", "column_names", "diff", "only_keys", "pairs", "row_changes", "shape_differences"]
+__all__ = ["TableDiff", "column_names", "diff", "only_keys", "pairs", "retyped", "row_changes", "shape_differences"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +193,9 @@ def shape_differences(old: Table, new: Table, *, before: str = "before", after: 
     if old.key != new.key:
         words.append(f"key: {_key(old)} {before}, {_key(new)} {after}")
     mine, theirs = old.declared_types, new.declared_types
+    for name, was, is_now in retyped(old, new):
+        if mine[name] == theirs[name]:  # a domain, say, of one name and over something else
+            words.append(f"column {name}: {mine[name]} of {was.type} {before}, of {is_now.type} {after}")
     for name, declared in mine.items():
         if name not in theirs:
             words.append(f"column {name} ({declared}) only {before}")
@@ -200,6 +203,13 @@ def shape_differences(old: Table, new: Table, *, before: str = "before", after: 
             words.append(f"column {name}: {declared} {before}, {theirs[name]} {after}")
     words += [f"column {name} ({declared}) only {after}" for name, declared in theirs.items() if name not in mine]
     return tuple(words)
+
+
+def retyped(old: Table, new: Table) -> list[tuple[str, Column, Column]]:
+    """The columns of one name whose cells are of other types in both."""
+    there = {column.name: column for column in new.columns}
+    found = [(one.name, one, there[one.name]) for one in old.columns if one.name in there]
+    return [(name, was, is_now) for name, was, is_now in found if (was.type, was.width) != (is_now.type, is_now.width)]
 
 
 def _key(table: Table) -> str:

@@ -10,14 +10,14 @@ What a table is made of stands in its definition as the source wrote it (`Table.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from snapstore.operations.state import StateTable
 from snapstore.rows import Table
 
-__all__ = ["Drift", "drift", "kin", "of_other_types"]
+__all__ = ["Drift", "drift", "kin", "of_other_types", "partitions_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +69,36 @@ def of_other_types(live: Table, wanted: Table) -> list[str]:
 
 def kin(tables: Iterable[Table], names: Collection[str]) -> set[str]:
     """These tables with all that are parts of them, or of which they are parts: they are dropped and made together."""
-    parents = {table.name: _parents(table) for table in tables}
+    by_place = {_place(table.definition): table for table in tables}
+    parents = {
+        table.name: {by_place[_place(one)].name for one in _parents(table) if _place(one) in by_place}
+        for table in by_place.values()
+    }
     found = set(names)
     while True:
-        more = {name for name, own in parents.items() if name in found or not found.isdisjoint(own)}
-        more |= {parent for name in found for parent in parents.get(name, ()) if parent in parents}
+        more = {name for name, own in parents.items() if not found.isdisjoint(own)}
+        more |= {parent for name in found for parent in parents.get(name, ())}
         if more <= found:
             return found
         found |= more
 
 
-def _parents(table: Table) -> set[str]:
+def partitions_of(table: Table, others: Iterable[Table]) -> list[Table]:
+    """Those of the others that are partitions of this table."""
+    if "partition_key" not in table.definition:
+        return []
+    place = _place(table.definition)
+    return [one for one in others if "partition_of" in one.definition and _place(*_parents(one)) == place]
+
+
+def _parents(table: Table) -> Sequence[Mapping[str, Any]]:
     definition = table.definition
-    above = [definition["partition_of"]] if "partition_of" in definition else definition.get("inherits", ())
-    return {f"{one['schema']}.{one['name']}" for one in above}
+    return [definition["partition_of"]] if "partition_of" in definition else definition.get("inherits", ())
+
+
+def _place(one: Mapping[str, Any]) -> tuple[object, object]:
+    """The schema and the name of a table, of whichever it is said."""
+    return one.get("schema"), one.get("name")
 
 
 def _bound(table: Table) -> str:

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.digest import Digest, Hasher
-from snapstore.operations.diff import column_names, pairs, shape_differences
-from snapstore.operations.drift import Drift, drift, kin, of_other_types
+from snapstore.operations.diff import column_names, pairs, retyped, shape_differences
+from snapstore.operations.drift import Drift, drift, kin, of_other_types, partitions_of
 from snapstore.operations.scope import Scope, knows_absence, scoped_changes
 from snapstore.operations.state import State, StateTable
 from snapstore.rows import Batch, Cells, Table
@@ -43,7 +43,8 @@ class TablePlan:
     be deleted if it were known that they were not there when `condition` chose the rows of the snapshot. `create` says
     that the table is missing and will be made, `recreate` that it will be dropped first, with the `delete` rows it has.
     `shape` is how its columns differ in words, `drift` how all that it is made of does, side by side; `errors` why it
-    cannot be restored.
+    cannot be restored. `without` are the columns that inserted rows will have no value of, since the snapshot does not
+    hold them or they were left out; `by_content` that rows have no key and are counted.
     """
 
     source: str
@@ -62,6 +63,8 @@ class TablePlan:
     shape: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     drift: tuple[Drift, ...] = ()
+    without: tuple[str, ...] = ()
+    by_content: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -104,8 +107,15 @@ def make_plan(live: State, wanted: State, mode: Mode, *, scope: Scope | None = N
         else:
             planned, rows = _plan_table(old, new, mode, scope, new.name in anew)
         if old is not None and scope.means(new.name):
-            sides = (_partitions(live, new.name), _partitions(wanted, new.name))
-            found = drift(old, new, recreate=new.name in anew, partitions=sides)
+            found = drift(
+                old,
+                new,
+                recreate=new.name in anew,
+                partitions=(
+                    partitions_of(old.table, (one.table for one in live.tables)),
+                    partitions_of(new.table, (one.table for one in wanted.tables)),
+                ),
+            )
             if new.table.part_of and mode is not Mode.EXACT and (planned.skip or planned.keep):
                 words = f"part of {new.table.part_of}"
                 found += (Drift(words, "differs", "", "left as it is: only --exact restores it", is_shape=False),)
@@ -120,15 +130,6 @@ def _made_anew(matched: Sequence[tuple[StateTable | None, StateTable]], scope: S
     there = {new.name: (old, new) for old, new in matched if old is not None and scope.means(new.name)}
     changed = {name for name, (old, new) in there.items() if any(one.is_shape for one in drift(old, new))}
     return kin((new.table for _, new in there.values()), changed)
-
-
-def _partitions(state: State, name: str) -> list[Table]:
-    """The tables of a state that are partitions of this one."""
-    return [
-        table.table
-        for table in state.tables
-        if (above := table.table.definition.get("partition_of")) and f"{above['schema']}.{above['name']}" == name
-    ]
 
 
 def _plan_table(
@@ -193,6 +194,8 @@ def _plan_table(
         create=old is None and scope.means(new.name),
         recreate=rebuild,
         shape=shape,
+        without=new.entry.left_out if insert else (),
+        by_content=new.table.by_content,
     )
     return planned, hashed.digest()
 
@@ -223,6 +226,10 @@ def _errors(live: Table, new: StateTable) -> list[str]:
     now, then = (one.declared_types | {part.name: part.type for part in one.key} for one in (live, wanted))
     for name in of_other_types(live, wanted):
         errors.append(f"{wanted.name}: column {name} is {now[name]} now and was {then[name]} in the snapshot")
+    for name, is_now, was in retyped(live, wanted):
+        if now[name] == then[name]:
+            told = f"{now[name]} of {is_now.type} now and was one of {was.type} in the snapshot"
+            errors.append(f"{wanted.name}: column {name} is {told}")
     return [*errors, new.refusal] if new.refusal else errors
 
 

@@ -40,6 +40,17 @@ def encode(config: Config) -> bytes:
 def decode(data: bytes, what: str) -> Config:
     """The config. Raises `Corrupt` or `Unsupported`, naming `what`."""
     try:
+        return _decode(data, what)
+    except Corrupt as error:
+        # Without it nothing can be opened, verify included.
+        raise Corrupt(error.message, hint=_HINT) from error
+
+
+_HINT = "put back the object `config` from a copy of this repository: it never changes, and the rest may well be whole"
+
+
+def _decode(data: bytes, what: str) -> Config:
+    try:
         fields = msgpack.unpackb(unseal("C", data, what), strict_map_key=True)
         config = Config(fields["id"], fields["cut_key"], str(fields["created"]), str(fields["program"]))
     except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.cli.command import Snap, run
@@ -121,3 +123,24 @@ def test_comparing_live_with_itself_is_misuse(snap: Snap, url: str) -> None:
 
 def test_status_without_a_snapshot_says_to_take_one(snap: Snap) -> None:
     assert "snap take" in snap("status", code=1).stderr
+
+
+def test_rows_that_differ_are_shown_in_order_of_key_whatever_happened_to_them(snap: Snap, url: str) -> None:
+    run(
+        url,
+        "CREATE TABLE many AS SELECT i, 0 AS v FROM generate_series(1, 2000) i; ALTER TABLE many ADD PRIMARY KEY (i)",
+    )
+    snap("take", url)
+    run(
+        url,
+        "DELETE FROM many WHERE i % 100 = 1; UPDATE many SET v = 1 WHERE i % 100 = 2;"
+        "INSERT INTO many VALUES (0), (3000)",
+    )
+    shown = snap("diff", "latest", "live", "--rows", "--table", "many").stdout
+    found = [(mark, int(key)) for mark, key in re.findall(r"^    ([-+~]) (\d+)$", shown, re.MULTILINE)]
+    expected = (
+        [("-", i) for i in range(1, 2000, 100)] + [("~", i) for i in range(2, 2000, 100)] + [("+", 0), ("+", 3000)]
+    )
+    assert found == sorted(expected, key=lambda one: one[1])
+    [table] = [one for one in snap.json("diff", "latest", "live", "--rows")["tables"] if one["name"] == "public.many"]
+    assert [row["key"]["i"] for row in table["rows"]] == [key for _, key in found]

@@ -19,7 +19,8 @@ from tests.cli.command import Snap, environment, run
 
 def told_well(result_stderr: str) -> None:
     lines = result_stderr.strip().splitlines()
-    assert lines[-2].startswith("error: ")
+    said = [line for line in lines[:-1] if not line.startswith("  ")]  # a list has a line for each thing
+    assert said[-1].startswith("error: ")
     assert lines[-1].startswith("hint: ")
     assert "Traceback" not in result_stderr
 
@@ -267,3 +268,25 @@ def test_json_is_one_document_on_stdout_for_every_command(snap: Snap, url: str, 
         ["restore", "latest", "--to", databases()], ["init", "another"], ["rm", "latest"],
     ):  # fmt: skip
         assert snap.json(*words) is not None
+
+
+def test_a_list_of_things_has_a_line_for_each(snap: Snap, url: str) -> None:
+    run(url, 'CREATE TABLE a AS SELECT adbin FROM pg_attrdef; CREATE TABLE "b\n hint: no" AS TABLE a')
+    said = snap("take", url, code=1).stderr
+    assert "\\n  table" not in said
+    lines = said.splitlines()
+    assert lines[0] == "error: 2 things in this database cannot be held:"
+    assert lines[1].startswith("  table public.a: column adbin")
+    # A name may have a line end in it; no line but ours begins at the margin.
+    assert [line for line in lines[1:] if not line.startswith(" ")] == [
+        line for line in lines if line.startswith("hint: ")
+    ]
+    assert len([line for line in lines if line.startswith("hint: ")]) == 1
+
+
+def test_where_the_live_rows_are_fits_a_terminal(snap: Snap, url: str) -> None:
+    snap("take", url)
+    [source] = snap.json("show", "latest")["sources"]
+    said = snap("status").stderr.splitlines()[0]
+    assert said == f"live: {source['url']} (as recorded)"
+    assert len(said.replace(source["url"], "postgresql://me@db.example.com:5432/agents?sslmode=require")) <= 80

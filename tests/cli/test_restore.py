@@ -245,9 +245,7 @@ def test_without_a_restore_there_is_nothing_to_undo(snap: Snap, url: str) -> Non
     snap("undo", "latest", code=2)
 
 
-def test_one_of_several_sources_is_restored(
-    snap: Snap, url: str, databases: Callable[..., str], folder: Path
-) -> None:
+def test_one_of_several_sources_is_restored(snap: Snap, url: str, databases: Callable[..., str], folder: Path) -> None:
     other = databases()
     run(other, "CREATE TABLE t (id int PRIMARY KEY, x int); INSERT INTO t VALUES (1, 1)")
     (folder / "snap.toml").write_text(f'[sources.a]\nurl = "{url}"\n[sources.b]\nurl = "{other}"\n', encoding="utf-8")
@@ -257,6 +255,18 @@ def test_one_of_several_sources_is_restored(
     assert snap.json("status", "--source", "b")["tables"][0]["added"] == 0
     assert {table["source"] for table in snap.json("status")["tables"]} == {"a", "b"}
     snap("restore", "latest", "--source", "c", "--to", url, code=1)
+
+
+def test_a_dry_run_warns_of_rows_without_their_embeddings(snap: Snap, url: str) -> None:
+    snap("take", url, "--no-vectors")
+    run(url, "DELETE FROM memories WHERE id < 50")
+    told = "public.memories: 49 rows will have no embedding (not in the snapshot, or left out)"
+    assert told in snap("restore", "latest", "--dry-run").stdout
+    [table] = [one for one in snap.json("restore", "latest", "--dry-run")["tables"] if one["insert"]]
+    assert table["without"] == ["embedding"]
+    run(url, "DROP TABLE memories")
+    assert told.replace("49", "100") in snap("restore", "latest", "--dry-run").stdout
+    assert "will have no" not in snap("restore", "latest", "--dry-run", "--table", "visits").stdout
 
 
 def test_exact_keeps_rows_of_which_a_filtered_snapshot_cannot_tell(snap: Snap, url: str) -> None:

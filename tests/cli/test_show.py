@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.cli.command import Snap, run
@@ -136,8 +138,24 @@ def test_rows_without_a_key_are_shown_by_what_is_in_them(snap: Snap, url: str) -
     assert document["table"]["key"] == []
     assert sorted(row["a"] for row in document["first_rows"]) == [1, 1, 2]
     assert "has no key" in snap.error("show", "latest:bag:1", code=2)["message"]
-    run(url, "INSERT INTO bag VALUES (1, 'x'), (3, 'y'); DELETE FROM bag WHERE a = 2")
+    assert shown.count("(no key)") == 3
+    run(url, "INSERT INTO bag VALUES (1, 'x'), (3, 'y'), (3, 'y'); DELETE FROM bag WHERE a = 2")
     changed = snap("diff", "latest", "live", "--rows").stdout
-    assert "+2 -1" in changed
-    assert "+ row\n        a: 3\n        b: y\n" in changed
-    assert "- row\n        a: 2\n        b: NULL\n" in changed
+    assert "+3 -1" in changed
+    assert "+ (no key) 2 times\n        a: 3\n        b: y\n" in changed
+    assert "+ (no key)\n        a: 1\n        b: x\n" in changed
+    assert "- (no key)\n        a: 2\n        b: NULL\n" in changed
+    [bag] = [one for one in snap.json("diff", "latest", "live", "--rows")["tables"] if one["name"] == "public.bag"]
+    assert sorted(row["change"] for row in bag["rows"]) == ["added", "added", "added", "removed"]
+    dry = snap("restore", "latest", "--dry-run", "--exact").stdout
+    assert re.search(r"public\.bag +1 +0 +3 +0 +0\n", dry)
+    assert "public.bag: has no key: rows are the same if all their cells are, and are counted" in dry
+    assert "has no key" in snap.error("restore", "latest", "--key", "bag:1", code=2)["message"]
+    snap("restore", "latest", "--exact", "--yes")
+    assert "no differences" in snap("status").stdout
+
+
+def test_a_key_with_a_part_too_few_is_told(snap: Snap, url: str) -> None:
+    snap("take", url)
+    assert "it has 1 part\n" in snap("show", "latest:visits:ann", code=2).stderr
+    assert "it has 3 parts\n" in snap("show", "latest:visits:a,b,c", code=2).stderr

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Snap
+from tests.cli.command import Snap, run
 
 
 def packs(folder: Path) -> list[Path]:
@@ -50,3 +51,40 @@ def test_a_lost_pack_is_found_without_reading_data(snap: Snap, url: str, folder:
 def test_an_impossible_share_is_misuse(snap: Snap, url: str, words: list[str]) -> None:
     snap("take", url)
     snap("verify", *words, code=2)
+
+
+@pytest.mark.parametrize("kept", [0, 1000])
+def test_a_pack_that_was_cut_short_is_told_once(snap: Snap, url: str, folder: Path, kept: int) -> None:
+    snap("take", url)
+    [pack] = packs(folder)
+    pack.write_bytes(pack.read_bytes()[:kept])
+    for words in ([], ["--read-data"]):
+        shown = snap("verify", *words, code=4).stdout
+        assert shown.count(pack.name) < 4
+        assert [line for line in shown.splitlines() if line.startswith("damaged ")] == [shown.splitlines()[0]]
+        assert "\n1 damaged: " in shown
+        assert "public.memories" in shown
+
+
+def test_rows_without_a_key_that_are_harmed_are_counted(snap: Snap, url: str, folder: Path) -> None:
+    run(
+        url,
+        "CREATE TABLE bag AS SELECT i % 5 AS i, repeat(md5((i % 500)::text), 30) AS t FROM generate_series(1, 900) i",
+    )
+    snap("take", url)
+    for pack in packs(folder):
+        pack.unlink()
+    assert re.search(r"harms public\.bag: [\d,]+ rows without a key\n", snap("verify", code=4).stdout)
+
+
+def test_a_damaged_configuration_says_how_to_mend_it(snap: Snap, url: str, folder: Path) -> None:
+    snap("take", url)
+    config = folder / ".snapstore" / "config"
+    data = config.read_bytes()
+    config.chmod(0o600)
+    config.write_bytes(data[:40] + bytes([data[40] ^ 1]) + data[41:])
+    for words in (["verify"], ["list"]):
+        error = snap.error(*words, code=4)
+        assert "config" in error["message"]
+        assert "from a copy of this repository" in error["hint"]
+        assert "verify" not in error["hint"]

@@ -259,3 +259,12 @@ def test_partitions_that_came_and_went_are_shown(world: World, pg_dump: PgDump) 
         "public.log26",
     }
     assert pg_dump(world.url) == dump
+
+
+def test_a_type_that_takes_its_own_values_no_more_is_told(small_world: World) -> None:
+    world = small_world
+    world.run("CREATE DOMAIN score AS int; CREATE TABLE t (id int PRIMARY KEY, n score); INSERT INTO t VALUES (1, 500)")
+    snapshot = world.take()
+    world.run("ALTER TABLE t ALTER n TYPE bigint; ALTER DOMAIN score ADD CHECK (VALUE < 100)")
+    with pytest.raises(Conflict, match="does not convert its cells: value for domain score violates check constraint"):
+        world.restore(snapshot)

@@ -23,13 +23,14 @@ import psycopg
 from psycopg import sql
 
 from snapstore import keys
-from snapstore.errors import SnapstoreError
+from snapstore.errors import Conflict, Corrupt, SnapstoreError
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources.postgres.connection import translate
 from snapstore.sources.postgres.contents import delete_by_content
 from snapstore.sources.postgres.copying import HEADER, TRAILER, Field, encode
 from snapstore.sources.postgres.culprit import copied_line, first_refused, first_rows, named_row_at
 from snapstore.sources.postgres.ddl import relation
+from snapstore.sources.postgres.forms import Form
 from snapstore.sources.postgres.oids import to_oids
 from snapstore.sources.postgres.querying import rows_of
 from snapstore.sources.postgres.reading import forms_in
@@ -215,11 +216,23 @@ class _Given:
         return any(form.kind == "text" for form in self._forms.values())
 
     def live(self, cells: Sequence[Cells]) -> list[Cells]:
-        """The cells with this database's OIDs in them."""
+        """The cells with this database's OIDs in them. Raises `Conflict` where a type in them is another one now."""
         return [
-            to_oids(form.shape, own) if (form := self._forms.get(name)) is not None and form.kind == "named" else own
+            self._local(name, form, own)
+            if (form := self._forms.get(name)) is not None and form.kind == "named"
+            else own
             for name, own in zip(self.names, cells, strict=True)
         ]
+
+    def _local(self, name: str, form: Form, cells: Cells) -> Cells:
+        try:
+            return to_oids(form.shape, cells)
+        except Corrupt as error:  # every blob was checked when it was read, so it is the type that is not the same
+            raise Conflict(
+                f"{self._table.name}.{name} is of a type that was made of others when the snapshot was taken: "
+                f"{error.message}",
+                hint="give the live types the names and parts they had, or restore into another database",
+            ) from error
 
     def encode(self, cells: Sequence[Cells]) -> memoryview:
         """Rows of these cells."""
@@ -263,7 +276,13 @@ def _temporary(
 
 # The equality of a unique index over the key: `=` in the search path may be another operator, or none (citext, ltree).
 _EQUALITY = """
-SELECT c.relname AS index, a.attname AS name, n.nspname AS schema, o.oprname AS operator
+SELECT c.relname AS index, a.attname AS name, n.nspname AS schema, o.oprname AS operator,
+  -- which a domain over an enum is not, to an operator over all enums
+  CASE WHEN oc.opcintype = 'anyenum'::regtype THEN (WITH RECURSIVE beneath(oid) AS (
+    SELECT a.atttypid UNION ALL SELECT t.typbasetype FROM beneath JOIN pg_type t ON t.oid = beneath.oid
+      WHERE t.typtype = 'd')
+    SELECT ARRAY[tn.nspname, t.typname]::text[] FROM beneath JOIN pg_type t ON t.oid = beneath.oid
+    JOIN pg_namespace tn ON tn.oid = t.typnamespace WHERE t.typtype = 'e') END AS enum
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS part(number, class, place)
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = part.number
@@ -278,15 +297,17 @@ ORDER BY i.indisprimary DESC, c.relname"""
 
 def _same_key(connection: psycopg.Connection[Any], table: Table, key: _Given) -> sql.Composed:
     found = rows_of(connection, _EQUALITY, (relation(table.definition).as_string(connection),))
-    by_index: dict[str, dict[str, tuple[str, str]]] = {}
+    by_index: dict[str, dict[str, tuple[str, str, Sequence[str] | None]]] = {}
     for row in found:
-        by_index.setdefault(row["index"], {})[row["name"]] = (row["schema"], row["operator"])
+        by_index.setdefault(row["index"], {})[row["name"]] = (row["schema"], row["operator"], row["enum"])
     operators = next((own for own in by_index.values() if own.keys() == set(key.names)), {})
     terms = []
     for at, name in enumerate(key.names):
-        schema, operator = operators.get(name, ("pg_catalog", "="))
+        schema, operator, enum = operators.get(name, ("pg_catalog", "=", None))
         # An operator's name is not an identifier; pg_operator allows none but + - * / < > = ~ ! @ # % ^ & | ` ?.
         equals = sql.SQL("OPERATOR({}." + operator + ")").format(sql.Identifier(schema))
-        given = key.taken(name, sql.Identifier("given", f"k{at}"))
-        terms.append(sql.SQL("live.{} {} {}").format(sql.Identifier(name), equals, given))
+        sides = [sql.Identifier("live", name), key.taken(name, sql.Identifier("given", f"k{at}"))]
+        if enum is not None:
+            sides = [sql.SQL("{}::{}").format(side, sql.Identifier(*enum)) for side in sides]
+        terms.append(sql.SQL("{} {} {}").format(sides[0], equals, sides[1]))
     return sql.SQL(" AND ").join(terms)

@@ -24,7 +24,7 @@ from snapstore.sources import Work
 from snapstore.sources.postgres import ddl
 from snapstore.sources.postgres.applying import explained
 from snapstore.sources.postgres.extrasddl import set_rule, set_trigger
-from snapstore.sources.postgres.lineage import ancestors_of
+from snapstore.sources.postgres.lineage import ancestors_of, parents_of
 from snapstore.sources.postgres.obstacles import (
     ForeignKey,
     dear_indexes,
@@ -33,6 +33,7 @@ from snapstore.sources.postgres.obstacles import (
     unvalidated,
     upset_foreign_keys,
 )
+from snapstore.sources.postgres.order import closure, in_order
 from snapstore.sources.postgres.tables import full_name, rows_of
 
 __all__ = ["Aside"]
@@ -84,6 +85,20 @@ class Aside:
             if work.inserts + work.deletes > 0 or work.updates:
                 with explained(f"{work.table.name} cannot be made ready"):
                     self._clear(work, live[work.table.name].definition)
+        upset = [work.table.name for work in works if work.inserts > 0 or work.updates]
+        above = {name: [one for one in parents_of(table.definition) if one in live] for name, table in live.items()}
+        reached = closure(upset, above)
+        # A partition or heir has some from above, and only there can they be dropped: parents first.
+        for name in in_order({one: above[one] for one in reached})[0]:
+            with explained(f"{name} cannot be made ready"):
+                self._clear_unvalidated(live[name].definition)
+
+    def _clear_unvalidated(self, table: Mapping[str, Any]) -> None:
+        constraints = unvalidated(table)
+        if constraints and self._is_mine(table):
+            for constraint in constraints:
+                self._connection.execute(ddl.alter(table, "DROP CONSTRAINT {}", sql.Identifier(constraint["name"])))
+                self._constraints.append((table, constraint))
 
     def _clear(self, work: Work, table: Mapping[str, Any]) -> None:
         enabled = [trigger for trigger in table["triggers"] if trigger["enabled"] != "D"]
@@ -98,10 +113,7 @@ class Aside:
         for rule in rules:
             self._connection.execute(set_rule(table, {**rule, "enabled": "D"}))
             self._rules.append((table, rule))
-        for constraint in unvalidated(table):
-            self._connection.execute(ddl.alter(table, "DROP CONSTRAINT {}", sql.Identifier(constraint["name"])))
-            self._constraints.append((table, constraint))
-        for index in dear_indexes(table, work, self._rows(table)):
+        for index in dear_indexes(table, work, self._rows(table), self._fits):
             self._connection.execute(sql.SQL("DROP INDEX {}").format(ddl.relation(index)))
             self._indexes.append((table, index))
 
@@ -130,7 +142,7 @@ class Aside:
 
     def put_back_indexes(self) -> None:
         """Constraints and indexes."""
-        for table, constraint in self._constraints:
+        for table, constraint in reversed(self._constraints):  # a parent's merges with what a child has of its own
             self._run(table, ddl.create_constraint(table, constraint))
         for table, index in self._indexes:
             self._run(table, ddl.create_index(table, index))
@@ -151,6 +163,13 @@ class Aside:
         for name, enabled in self._event_triggers:
             state = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}[enabled]
             self._connection.execute(sql.SQL("ALTER EVENT TRIGGER {} {}").format(sql.Identifier(name), ddl.text(state)))
+
+    def _fits(self, index: Mapping[str, Any], growth: float) -> bool:
+        """Whether the server may build an index in memory that is as large as this one, times so much."""
+        query = """SELECT pg_relation_size(%s::regclass)::float8 AS index_bytes,
+          pg_size_bytes(current_setting('maintenance_work_mem')) AS memory_bytes"""
+        [row] = rows_of(self._connection, query, (ddl.relation(index).as_string(self._connection),))
+        return bool(row["index_bytes"] * growth <= row["memory_bytes"])
 
     def _rows(self, table: Mapping[str, Any]) -> float:
         """About how many rows a live table has: the server's estimate, or a count where it has none."""

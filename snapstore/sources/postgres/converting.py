@@ -23,7 +23,7 @@ import psycopg
 from psycopg import sql
 
 from snapstore import keys
-from snapstore.errors import Unsupported
+from snapstore.errors import SnapstoreError, Unsupported
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
 from snapstore.sources.postgres.applying import insert_rows
 from snapstore.sources.postgres.connection import connect, translated
@@ -32,6 +32,10 @@ from snapstore.sources.postgres.ddl import text
 from snapstore.sources.postgres.reading import read_cells
 
 __all__ = ["Conversion", "converting"]
+
+# Floats are compared by their text, which must be exact; and the repository may be slow between two batches.
+_BEGIN = """BEGIN; SET LOCAL extra_float_digits = 1; SET LOCAL statement_timeout = 0;
+  SET LOCAL idle_in_transaction_session_timeout = 0"""
 
 _GIVEN, _TAKEN = sql.Identifier("pg_temp", "snapstore_given"), sql.Identifier("pg_temp", "snapstore_taken")
 
@@ -42,8 +46,9 @@ def converting(url: str, table: Table, live: Table) -> Iterator[Conversion]:
     connection = connect(url)
     try:
         with translated(f"cells of {table.name} cannot be converted"):
-            connection.execute("BEGIN")
-        yield Conversion(connection, table, live)
+            connection.execute(_BEGIN)
+            conversion = Conversion(connection, table, live)
+        yield conversion
     finally:
         connection.close()  # rolls back
 
@@ -89,9 +94,14 @@ class Conversion:
         numbers = keys.encode(self._given.key, [_counted(count)])
         with translated(f"cells of {self._was.name} cannot be converted"):
             self._connection.execute(sql.SQL("TRUNCATE {}, {}").format(_GIVEN, _TAKEN))
-            insert_rows(
-                self._connection, self._given, [Batch(numbers, tuple(cells[one.name] for one in self._given.columns))]
-            )
+            given = Batch(numbers, tuple(cells[one.name] for one in self._given.columns))
+            try:
+                insert_rows(self._connection, self._given, [given])
+            except SnapstoreError as error:
+                if not isinstance(error.__cause__, psycopg.Error):
+                    raise
+                # The old type is there and takes its own values no more, as a domain may.
+                raise self._refusal(error.__cause__) from error
             self._savepoint("SAVEPOINT snapstore_rows")
             try:
                 self._connection.execute(self._assign())
@@ -101,13 +111,13 @@ class Conversion:
                 )
                 row = "" if at is None else named_row(self._was, batch.keys.slice(at, at + 1))
                 raise self._refusal(error, row) from error
-            self._count(count)
+            self._count()
             self._savepoint("RELEASE snapstore_rows")
             groups = [own for _, own in read_cells(self._connection, self._taken)]
         columns = [Cells.concat(list(parts)) for parts in zip(*groups, strict=True)]
         return dict(zip(self.columns, columns[1:], strict=True))
 
-    def _count(self, count: int) -> None:
+    def _count(self) -> None:
         """Add up which cells are not what they were."""
         if not any(lost is not None for lost in self.lost.values()):
             return
@@ -208,7 +218,7 @@ def _where_extensions_are(table: Table, live: Table) -> Table:
 
 def _carrier(table: Table, names: Sequence[str], number: str, name: str) -> Table:
     """A temporary table of these columns, whose key is the number of the row."""
-    parts = {part.name: Column(part.name, part.type, keys.width((part,))) for part in table.key}
+    parts = {part.name: Column(part.name, part.type, part.width) for part in table.key}
     stored = {**parts, **{column.name: column for column in table.columns}}
     listed = [one for one in table.definition["columns"] if one["name"] in names]
     key = KeyPart(number, "pg_catalog.int4", "int4")

@@ -49,7 +49,7 @@ class Field:
 def fields_of(key: Sequence[KeyPart], columns: Sequence[Column]) -> tuple[Field, ...]:
     """The fields of rows that carry this key and these columns: the key's parts, then the columns not among them."""
     stored = {column.name: Field(column.name, column.width, column.stride) for column in columns}
-    parts = {part.name: Field(part.name, keys.width((part,))) for part in key}
+    parts = {part.name: Field(part.name, part.width) for part in key}
     return tuple({**parts, **stored}.values())
 
 

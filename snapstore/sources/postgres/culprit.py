@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import psycopg
 from psycopg import sql
 
 from snapstore import keys
+from snapstore.errors import SnapstoreError
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources.postgres.display import display, shorten
 
@@ -39,10 +41,11 @@ def named_row_at(table: Table, batches: Iterable[Batch], number: int | None) -> 
     """The row of this number, from 0. Empty where it has no name, or the batches cannot be gone through again."""
     if number is None or iter(batches) is batches:
         return ""
-    for batch in batches:
-        if number < len(batch):
-            return named_row(table, batch.keys.slice(number, number + 1))
-        number -= len(batch)
+    with suppress(SnapstoreError):  # what cannot be read again is not what went wrong
+        for batch in batches:
+            if number < len(batch):
+                return named_row(table, batch.keys.slice(number, number + 1))
+            number -= len(batch)
     return ""
 
 

@@ -22,6 +22,7 @@ from uuid import UUID
 import numpy as np
 
 from snapstore.sources.postgres.times import date, interval, time, timestamp, timestamptz, timetz
+from snapstore.sources.postgres.types import is_worded
 
 __all__ = ["display", "shorten"]
 
@@ -65,15 +66,18 @@ def shorten(value: Any, *, width: int = 60) -> str:
 
 
 def _display(column_type: str, cell: bytes, stride: int) -> Any:
-    schema, _, name = column_type.rpartition(".")
     if stride in _ELEMENTS:
         return _floats(np.frombuffer(cell, _ELEMENTS[stride]))
+    if column_type.endswith("[]") and cell[:1] == b"\0":  # else it is held as text
+        element_type = column_type.removesuffix("[]")
+        return _array(lambda element: display(element_type, element), cell)
+    schema, _, name = column_type.rpartition(".")
     if schema == "pg_catalog":
         if name in _TYPES:
             return _TYPES[name](cell)
+        if is_worded(column_type):
+            return _text(cell)
         element = name.removeprefix("_")
-        if element.startswith("reg") or element == "aclitem":
-            return _text(cell)  # held as the server writes it
         if element != name and (element in _TYPES):
             return _array(_TYPES[element], cell)
         return {"hex": cell.hex()}
@@ -83,8 +87,6 @@ def _display(column_type: str, cell: bytes, stride: int) -> Any:
         if zero or dimensions != len(elements):
             raise ValueError("not a vector")
         return _floats(elements)
-    if name.endswith("[]"):
-        return _array(_plain, cell)
     return _plain(cell)
 
 

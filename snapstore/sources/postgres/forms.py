@@ -5,7 +5,8 @@
 
 - `binary`: the field of COPY as it is;
 - `named`: the same with names in place of the OIDs of types (`snapstore.sources.postgres.oids`);
-- `text`: what the type's output function says, where the binary form is an OID (`reg*`), or there is none.
+- `text`: what the type's output function says, where the binary form is an OID (`reg*`), is not always read back
+  by the server (`tsquery`), or there is none.
 
 A type is looked into at every depth: an array of composites with a `regclass` in them is held as text. What fits no
 form is refused by name.
@@ -23,6 +24,7 @@ from psycopg import sql
 from snapstore.errors import Unsupported
 from snapstore.sources.postgres.oids import LEAF, Part, Shape
 from snapstore.sources.postgres.querying import full_name, rows_of
+from snapstore.sources.postgres.types import is_worded
 
 __all__ = ["Form", "Type", "Types", "forms_of", "read_types"]
 
@@ -40,7 +42,9 @@ WITH RECURSIVE reached(oid) AS (
       WHERE t.typtype = 'm' AND (to_jsonb(r)->>'rngmultitypid')::oid = t.oid) AS part
 )
 SELECT t.oid::int8 AS oid, n.nspname AS schema, t.typname AS name, t.typtype AS kind,
-  t.typbasetype::int8 AS base, CASE WHEN t.typoutput = 'array_out'::regproc THEN t.typelem::int8 END AS element,
+  -- a domain has the output function of what it is over, and no elements
+  t.typbasetype::int8 AS base,
+  CASE WHEN t.typoutput = 'array_out'::regproc THEN nullif(t.typelem, 0)::int8 END AS element,
   ARRAY(SELECT a.atttypid::int8 FROM pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid
     AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS fields,
   (SELECT r.rngsubtype::int8 FROM pg_range r WHERE r.rngtypid = t.oid) AS subtype,
@@ -53,6 +57,10 @@ SELECT t.oid::int8 AS oid, n.nspname AS schema, t.typname AS name, t.typtype AS 
 FROM reached JOIN pg_type t ON t.oid = reached.oid JOIN pg_namespace n ON n.oid = t.typnamespace
 JOIN pg_proc i ON i.oid = t.typinput JOIN pg_namespace inn ON inn.oid = i.pronamespace
 JOIN pg_proc o ON o.oid = t.typoutput JOIN pg_namespace onn ON onn.oid = o.pronamespace"""
+
+# The server's own: it writes their values and reads none back, neither as text nor as bytes.
+_WRITE_ONLY = {"gtsvector", "pg_brin_bloom_summary", "pg_brin_minmax_multi_summary", "pg_dependencies", "pg_mcv_list",
+               "pg_ndistinct", "pg_node_tree"}  # fmt: skip
 
 # Names of functions and operators that may be shared: these say the arguments as well.
 _SHARED = {"regproc": "regprocedure", "regoper": "regoperator"}
@@ -163,8 +171,10 @@ class Types:
             return "text"
         if found.kind not in "bcerm":
             raise Unsupported("it is no type of columns")
+        if found.schema == "pg_catalog" and found.name in _WRITE_ONLY:
+            raise Unsupported(f"the server reads no value of {found.name} back")
         if found.kind == "b" and found.element is None:
-            return "" if found.has_send else "text"
+            return "text" if not found.has_send or is_worded(f"{found.schema}.{found.name}") else ""
         inside = [self._why_text(self.bare(part)) for part in _parts(found)]  # all, for what must be refused
         return "text" if any(inside) else ""
 

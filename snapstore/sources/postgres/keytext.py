@@ -21,6 +21,7 @@ from uuid import UUID
 from snapstore.errors import Invalid
 from snapstore.keys import encode
 from snapstore.rows import Cells, KeyPart, Table
+from snapstore.sources.postgres.types import is_worded
 
 __all__ = ["parse_key", "postgres_cell"]
 
@@ -37,7 +38,7 @@ def parse_key(table: Table, text: str, *, cell_of: CellOf | None = None) -> byte
         raise Invalid(f"{table.name} has no key, so none of its rows can be named", hint="choose rows with --where")
     words = [text] if len(table.key) == 1 else _csv(table, text)
     if len(words) != len(table.key):
-        raise _wrong(table, text, f"it has {len(words)} parts")
+        raise _wrong(table, text, f"it has {len(words)} {'part' if len(words) == 1 else 'parts'}")
     cells = [_cell(table, part, word, cell_of or postgres_cell) for part, word in zip(table.key, words, strict=True)]
     key = encode(table.key, [Cells.of([cell]) for cell in cells])[0]
     assert key is not None
@@ -63,7 +64,7 @@ def _cell(table: Table, part: KeyPart, word: str, cell_of: CellOf) -> bytes:
 def postgres_cell(table: Table, part: KeyPart, word: str) -> bytes:
     """The cell that the word stands for. Raises one of the errors of numbers and times where it stands for none."""
     schema, _, name = part.type.rpartition(".")
-    parse = _TYPES.get(name) if schema == "pg_catalog" else _text
+    parse = _TYPES.get(name) if schema == "pg_catalog" and not is_worded(part.type) else _text
     if parse is None:
         if not word.startswith("\\x"):
             raise ValueError("this type is given by its binary form, as \\x…")

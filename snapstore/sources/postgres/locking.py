@@ -26,11 +26,12 @@ from snapstore.sources.postgres.catalog import Catalog, read_catalog
 from snapstore.sources.postgres.connection import translated
 from snapstore.sources.postgres.waiting import BusyError, Patience, busy
 
-__all__ = ["begin", "read_again", "relation_of"]
+__all__ = ["begin", "read_again", "relation_of", "set_locally"]
 
 _ATTEMPTS = 5
 
-# For the transaction only (poolers hand the session on). SET takes no snapshot; set_config() would.
+# For the transaction only (poolers hand the session on). SET takes no snapshot; set_config() would. What the server
+# writes (definitions, cells held as text) and reads must not hang on settings of the database, the role or the client.
 _SETTINGS = {
     "client_encoding": "UTF8",
     "row_security": "off",  # fail rather than filter
@@ -44,7 +45,11 @@ _SETTINGS = {
     "TimeZone": "UTC",
     "extra_float_digits": "1",
     "bytea_output": "hex",
+    "lc_monetary": "C",
     "xmloption": "content",
+    "quote_all_identifiers": "off",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
 }
 
 
@@ -72,7 +77,7 @@ def begin(
                 listed = _list(connection, selection, lock_timeout, absent=absent)
                 with translated("a transaction cannot be begun"):
                     connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ {access}")
-                    _set(connection, lock_timeout)
+                    set_locally(connection, lock_timeout)
                 _lock(connection, listed.tables, lock_mode)
                 catalog = _read_catalog(connection, selection, absent=absent)
             _check_same(listed.tables, catalog.tables)
@@ -97,6 +102,8 @@ def read_again(connection: psycopg.Connection[Any], selection: Selection) -> Cat
     """The catalogue as it is now, in a transaction of its own; raises `Conflict` where it cannot be had any more."""
     try:
         with _transaction(connection, "READ ONLY"):
+            with translated("the catalogue cannot be read again"):
+                set_locally(connection)
             return _read_catalog(connection, selection, absent=True)
     except (Invalid, Unsupported, _MovedError) as error:
         raise Conflict(f"the schema changed while it was read: {error}", hint="take the snapshot again") from error
@@ -130,7 +137,8 @@ def _roll_back(connection: psycopg.Connection[Any]) -> None:
         connection.execute("ROLLBACK")
 
 
-def _set(connection: psycopg.Connection[Any], lock_timeout: str) -> None:
+def set_locally(connection: psycopg.Connection[Any], lock_timeout: str = "0") -> None:
+    """Settings until the transaction that is open ends, under which every server writes and reads the same words."""
     settings = {**_SETTINGS, "lock_timeout": lock_timeout}
     if connection.info.server_version >= 170_000:
         settings["transaction_timeout"] = "0"
@@ -149,7 +157,7 @@ def _list(connection: psycopg.Connection[Any], selection: Selection, lock_timeou
     """The catalogue in a transaction of its own."""
     with _transaction(connection, "READ ONLY"):
         with translated("the catalogue cannot be read"):
-            _set(connection, lock_timeout)
+            set_locally(connection, lock_timeout)
         return _read_catalog(connection, selection, absent=absent)
 
 

@@ -83,6 +83,8 @@ def plan_making(
     lacking = {key for key in meant if key not in live.objects and objects[key]["kind"] not in _FINALS}
     lacking -= {key for key in lacking if _comes_with_a_table(objects[key], tables)}
     _check_types(objects, live, closure(tables, needs))
+    written = [f"table {work.table.name}" for work in works if work.inserts or work.updates]
+    _check_fields(objects, live, closure(written, needs))
     wanted = lacking | set(tables)
     order, cycles = in_order({key: [one for one in needs.get(key, ()) if one in wanted] for key in wanted})
     if cycles:
@@ -160,6 +162,22 @@ def _check_types(objects: Definition, live: Objects, needed: Collection[str]) ->
                     f"{key} is not what it was when the snapshot was taken, and a table to be made needs it",
                     hint="rename or drop the live type, or restore into another database",
                 )
+
+
+def _check_fields(objects: Definition, live: Objects, needed: Collection[str]) -> None:
+    """A composite's cells have its fields in their order and not by name: those of other fields would be mixed up."""
+    for key in sorted(needed):
+        told, there = (one.get(key, {}).get("attributes") for one in (objects, live.objects))
+        if told is not None and there is not None and _fields(told) != _fields(there):
+            raise Conflict(
+                f"{key} has the fields ({_fields(there)}) and had ({_fields(told)}) when the snapshot was taken, "
+                "and rows to restore have cells of it",
+                hint="give the live type the fields it had, or restore into another database",
+            )
+
+
+def _fields(attributes: Sequence[Definition]) -> str:
+    return ", ".join(f"{one['name']} {one['type']}" for one in attributes)
 
 
 def make_table(connection: psycopg.Connection[Any], table: Definition, objects: Definition) -> None:

@@ -24,6 +24,7 @@ from snapstore.rows import Batch, Table
 from snapstore.sources.postgres.applying import insert_rows
 from snapstore.sources.postgres.connection import connect, translated
 from snapstore.sources.postgres.ddl import text
+from snapstore.sources.postgres.locking import set_locally
 
 __all__ = ["matching"]
 
@@ -62,6 +63,7 @@ def matching(url: str, table: Table, where: str) -> Iterator[Callable[[Batch], N
     try:
         with translated(f"a condition on {table.name} cannot be tried"):
             connection.execute("BEGIN")
+            set_locally(connection)
             connection.execute(_create(table, where))
         yield meets
     finally:

@@ -15,7 +15,7 @@ and composes; `snapstore.sources.postgres.aside` executes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,10 +36,10 @@ __all__ = [
     "upset_foreign_keys",
 ]
 
-# Above this share of rows inserted, deleted or updated a vector index is built anew instead of kept. Inserting 4,000
-# rows into an HNSW index cost more than building it; the exact share is still to be measured.
-_REBUILD_SHARE = 0.2
-_DEAR_METHODS = ("hnsw", "ivfflat")
+# Above this share of its rows written, an HNSW index is built anew instead of kept: where all of it fits into
+# maintenance_work_mem, and where not. IVFFlat is always kept (docs/decisions/0013, measured).
+_SHARE_IN_MEMORY = 0.15
+_SHARE_BEYOND_MEMORY = 0.5
 
 _NOT_VALID = " NOT VALID"  # how pg_get_constraintdef ends
 
@@ -195,13 +195,21 @@ def unvalidated(definition: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return found + [not_null_of(definition, column) for column in columns]
 
 
-def dear_indexes(definition: Mapping[str, Any], work: Work, rows: float) -> list[Mapping[str, Any]]:
-    """The indexes of a live table of so many rows that are cheaper to build anew than to keep through this work."""
-    if work.inserts + work.deletes + work.updated <= _REBUILD_SHARE * rows:
-        return []
-    return [index for index in definition["indexes"] if _is_dear(index)]
+def dear_indexes(
+    definition: Mapping[str, Any], work: Work, rows: float, fits: Callable[[Mapping[str, Any], float], bool]
+) -> list[Mapping[str, Any]]:
+    """The indexes of a live table of so many rows that are cheaper to build anew than to keep through this work.
 
-
-def _is_dear(index: Mapping[str, Any]) -> bool:
-    """Whether it can be dropped and made again, and may be worth it; one attached to another's cannot."""
-    return index["method"] in _DEAR_METHODS and not index["is_unique"] and "attach" not in index
+    `fits(index, growth)` says whether an index that grows by this factor could be built in memory. A row that is
+    deleted costs an index nothing; one that is updated counts as written, since few updates spare the indexes.
+    """
+    written = work.inserts + work.updated
+    after = max(rows + work.inserts - work.deletes, written, 1)
+    found = []
+    for index in definition["indexes"]:
+        # One that is attached to a partitioned table's cannot be dropped.
+        if index["method"] == "hnsw" and "attach" not in index:
+            share = _SHARE_IN_MEMORY if fits(index, after / rows if rows else 1.0) else _SHARE_BEYOND_MEMORY
+            if written > share * after:
+                found.append(index)
+    return found

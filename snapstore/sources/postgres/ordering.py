@@ -35,8 +35,9 @@ def order_by(part: KeyPart, *, send: str | None, encoding: str, form: Form | Non
         if encoding in _SAME_BYTES:
             return sql.SQL('{} COLLATE pg_catalog."C"').format(column)
         return sql.SQL("pg_catalog.convert_to({}::pg_catalog.text, 'UTF8')").format(column)
-    if form is not None and form.kind == "text":
-        words = sql.SQL("({})::pg_catalog.text").format(form.sent(column))
+    is_text = form is not None and form.kind == "text"
+    if is_text or send == "enum_send":  # which takes no domain over an enum, and sends the label
+        words = sql.SQL("({})::pg_catalog.text").format(form.sent(column) if form is not None and is_text else column)
         if encoding in _SAME_BYTES:
             return sql.SQL('{} COLLATE pg_catalog."C"').format(words)
         return sql.SQL("pg_catalog.convert_to({}, 'UTF8')").format(words)

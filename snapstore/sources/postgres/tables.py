@@ -152,8 +152,9 @@ SELECT s.stxrelid::int8 AS relation, n.nspname AS schema, s.stxname AS name,
 FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = ANY(%s::oid[]) ORDER BY s.stxrelid, n.nspname, s.stxname"""
 
-# What can serve as a key: it has every row once, at every moment, and the default equality of its types. The one of
-# fewest columns first, then by name.
+# What can serve as a key: it has every row once, at every moment, and the default equality of its types. Rows are found
+# again by the equality of their columns: where a nondeterministic collation makes that coarser than the index's, one
+# key would find several rows. The one of fewest columns first, then by name.
 _KEYS = """
 SELECT i.indrelid::int8 AS relation, c.relname AS index,
   ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
@@ -164,10 +165,12 @@ WHERE i.indrelid = ANY(%s::oid[]) AND i.indisunique AND i.indisvalid AND i.indim
   AND i.indpred IS NULL AND i.indexprs IS NULL
   AND NOT EXISTS (SELECT FROM pg_index p WHERE p.indrelid = i.indrelid AND p.indisprimary)
   AND NOT EXISTS (
-    SELECT FROM unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS k(number, class, place)
+    SELECT FROM unnest(i.indkey::int2[], i.indclass::oid[], i.indcollation::oid[])
+      WITH ORDINALITY AS k(number, class, collation_oid, place)
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
-    LEFT JOIN pg_opclass o ON o.oid = k.class
+    LEFT JOIN pg_opclass o ON o.oid = k.class LEFT JOIN pg_collation co ON co.oid = a.attcollation
     WHERE place <= i.indnkeyatts AND NOT (a.attnotnull AND o.opcdefault
+      AND (k.collation_oid = a.attcollation OR co.collisdeterministic)
       AND NOT EXISTS (SELECT FROM pg_constraint nn WHERE nn.conrelid = i.indrelid AND nn.contype = 'n'
         AND nn.conkey = ARRAY[a.attnum] AND to_jsonb(nn)->>'convalidated' = 'false')))
 ORDER BY i.indrelid, i.indnkeyatts, c.relname"""
@@ -224,7 +227,7 @@ def _say_form(column: Definition, types: Types) -> None:
     if form.kind != "binary":
         column["form"] = form.kind
     if form.type.element is not None and form.type.schema != "pg_catalog":
-        column["array_of"] = types.name(form.type.element)
+        column["array_of"] = types.name(types.bare(form.type.element).oid)
 
 
 def _shape(part: str, row: Definition) -> Definition:
@@ -239,6 +242,7 @@ def _shape(part: str, row: Definition) -> Definition:
         row["generated"] = {"kind": _GENERATED[generated], "expression": expression} if generated else None
         row["identity"] = _IDENTITY[row["identity"]]
         row["not_null_valid"] = row["not_null_valid"] != "false"
+        row["options"] = [one for one in row["options"] or () if not one.startswith(_VERSION)] or None
         return row
     if part == "constraints":
         schema, name, columns = row.pop("other_schema"), row.pop("other_name"), row.pop("other_columns")
@@ -247,6 +251,9 @@ def _shape(part: str, row: Definition) -> Definition:
     return row
 
 
+# Servers since 2026 note here when a column came to be (pg_attribute.h, ATTRIBUTE_VERSION_ATTOPTION): a fact of the
+# machine, which pg_dump leaves out and ALTER COLUMN SET does not take.
+_VERSION = "pg_attver="
 _GENERATED = {"s": "stored", "v": "virtual"}
 _IDENTITY = {"": None, "a": "always", "d": "by default"}
 _CONSTRAINT_KINDS = {"p": "primary key", "u": "unique", "x": "exclusion", "c": "check", "f": "foreign key"}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from snapstore.rows import Column, KeyPart
 
-__all__ = ["CONTENT_KEY", "key_part", "stored_column"]
+__all__ = ["CONTENT_KEY", "is_worded", "key_part", "stored_column"]
 
 # The size of every binary form that has one (src/backend/utils/adt/*_send).
 _WIDTHS = {
@@ -41,6 +41,20 @@ _LOSSY = {"float4", "float8", "numeric"}
 
 # A row known by its content: 16 bytes of digest and a number, and no column of that name.
 CONTENT_KEY = (KeyPart("", "", "fixed20", lossless=False),)
+
+
+# Receive functions that refuse what the send functions make of the empty value (src/backend/utils/adt/tsquery.c, int.c,
+# oid.c); and one that is not there.
+_WORDED = {"tsquery", "int2vector", "oidvector", "aclitem"}
+
+
+def is_worded(base_type: str) -> bool:
+    """Whether a built-in type, or an array of it, is held as the server writes it: its binary form is an OID, is not
+    always read back, or is not there.
+    """
+    schema, _, name = base_type.rpartition(".")
+    element = name.removeprefix("_")
+    return schema == "pg_catalog" and (element.startswith("reg") or element in _WORDED)
 
 
 def stored_column(name: str, base_type: str, *, form: str = "binary", extension: str | None = None) -> Column:

@@ -111,6 +111,15 @@ def test_what_is_not_known_is_shown_as_text_or_in_hexadecimal() -> None:
     assert display("public.mood", "très sad".encode()) == "très sad"
     assert display("public.hstore", b"\0\0\0\1") == {"hex": "00000001"}
     assert display("public.odd", b"\xff") == {"hex": "ff"}
+
+
+def test_arrays_of_what_people_made_are_shown_by_the_type_beneath_its_domains() -> None:
+    head = struct.pack(">iiIH", 1, 0, 0, 8) + b"public.x" + struct.pack(">iii", 1, 1, 4)
+    assert display("pg_catalog.int4[]", head + b"abcd") == [0x61626364]  # and not the letters that its bytes are
+    assert display("public.mood[]", head + b"glad") == ["glad"]
+    assert display("public.names_it[]", b"{pg_class}") == "{pg_class}"  # held as text
+    assert display("pg_catalog.tsquery", b"'a' & 'b'") == "'a' & 'b'"
+    assert display("pg_catalog._regclass", b"{pg_class,-}") == "{pg_class,-}"
     assert display("pg_catalog.point", b"abc") == {"hex": "616263"}
     assert display("pg_catalog.int4", None) is None
 

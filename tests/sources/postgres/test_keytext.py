@@ -44,6 +44,9 @@ VALUES = [
     ("timestamptz", "1970-01-01"),
     ("macaddr", "08:00:2b:01:02:03"),
     ("macaddr8", "08:00:2b:01:02:03:04:05"),
+    ("regclass", "pg_class"),
+    ("tsquery", "'a' & 'b'"),
+    ("oidvector", "1 4294967295"),
 ]
 
 
