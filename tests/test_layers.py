@@ -74,6 +74,9 @@ LOADED = {"sqlite-vec"}
 # (module, what it imports inside a function): why it is not at the top.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("snap_cli.sources", "snapstore.sources.sqlite.source"): "its library is an extra",
+    ("snap_cli.sources", "snapstore.sources.postgres.source"): "comparing two snapshots needs no driver (50 ms)",
+    ("snap_cli.progress", "rich.console"): "nobody watches a program that another one runs (20 ms)",
+    ("snap_cli.progress", "rich.progress"): "as rich.console",
 }
 
 # Only the command line talks to the terminal and reads the environment.

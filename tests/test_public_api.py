@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import subprocess
+import sys
 from importlib.resources import files
 
 import snapstore
@@ -63,3 +66,21 @@ def test_public_names_are_there_and_explained() -> None:
 
 def test_the_package_is_typed() -> None:
     assert (files("snapstore") / "py.typed").is_file()
+
+
+def test_names_come_from_where_the_type_checker_is_told() -> None:
+    tree = ast.parse((files("snapstore") / "__init__.py").read_text(encoding="utf-8"))
+    told = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("snapstore.")
+        for alias in node.names
+    }
+    assert told == snapstore._HOME_OF
+    assert sorted(told) == sorted(PUBLIC)
+
+
+def test_a_part_of_the_library_does_not_load_the_driver() -> None:
+    asked = "import sys, snapstore.operations.diff, snap_cli.list, snap_cli.diff; print('psycopg' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -14,35 +14,83 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
 import click
 
 from snap_cli.context import App, common_options, show_help_without_command
-from snap_cli.demo import demo_command
-from snap_cli.diff import diff_command
 from snap_cli.errors import Interrupted, failure_of, secrets_in, without_secrets
-from snap_cli.gc import gc_command
-from snap_cli.init import init_command
-from snap_cli.list import list_command
-from snap_cli.pin import pin_command, unpin_command
 from snap_cli.render import safe
-from snap_cli.restore import restore_command
-from snap_cli.rm import rm_command
-from snap_cli.show import show_command
-from snap_cli.status import status_command
-from snap_cli.tag import tag_command
-from snap_cli.take import take_command
-from snap_cli.undo import undo_command
-from snap_cli.verify import verify_command
 from snapstore.repository.repository import PROGRAM
 
 __all__ = ["cli", "main"]
 
+# Where each command is and what its help says first: to list them all, none need be imported.
+_COMMANDS = {
+    "init": (
+        "snap_cli.init",
+        "Make a new repository in PATH, or where -r, SNAP_REPO or snap.toml say (else ./.snapstore).",
+    ),
+    "take": (
+        "snap_cli.take",
+        "Take a snapshot of databases: one consistent state of each, stored without what is there already.",
+    ),
+    "list": ("snap_cli.list", "List the snapshots, oldest first."),
+    "show": ("snap_cli.show", "Show a snapshot, a table of it, or one row."),
+    "diff": ("snap_cli.diff", "Show what changed from one snapshot to another."),
+    "status": ("snap_cli.status", "Compare the live rows with the last snapshot: the same as `snap diff latest live`."),
+    "restore": (
+        "snap_cli.restore",
+        "Put back what a snapshot holds: rows that are missing, and with --conflict update or --exact those that "
+        "differ.",
+    ),
+    "undo": (
+        "snap_cli.undo",
+        "Take back the last restore, or the one that a safety snapshot preceded: the rows it touched, and no others.",
+    ),
+    "gc": ("snap_cli.gc", "Remove the snapshots that no rule keeps, and give back the space of what none needs."),
+    "rm": ("snap_cli.rm", "Remove snapshots; all of those named, or none if one of them is pinned or not there."),
+    "pin": ("snap_cli.pin", "Keep snapshots: neither `gc` nor `rm` removes a pinned one."),
+    "unpin": ("snap_cli.pin", "Leave snapshots to the policy again."),
+    "tag": ("snap_cli.tag", "Give a snapshot names, or take them away."),
+    "verify": (
+        "snap_cli.verify",
+        "Check that the repository is as it was written, and that snapshots (all, if none is named) are whole.",
+    ),
+    "demo": ("snap_cli.demo", "Show the main job on real memories: take, lose, see what was lost, put it back."),
+}
 _ALIASES = {"backup": "take", "snapshots": "list", "prune": "gc", "check": "verify"}
 _BROKEN_PIPE = 128 + signal.SIGPIPE
+
+
+class _Commands(MutableMapping[str, click.Command]):
+    """The commands by name, each imported when it is asked for: one does not wait for what the others need."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._loaded:
+            self._loaded[name] = getattr(import_module(_COMMANDS[name][0]), f"{name}_command")
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("the commands of this program are given")
+
+    def __contains__(self, name: object) -> bool:
+        return name in _COMMANDS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_COMMANDS)
+
+    def __len__(self) -> int:
+        return len(_COMMANDS)
 
 
 class SnapGroup(click.Group):
@@ -51,6 +99,17 @@ class SnapGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name or alias."""
         return super().get_command(ctx, _ALIASES.get(cmd_name, cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, as click writes it."""
+        limit = formatter.width - 6 - max(map(len, _COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, click.Command(name, help=told).get_short_help_str(limit))
+                    for name, (_, told) in sorted(_COMMANDS.items())
+                ]
+            )
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; Ctrl-C becomes an error like any other."""
@@ -123,24 +182,7 @@ def cli(context: click.Context) -> None:
     show_help_without_command(context)
 
 
-for _command in (
-    init_command,
-    take_command,
-    list_command,
-    show_command,
-    diff_command,
-    status_command,
-    restore_command,
-    undo_command,
-    gc_command,
-    rm_command,
-    pin_command,
-    unpin_command,
-    tag_command,
-    verify_command,
-    demo_command,
-):
-    cli.add_command(_command)
+cli.commands = _Commands()
 
 
 def main() -> None:

@@ -11,9 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
 from snap_cli.render import clean
 from snapstore.operations.capture import Progress as Watcher
 from snapstore.operations.capture import silent
@@ -27,6 +24,9 @@ def watched(is_shown: bool, *, is_plain: bool = False) -> Iterator[Watcher]:
     if not is_shown:
         yield silent
         return
+    from rich.console import Console  # only where somebody watches: see test_layers.py
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True, no_color=is_plain, highlight=False)
     bars = Progress(
         TextColumn("{task.description}", markup=False),

@@ -22,7 +22,6 @@ from snapstore.operations.state import State, live
 from snapstore.operations.take import selection_of
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source
-from snapstore.sources.postgres.source import PostgresSource
 
 __all__ = [
     "URLS", "live_source", "live_sources", "live_state", "named_source", "open_source", "qualified", "schema_of",
@@ -44,6 +43,8 @@ def open_source(url: str) -> Source:
         return _sqlite_source(url)
     if mark and scheme not in _POSTGRES:
         raise Invalid(f"there are no sources under {scheme}://", hint=URLS)
+    from snapstore.sources.postgres.source import PostgresSource  # the driver: see test_layers.py
+
     return PostgresSource(url)
 
 
@@ -148,10 +149,14 @@ def live_state(
     pairs: Sequence[tuple[SnapshotSource, Source]],
     stack: ExitStack,
     progress: Progress,
+    *,
+    full: bool = False,
 ) -> State:
-    """The live rows of these sources as one state, for as long as the stack is open."""
+    """The live rows of these sources as one state, for as long as the stack is open; `full` reads every one."""
     states = [
-        stack.enter_context(live(repository, held.name, source, live_selection(snapshot, held), progress=progress))
+        stack.enter_context(
+            live(repository, held.name, source, live_selection(snapshot, held), full=full, progress=progress)
+        )
         for held, source in pairs
     ]
     tables = tuple(table for state in states for table in state.tables)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -11,9 +13,12 @@ from snap_cli.cells import key_text, keys_of
 from snap_cli.context import App, command
 from snap_cli.errors import DAMAGED
 from snap_cli.render import amount, clean, count, paint, plural
+from snap_cli.sources import live_sources, live_state
 from snapstore.errors import Invalid
 from snapstore.operations.damage import Damage, RowRange
+from snapstore.operations.state import of_snapshot
 from snapstore.operations.verify import Verified, verify
+from snapstore.operations.verify_live import LiveTable, compare_live
 from snapstore.repository import resolve
 from snapstore.rows import Cells, width_of
 
@@ -22,18 +27,34 @@ __all__ = ["verify_command"]
 _MOST_ROWS, _MOST_REASONS = 8, 3
 """Ranges of rows and reasons that are shown of one damaged object; JSON has them all."""
 
+_DIFFERENT = 1
 
-@command("verify", example="snap verify\nsnap verify latest --read-data\nsnap verify --sample 10%")
+
+@command(
+    "verify", example="snap verify\nsnap verify latest --read-data\nsnap verify --sample 10%\nsnap verify --live latest"
+)
 @click.argument("names", metavar="[SNAP]...", nargs=-1)
 @click.option("--read-data", is_flag=True, help="Read and hash every byte.")
 @click.option("--sample", metavar="PERCENT", help="Read and hash a random share, such as 10%.")
+@click.option("--live", "is_live", is_flag=True, help="Compare one snapshot with every live row instead.")
+@click.option("--to", metavar="URL|NAME", help="The live source [SNAP_SOURCE, or as recorded].")
 @click.pass_context
-def verify_command(context: click.Context, names: tuple[str, ...], read_data: bool, sample: str | None) -> None:
+def verify_command(
+    context: click.Context, names: tuple[str, ...], read_data: bool, sample: str | None, is_live: bool, to: str | None
+) -> None:
     """Check that the repository is as it was written, and that snapshots (all, if none is named) are whole.
 
     Damage is named with the snapshots, tables and rows it harms, and the command exits 4. Nothing is repaired.
+
+    With --live the rows of a snapshot (latest, if none is named) are compared with the live ones, to the last bit.
+    All are read, whatever the stamps say. Exits 1 if a table differs; `snap diff` says in what.
     """
     app: App = context.obj
+    if is_live:
+        _compare_live(context, app, names, to, has_other=read_data or sample is not None)
+        return
+    if to is not None:
+        raise Invalid("--to is for --live", hint="Write: snap verify --live --to URL.")
     percent = _percent(sample)
     if read_data and percent is not None:
         raise Invalid("--read-data and --sample contradict each other", hint="Choose one of them.")
@@ -58,6 +79,50 @@ def verify_command(context: click.Context, names: tuple[str, ...], read_data: bo
         )
     if verified.damaged:
         context.exit(DAMAGED)
+
+
+def _compare_live(context: click.Context, app: App, names: Sequence[str], to: str | None, *, has_other: bool) -> None:
+    if has_other or len(names) > 1:
+        raise Invalid("--live compares one snapshot and reads no packs", hint="Write: snap verify --live SNAP.")
+    repository = app.repository()
+    snapshot = resolve(repository.snapshots(), names[0] if names else "latest")
+    with ExitStack() as stack:
+        pairs = live_sources(app, snapshot, to=to)
+        chosen = {held.name for held, _ in pairs}
+        held = of_snapshot(repository, snapshot)
+        held = replace(held, tables=tuple(table for table in held.tables if table.source in chosen))
+        with app.progress() as progress:
+            state = live_state(repository, snapshot, pairs, stack, progress, full=True)
+        tables = compare_live(held, state)
+    if app.json:
+        app.document({"snapshot": snapshot.id, "tables": [_live_json(table) for table in tables]})
+    else:
+        for table in tables:
+            app.out(_live_text(table))
+    if not all(table.is_equal for table in tables):
+        context.exit(_DIFFERENT)
+
+
+def _live_text(table: LiveTable) -> str:
+    name = clean(table.name)
+    if table.is_equal:
+        return f"equal     {name}: {count(table.rows or 0)} rows"
+    if table.live_rows is None or table.rows is None:
+        return f"{paint('differs', 'red')}   {name}: {'not in the snapshot' if table.rows is None else 'not live'}"
+    rows = f"{count(table.rows)} rows in the snapshot, {count(table.live_rows)} live"
+    return f"{paint('differs', 'red')}   {name}: {rows}"
+
+
+def _live_json(table: LiveTable) -> dict[str, Any]:
+    return {
+        "source": table.source,
+        "name": table.name,
+        "equal": table.is_equal,
+        "rows": table.rows,
+        "root": table.root,
+        "live_rows": table.live_rows,
+        "live_root": table.live_root,
+    }
 
 
 def _percent(text: str | None) -> float | None:

@@ -145,12 +145,24 @@ def _planes_pay(plain: bytes, stride: int, level: int) -> bool:
 
 def _split(plain: bytes, stride: int) -> list[bytes]:
     pieces = []
-    for plane in np.ascontiguousarray(np.frombuffer(plain, np.uint8).reshape(-1, stride).T):
+    for plane in _planes(np.frombuffer(plain, np.uint8), stride):
         stored = _codecs.letters.compress(plane.data)
         if len(stored) >= len(plane):
             stored = plane.tobytes()
         pieces += [_LENGTH.pack(len(stored)), stored]
     return pieces
+
+
+def _planes(plain: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
+    """The first byte of every element, then the second …: shape (stride, n). Shifts are twice as fast (measured)."""
+    planes = np.empty((stride, len(plain) // stride), np.uint8)
+    if stride in (2, 4, 8):
+        words = plain.view(f"<u{stride}")
+        for number, plane in enumerate(planes):
+            np.right_shift(words, 8 * number, out=plane, casting="unsafe")
+    else:
+        planes[:] = plain.reshape(-1, stride).T
+    return planes
 
 
 def _join(body: memoryview, length: int, stride: int, where: str) -> bytes:

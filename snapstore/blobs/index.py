@@ -133,7 +133,7 @@ class Index:
         best = np.zeros(count, np.uint8)
         fields = np.zeros(count, [("pack", "i8"), *((name, "i8") for name in _FIELDS), ("kind", "u1")])
         with self._lock:
-            parts: list[_Table | _Large] = [self._table, *self._large.values()]
+            parts: list[_Table | _Large] = [*([self._table] if len(self._table.keys) else []), *self._large.values()]
             for part in parts:
                 open_ = np.flatnonzero(best < _State.GOOD)
                 if not len(open_):

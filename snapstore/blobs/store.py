@@ -158,18 +158,26 @@ class BlobStore:
         places = self._index.find(rows[wanted])
         here = np.flatnonzero(places.found)
         order = here[np.lexsort((places.place[here], places.offset[here], places.pack[here]))]
-        spots: dict[FrameRef, list[tuple[int, int, int]]] = {}
-        columns = (places.pack, places.offset, places.stored, places.plain, places.place, places.length, wanted)
-        lists = [column[order].tolist() for column in columns]
-        for pack, offset, stored, plain, place, length, at in zip(*lists, strict=True):
-            spots.setdefault(FrameRef(places.packs[pack], offset, stored, plain), []).append((at, place, length))
-        for ref, frame in self._frames.read(list(spots)):
-            for at, place, length in spots[ref]:
-                blob = frame[place : place + length]
-                if blake3(blob).digest() != digests[at]:
+        is_first = np.ones(len(order), np.bool_)
+        pack, offset = places.pack[order], places.offset[order]
+        is_first[1:] = (pack[1:] != pack[:-1]) | (offset[1:] != offset[:-1])
+        heads = order[is_first]
+        bounds = [*np.flatnonzero(is_first).tolist(), len(order)]
+        columns = (places.pack, places.offset, places.stored, places.plain)
+        frames = [
+            FrameRef(places.packs[pack], *fields)
+            for pack, *fields in zip(*(column[heads].tolist() for column in columns), strict=True)
+        ]
+        starts, at = places.place[order], wanted[order].tolist()
+        begins, ends = starts.tolist(), (starts + places.length[order]).tolist()
+        # Frames are given in order of pack and place, as the blobs are.
+        for (ref, frame), first, last in zip(self._frames.read(frames), bounds, bounds[1:], strict=False):
+            for number, begin, end in zip(at[first:last], begins[first:last], ends[first:last], strict=True):
+                blob = frame[begin:end]
+                if blake3(blob).digest() != digests[number]:
                     raise Corrupt(
-                        f"the blob {digests[at].hex()} in {object_name(ref.pack)} is damaged",
+                        f"the blob {digests[number].hex()} in {object_name(ref.pack)} is damaged",
                         hint="Verify the repository to see what else is, and restore the pack from a copy.",
                     )
-                out[at] = blob
+                out[number] = blob
         return wanted[~places.found]

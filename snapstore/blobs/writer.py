@@ -65,12 +65,23 @@ class _Group:
     lengths: list[int] = field(default_factory=list)
     size: int = 0
 
-    def add(self, kind: int, name: Digest, part: Buffer, length: int) -> None:
-        self.kinds.append(kind)
-        self.digests.append(name)
-        self.parts.append(part)
-        self.lengths.append(length)
-        self.size += length
+    def extend(
+        self, kinds: Sequence[int], digests: Sequence[Digest], parts: Sequence[Buffer], lengths: Sequence[int]
+    ) -> None:
+        self.kinds += kinds
+        self.digests += digests
+        self.parts += parts
+        self.lengths += lengths
+        self.size += sum(lengths)
+
+    def filled(self, lengths: Sequence[int], start: int, target: int) -> int:
+        """The end of the blobs from `start` on that fill the frame: with the last it has `target` bytes or more."""
+        size = self.size
+        for at in range(start, len(lengths)):
+            if size >= target or (size and size + lengths[at] > MAX_PLAIN_BYTES):
+                return at
+            size += lengths[at]
+        return len(lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,21 +158,26 @@ class BlobWriter:
         target = _VALUE_FRAME_BYTES if is_value else _TREE_FRAME_BYTES
         key = (is_value, stride, group)
         waiting = self._groups.setdefault(key, _Group())
-        number, start, before = int(kind), len(waiting.parts), waiting.size
-        for at in self._fresh(digests):
-            part = data[at]
-            length = len(part) if type(part) is bytes else memoryview(part).nbytes
-            if length > MAX_PLAIN_BYTES:
-                raise Unsupported(f"the blob {digests[at].hex()} has {length} bytes, of at most {MAX_PLAIN_BYTES}")
-            if waiting.size + length > MAX_PLAIN_BYTES:
-                self._submit(is_value, stride, waiting)
-                self._buffered, before, start = self._buffered - before, 0, 0
-                waiting = self._groups[key] = _Group()
-            waiting.add(number, digests[at], part, length)
-            if waiting.size >= target:
-                self._submit(is_value, stride, waiting)
-                self._buffered, before, start = self._buffered - before, 0, 0
-                waiting = self._groups[key] = _Group()
+        before = waiting.size
+        fresh = self._fresh(digests)
+        parts = [data[at] for at in fresh]
+        lengths = [len(part) if type(part) is bytes else memoryview(part).nbytes for part in parts]
+        if lengths and max(lengths) > MAX_PLAIN_BYTES:
+            at = lengths.index(max(lengths))
+            raise Unsupported(
+                f"the blob {digests[fresh[at]].hex()} has {lengths[at]} bytes, of at most {MAX_PLAIN_BYTES}"
+            )
+        start, done = len(waiting.parts), 0
+        while True:
+            end = waiting.filled(lengths, done, target)
+            names = [digests[at] for at in fresh[done:end]]
+            waiting.extend([int(kind)] * len(names), names, parts[done:end], lengths[done:end])
+            done = end
+            if waiting.size < target and done == len(fresh):
+                break
+            self._submit(is_value, stride, waiting)
+            self._buffered, before, start = self._buffered - before, 0, 0
+            waiting = self._groups[key] = _Group()
         # What stays must not keep the caller's memory: a view of a few bytes would hold a whole batch.
         waiting.parts[start:] = map(bytes, waiting.parts[start:])
         self._buffered += waiting.size - before
@@ -196,10 +212,13 @@ class BlobWriter:
 
     def _fresh(self, digests: Sequence[Digest]) -> list[int]:
         """Positions of blobs that are neither stored nor put before; they count as put from now on."""
-        taken, batch = self._taken, dict[Digest, int]()
-        for at, name in enumerate(digests):
-            if name not in taken:
-                batch.setdefault(name, at)
+        taken = self._taken
+        batch = dict(zip(digests, range(len(digests)), strict=True))
+        if len(batch) < len(digests) or not taken.isdisjoint(batch):
+            batch.clear()
+            for at, name in enumerate(digests):
+                if name not in taken:
+                    batch.setdefault(name, at)
         if not batch:
             return []
         known = self._known(rows_of(list(batch))).tolist()
@@ -214,8 +233,7 @@ class BlobWriter:
         for (is_value, stride, _), group in sorted(self._groups.items(), key=lambda item: item[0]):
             target = _VALUE_FRAME_BYTES if is_value else _TREE_FRAME_BYTES
             into = merged.setdefault((is_value, stride), _Group())
-            for one in zip(group.kinds, group.digests, group.parts, group.lengths, strict=True):
-                into.add(*one)
+            into.extend(group.kinds, group.digests, group.parts, group.lengths)
             if into.size >= target:
                 self._submit(is_value, stride, into)
                 del merged[is_value, stride]

@@ -80,8 +80,8 @@ class _Batches:
         return self.make()
 
 
-_ROWS = 1000
-"""Rows whose large cells are in memory at once."""
+_ROWS, _SMALL_ROWS = 1000, 8192
+"""Rows whose large cells are in memory at once, and rows that go in at once where no cell is large."""
 
 
 def _jobs(plan: Plan, live: State, wanted: State, target: Target) -> list[_Job]:
@@ -227,8 +227,10 @@ def _insertable(job: _Job) -> tuple[Table, list[int]]:
 def _added(job: _Job, columns: Sequence[int], scope: Scope, progress: Progress, total: int) -> Iterator[Batch]:
     done = 0
     for changes in job.changes(scope):
-        for start in range(0, len(changes.added), _ROWS):
-            some = changes.added.slice(start, min(start + _ROWS, len(changes.added)))
+        is_large = any(changes.added.columns[at].spilled is not None for at in columns)
+        step = _ROWS if is_large else _SMALL_ROWS
+        for start in range(0, len(changes.added), step):
+            some = changes.added.slice(start, min(start + step, len(changes.added)))
             yield Batch(some.keys, tuple(resolve(some.columns[at], job.wanted.fetch) for at in columns))
             done += len(some)
             progress(job.plan.name, done, total)

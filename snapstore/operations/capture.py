@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from snapstore.digest import Digest, Kind, digest
+from snapstore.errors import Corrupt, NotFound
 from snapstore.operations.parent import Parent
 from snapstore.repository import SnapshotTable
 from snapstore.rows import Batch, Table
-from snapstore.sources import Dated, Selection, Stamped, View
+from snapstore.sources import Dated, Hinting, Selection, Stamped, View
 from snapstore.tree import Fetch, Sink
 from snapstore.tree.builder import TreeBuilder
+from snapstore.tree.hints import HintedTree, open_hints
 from snapstore.tree.incremental import Rebuilt, rebuild
 from snapstore.tree.node import encode_objects, encode_schema
 from snapstore.tree.reader import TableTree
@@ -95,17 +97,21 @@ class _Reading:
         if not self._wants_rows:
             self._sink.put(Kind.SCHEMA, [digest(self._schema)], [self._schema])
             return self._entry(0, None, "schema only"), 0
-        rebuilt, reason = self._from(parent, fetch)
+        view, table = self._view, self._table
+        shape = view.hints(table) if isinstance(view, Hinting) else None
+        rebuilt, reason = self._from(parent, fetch, shape)
         if rebuilt is not None:
             reading = f"by stamps: {rebuilt.fetched:,} of {rebuilt.rows:,} rows"
-            return self._entry(rebuilt.rows, rebuilt.root, reading), self._bytes
-        builder = TreeBuilder(self._table, self._cut_key, self._sink)
-        for batch in self._counted(self._view.read(self._table)):
+            if rebuilt.kept:
+                reading += f", {rebuilt.kept:,} cells kept"
+            return self._entry(rebuilt.rows, rebuilt.root, reading, rebuilt.hints), self._bytes
+        builder = TreeBuilder(table, self._cut_key, self._sink, shape)
+        for batch in self._counted(_rows(view, table, shape)):
             builder.add(batch)
-            self._progress(self._table.name, builder.rows, None)
-        return self._entry(builder.rows, builder.finish(), f"in full: {reason}"), self._bytes
+            self._progress(table.name, builder.rows, None)
+        return self._entry(builder.rows, builder.finish(), f"in full: {reason}", builder.hints), self._bytes
 
-    def _from(self, parent: Parent | None, fetch: Fetch | None) -> tuple[Rebuilt | None, str]:
+    def _from(self, parent: Parent | None, fetch: Fetch | None, shape: Table | None) -> tuple[Rebuilt | None, str]:
         """The trees made from the parent's; or why not."""
         view, table = self._view, self._table
         stamped = view if isinstance(view, Stamped) else None
@@ -127,17 +133,49 @@ class _Reading:
         if stamped is None:
             return Rebuilt(entry.root, entry.rows, 0), ""
         tree = TableTree.open(entry.root, fetch)
-        with closing(stamped.stamps(table, since)) as stamps:
-            rebuilt = rebuild(
-                tree, self._cut_key, self._sink, stamps, lambda: self._counted(stamped.read_moved(table, since))
-            )
-        return rebuilt, "small, or much of it changed"
+        hinted = None if shape is None or entry.hints is None else open_hints(tree, entry.hints, shape)
+        if hinted is not None:
+            # An old value that was not this row's before (keys were changed, say) is not to be had: then all are read.
+            for leaves_out in (True, False):
+                try:
+                    rebuilt = self._rebuilt(stamped, tree, since, hinted, leaves_out=leaves_out)
+                except (Corrupt, NotFound):  # of the parent's own trees: then it comes again
+                    break
+                if rebuilt is not None:
+                    return rebuilt, ""
+        return self._rebuilt(stamped, tree, since), "small, or much of it changed"
+
+    def _rebuilt(
+        self,
+        view: Stamped,
+        tree: TableTree,
+        since: Mapping[str, Any],
+        hinted: HintedTree | None = None,
+        *,
+        leaves_out: bool = False,
+    ) -> Rebuilt | None:
+        table = self._table
+
+        def read_moved() -> Generator[Batch, None, None]:
+            if hinted is not None and isinstance(view, Hinting):
+                return self._counted(view.read_hinted(table, hinted.shape, since, leave_out=leaves_out))
+            return self._counted(view.read_moved(table, since))
+
+        with closing(view.stamps(table, since)) as stamps:
+            return rebuild(tree, self._cut_key, self._sink, stamps, read_moved, hints=hinted, leaves_out=leaves_out)
 
     def _counted(self, batches: Iterator[Batch]) -> Generator[Batch, None, None]:
         for batch in batches:
             self._bytes += len(batch.keys.data) + sum(len(cells.data) for cells in batch.columns)
             yield batch
 
-    def _entry(self, rows: int, root: Digest | None, reading: str) -> SnapshotTable:
+    def _entry(self, rows: int, root: Digest | None, reading: str, hints: Digest | None = None) -> SnapshotTable:
         left_out = tuple(self._table.definition.get("left_out", ()))
-        return SnapshotTable(self._table.name, rows, root, digest(self._schema), self._where, left_out, reading=reading)
+        name, schema = self._table.name, digest(self._schema)
+        return SnapshotTable(name, rows, root, schema, self._where, left_out, reading=reading, hints=hints)
+
+
+def _rows(view: View, table: Table, shape: Table | None) -> Iterator[Batch]:
+    if shape is not None and isinstance(view, Hinting):
+        return view.read_hinted(table, shape)
+    return view.read(table)

@@ -174,6 +174,5 @@ def needed_by(snapshot: Snapshot) -> list[Child]:
             named.append(Child(Kind.SCHEMA, source.objects, leaf=True))
     for table in snapshot.every_table():
         named.append(Child(Kind.SCHEMA, table.schema, leaf=True))
-        if table.root is not None:
-            named.append(Child(Kind.TABLE, table.root))
+        named += [Child(Kind.TABLE, root) for root in (table.root, table.hints) if root is not None]
     return named

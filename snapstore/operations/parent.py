@@ -23,8 +23,8 @@ class Parent:
 
     @property
     def roots(self) -> list[Digest]:
-        """The tables' roots: whoever goes by this parent announces them, so that gc leaves their blobs alone."""
-        return [table.root for table in self.source.tables if table.root]
+        """The roots of tables and hints: whoever goes by this parent announces them, so that gc leaves them alone."""
+        return [root for table in self.source.tables for root in (table.root, table.hints) if root]
 
     def table(self, name: str) -> SnapshotTable | None:
         """The table of that name, as it was."""

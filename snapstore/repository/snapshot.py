@@ -32,7 +32,8 @@ class SnapshotTable:
     """One table: `root` is None if only its schema was taken. `left_out` names columns that were not stored.
 
     `added`, `changed` and `removed` count rows against the parent snapshot; None where there is none. `reading` says in
-    words how the rows were read, and why.
+    words how the rows were read, and why. `hints` is the root of what is kept beside the table for the next take, and
+    may be missing.
     """
 
     name: str
@@ -45,6 +46,7 @@ class SnapshotTable:
     changed: int | None = None
     removed: int | None = None
     reading: str = ""
+    hints: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Snapshot:
         for source in self.sources:
             named += [source.objects] if source.objects else []
         for table in self.every_table():
-            named += [table.schema, *([table.root] if table.root else [])]
+            named += [table.schema, *(root for root in (table.root, table.hints) if root)]
         return named
 
     def every_table(self) -> list[SnapshotTable]:
@@ -197,6 +199,7 @@ def _table_fields(table: SnapshotTable) -> dict[str, Any]:
         "changed": table.changed,
         "removed": table.removed,
         "reading": table.reading,
+        "hints": table.hints,
     }
 
 
@@ -226,6 +229,7 @@ def _table(fields: Mapping[str, Any]) -> SnapshotTable:
         changed=_count(fields["changed"]),
         removed=_count(fields["removed"]),
         reading=_text(fields["reading"]),
+        hints=None if fields.get("hints") is None else _digest(fields["hints"]),
     )
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from snapstore.rows import Batch, Cells, Table
 
-__all__ = ["Conversion", "Converts", "Dated", "Selection", "Source", "Stamped", "Target", "View", "Work"]
+__all__ = ["Conversion", "Converts", "Dated", "Hinting", "Selection", "Source", "Stamped", "Target", "View", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,28 @@ class Stamped(Dated, Protocol):
 
     def read_moved(self, table: Table, since: Mapping[str, Any]) -> Generator[Batch, None, None]:
         """As `read`, only the rows that `stamps` flags."""
+
+
+@runtime_checkable
+class Hinting(Stamped, Protocol):
+    """A stamped view whose engine also tells which large values a row has, so that a row that moved need not be read
+    with those of its cells that did not.
+    """
+
+    def hints(self, table: Table) -> Table | None:
+        """The shape of hints for this table: its key, and for each column that has some one of the same name.
+
+        Hints mean the same as those of another view only where the shapes are equal. None where there are none.
+        """
+
+    def read_hinted(
+        self, table: Table, hints: Table, since: Mapping[str, Any] | None = None, *, leave_out: bool = False
+    ) -> Generator[Batch, None, None]:
+        """As `read`, or `read_moved` with `since`, with the columns of the hints behind the table's own.
+
+        With `leave_out` a cell that has a hint and was some row's already before `since` may be NULL instead. It is the
+        cell that had this hint then.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
         builder.add(batch)
     root = builder.finish()
 
+With hints (`snapstore.tree.hints`) each batch has their columns behind the table's, and `builder.hints` is their root.
 The root depends on the rows and the schema alone: not on how they were batched, nor on what was there before.
 """
 
@@ -18,8 +19,9 @@ from snapstore.errors import Corrupt, Unsupported
 from snapstore.rows import Batch, Cells, Table
 from snapstore.tree import Sink, chunk, values
 from snapstore.tree.cuts import Stretch, weigh
+from snapstore.tree.hints import joined, put_roots
 from snapstore.tree.node import encode_schema
-from snapstore.tree.spine import Leaves, Spine, put_root
+from snapstore.tree.spine import Leaves, Spine
 
 __all__ = ["LeafCutter", "TreeBuilder", "encode_leaves"]
 
@@ -29,11 +31,14 @@ _KEY_BYTES = 65533
 class TreeBuilder:
     """Takes batches in ascending order of key; `finish` puts the last blobs and gives the root."""
 
-    def __init__(self, table: Table, cut_key: bytes, sink: Sink) -> None:
+    def __init__(self, table: Table, cut_key: bytes, sink: Sink, shape: Table | None = None) -> None:
         self._table = table
+        self._shape = shape
+        self._all = joined(table, shape)
         self._sink = sink
         self._cutter = LeafCutter(table.name, cut_key)
-        self._spine = Spine(1 + len(table.columns), sink)
+        self._spine = Spine(1 + len(self._all.columns), sink)
+        self.hints: Digest | None = None
 
     @property
     def rows(self) -> int:
@@ -42,13 +47,15 @@ class TreeBuilder:
 
     def add(self, batch: Batch) -> None:
         """The next rows. Raises `Corrupt` if their keys do not ascend, `Unsupported` for a key that is too long."""
-        columns = spill_columns(self._table, batch, self._sink)
+        columns = spill_columns(self._all, batch, self._sink)
         self._encode(*self._cutter.add(Batch(batch.keys, columns)))
 
     def finish(self) -> Digest:
         """Put what is left; the table's root."""
         self._encode(*self._cutter.finish())
-        return put_root(self._sink, encode_schema(self._table), self.rows, *self._spine.top())
+        schema = encode_schema(self._table)
+        root, self.hints = put_roots(self._sink, schema, self._shape, self.rows, *self._spine.top())
+        return root
 
     def _encode(self, rows: Batch | None, ends: list[int], ranks: list[int]) -> None:
         if rows is not None and ends:

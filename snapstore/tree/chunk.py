@@ -3,8 +3,9 @@
     [(ref, data)] = encode(cells, [0], [len(cells)])
     decode([data], "chunk 1f…")
 
-Encoding is vectorised over a batch, with a few operations left a chunk; there is one encoding of given cells. It does
-not know where chunks end (`snapstore.tree.cuts`) or that large cells have become values (`snapstore.tree.values`).
+Encoding is vectorised over a batch, with two slices and a digest left a chunk; there is one encoding of given cells.
+Decoding is for a few chunks; `snapstore.tree.chunks` does many. It does not know where chunks end
+(`snapstore.tree.cuts`) or that large cells have become values (`snapstore.tree.values`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from snapstore.digest import DIGEST_BYTES, digest
 from snapstore.errors import Corrupt
-from snapstore.ragged import offsets_of
+from snapstore.ragged import offsets_of, positions
 from snapstore.rows import Cells
 from snapstore.tree import reference
 from snapstore.tree.reference import Ref
@@ -29,6 +30,8 @@ HAS_NULLS, WIDE = 1, 2
 VALUE_MARK, PARTS_MARK = 65535, 65534
 _FIXED_HEAD = struct.Struct("<IBBH")
 _VARIABLE_HEAD = struct.Struct("<IBB")
+_VARIABLE_ARRAY = np.dtype([("rows", "<u4"), ("form", "u1"), ("flags", "u1")])
+_FIXED_ARRAY = np.dtype([("rows", "<u4"), ("form", "u1"), ("flags", "u1"), ("width", "<u2")])
 
 
 def encode(
@@ -40,25 +43,24 @@ def encode(
     """
     if not starts:
         return []
-    bounds = np.asarray(starts, np.int64)
-    constants = np.zeros(len(starts), np.bool_) if is_key else _constant(cells, starts, stops)
-    nullable = [False] * len(starts)
+    firsts, rows = np.asarray(starts, np.int64), np.asarray(stops, np.int64) - np.asarray(starts, np.int64)
+    nullable = np.zeros(len(starts), np.bool_)
     if cells.valid is not None:
-        nullable = np.logical_or.reduceat(~cells.valid[: stops[-1]], bounds).tolist()
-    if cells.width:
-        bodies = _fixed(cells, starts, stops, nullable)
+        nullable = np.logical_or.reduceat(~cells.valid[: stops[-1]], firsts)
+    bodies = (_fixed if cells.width else _variable)(cells, firsts, rows, nullable)
+    names = [digest(body) for body in bodies]
+    if cells.spilled is None:
+        encoded = [(reference.blob(name, spills=False), body) for name, body in zip(names, bodies, strict=True)]
     else:
-        bodies = _variable(cells, starts, stops, nullable, bounds)
-    spilling = [False] * len(starts)
-    if cells.spilled is not None:
-        spilling = (np.maximum.reduceat(cells.spilled[: stops[-1]], bounds) > 0).tolist()
-    encoded = []
-    for start, body, is_constant, is_spilling in zip(starts, bodies, constants.tolist(), spilling, strict=True):
-        if is_constant:
-            spilled = 0 if cells.spilled is None else int(cells.spilled[start])
-            encoded.append((reference.constant(cells[start], spilled), b""))
-        else:
-            encoded.append((reference.blob(digest(body), spills=is_spilling), body))
+        spilling = (np.maximum.reduceat(cells.spilled[: stops[-1]], firsts) > 0).tolist()
+        encoded = [
+            (reference.blob(name, spills=spills), body)
+            for name, body, spills in zip(names, bodies, spilling, strict=True)
+        ]
+    if not is_key:
+        for at in np.flatnonzero(_constant(cells, starts, stops)).tolist():
+            spilled = 0 if cells.spilled is None else int(cells.spilled[starts[at]])
+            encoded[at] = reference.constant(cells[starts[at]], spilled), b""
     return encoded
 
 
@@ -82,6 +84,16 @@ def _constant(cells: Cells, starts: Sequence[int], stops: Sequence[int]) -> NDAr
     if cells.width:
         return alike & (cells.width <= reference.CONSTANT_BYTES)
     alike &= cells.lengths[first] <= reference.CONSTANT_BYTES
+    # Most chunks are told apart by their first and last cell; the others are looked at whole.
+    likely = np.flatnonzero(alike & (cells.lengths[first] > 0))
+    if len(likely):
+        lengths = cells.lengths[first[likely]]
+        last = np.asarray(stops, np.int64)[likely] - 1
+        differing_bytes = (
+            cells.data[positions(cells.offsets[first[likely]], lengths)]
+            != cells.data[positions(cells.offsets[last], lengths)]
+        )
+        alike[likely] = ~np.logical_or.reduceat(differing_bytes, offsets_of(lengths)[:-1])
     for at in np.flatnonzero(alike).tolist():
         start, stop = starts[at], stops[at]
         low, high = cells.offsets[start], cells.offsets[stop]
@@ -100,40 +112,75 @@ def differing(mine: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> NDArray[np.
     return differs
 
 
-def _bitmap(cells: Cells, start: int, stop: int) -> bytes:
-    assert cells.valid is not None
-    return np.packbits(cells.valid[start:stop], bitorder="little").tobytes()
-
-
-def _fixed(cells: Cells, starts: Sequence[int], stops: Sequence[int], nullable: Sequence[bool]) -> list[bytes]:
-    rows, width, bodies = cells.rows, cells.width, []
-    for start, stop, has_nulls in zip(starts, stops, nullable, strict=True):
-        planes = rows[start:stop].T.tobytes()
-        if has_nulls:
-            head = _FIXED_HEAD.pack(stop - start, FIXED, HAS_NULLS, width) + _bitmap(cells, start, stop)
-        else:
-            head = _FIXED_HEAD.pack(stop - start, FIXED, 0, width)
-        bodies.append(head + planes)
-    return bodies
+def _fixed(
+    cells: Cells, firsts: NDArray[np.int64], rows: NDArray[np.int64], nullable: NDArray[np.bool_]
+) -> list[bytes]:
+    """All chunks in one buffer, byte plane by byte plane; a chunk is a slice of it."""
+    heads = np.zeros(len(rows), _FIXED_ARRAY)
+    heads["rows"], heads["form"], heads["flags"], heads["width"] = rows, FIXED, nullable * HAS_NULLS, cells.width
+    out, ends, at = _headed(heads, cells, firsts, rows, nullable, rows * cells.width)
+    place, step = positions(at, rows), np.repeat(rows, rows)
+    for plane in cells.rows[: len(place)].T:
+        out[place] = plane
+        place += step
+    return _cut(out, ends)
 
 
 def _variable(
-    cells: Cells, starts: Sequence[int], stops: Sequence[int], nullable: Sequence[bool], bounds: NDArray[np.int64]
+    cells: Cells, firsts: NDArray[np.int64], rows: NDArray[np.int64], nullable: NDArray[np.bool_]
 ) -> list[bytes]:
-    lengths = cells.lengths[: stops[-1]]
+    """What stands before the bytes of the cells in one buffer; these need not be moved twice."""
+    count = int(rows.sum())
+    lengths = cells.lengths[:count]
     if cells.spilled is not None:
-        marks = np.where(cells.spilled[: stops[-1]] == 1, VALUE_MARK, PARTS_MARK)
-        lengths = np.where(cells.spilled[: stops[-1]] > 0, marks, lengths)
-    is_wide = (np.maximum.reduceat(lengths, bounds) > 255).tolist()
-    narrow, wide = lengths.astype(np.uint8), lengths.astype("<u2")
-    whole, ends, bodies = cells.data.tobytes(), cells.offsets[: stops[-1] + 1].tolist(), []
-    for start, stop, has_nulls, wide_lengths in zip(starts, stops, nullable, is_wide, strict=True):
-        flags = has_nulls * HAS_NULLS | wide_lengths * WIDE
-        bitmap = _bitmap(cells, start, stop) if has_nulls else b""
-        sizes = (wide if wide_lengths else narrow)[start:stop].tobytes()
-        head = _VARIABLE_HEAD.pack(stop - start, VARIABLE, flags)
-        bodies.append(b"".join((head, bitmap, sizes, whole[ends[start] : ends[stop]])))
-    return bodies
+        marks = np.where(cells.spilled[:count] == 1, VALUE_MARK, PARTS_MARK)
+        lengths = np.where(cells.spilled[:count] > 0, marks, lengths)
+    is_wide = np.maximum.reduceat(lengths, firsts) > 255
+    heads = np.zeros(len(rows), _VARIABLE_ARRAY)
+    heads["rows"], heads["form"], heads["flags"] = rows, VARIABLE, nullable * HAS_NULLS | is_wide * WIDE
+    element = np.where(is_wide, 2, 1)
+    out, ends, at = _headed(heads, cells, firsts, rows, nullable, rows * element)
+    if is_wide.any():
+        # The place of each row's length: so many bytes after its chunk's first one.
+        every = np.repeat(element, rows)
+        place = np.repeat(at, rows) + (np.arange(count) - np.repeat(firsts, rows)) * every
+        out[place] = lengths & 255
+        out[place[every == 2] + 1] = lengths[every == 2] >> 8
+    else:
+        out[positions(at, rows)] = lengths
+    whole, bounds = cells.data.tobytes(), cells.offsets[[0, *(firsts + rows).tolist()]].tolist()
+    return [head + whole[a:b] for head, a, b in zip(_cut(out, ends), bounds, bounds[1:], strict=False)]
+
+
+def _headed(
+    heads: NDArray[np.void],
+    cells: Cells,
+    firsts: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    nullable: NDArray[np.bool_],
+    sizes: NDArray[np.int64],
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """A buffer for chunks with `sizes` bytes each after head and bitmap, both filled in; where each chunk begins and
+    the last ends; and where its own bytes go.
+    """
+    bitmaps = np.where(nullable, -(-rows // 8), 0)
+    ends = offsets_of(heads.itemsize + bitmaps + sizes)
+    out = np.empty(int(ends[-1]), np.uint8)
+    out[ends[:-1, None] + np.arange(heads.itemsize)] = heads.view(np.uint8).reshape(len(heads), -1)
+    having = np.flatnonzero(nullable)
+    if len(having):
+        assert cells.valid is not None
+        bits = np.zeros(8 * int(bitmaps.sum()), np.uint8)
+        own = positions(offsets_of(bitmaps[having] * 8)[:-1], rows[having])
+        bits[own] = cells.valid[positions(firsts[having], rows[having])]
+        place = positions(ends[:-1][having] + heads.itemsize, bitmaps[having])
+        out[place] = np.packbits(bits, bitorder="little")
+    return out, ends, ends[:-1] + heads.itemsize + bitmaps
+
+
+def _cut(out: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[bytes]:
+    whole, bounds = out.tobytes(), ends.tolist()
+    return [whole[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
 
 
 def decode(chunks: Sequence[bytes], what: str, *, width: int, counts: Sequence[int] | None = None) -> Cells:

@@ -5,13 +5,15 @@
 
 Every live key comes by, with a flag that says whether its row may have changed since the parent. Keys alone decide
 where chunks end, so the live chunks are known before any row is read: one with the same keys as a chunk of the parent,
-and no flag among them, is that chunk. The others take flagged rows from the source and the rest from the parent. The
-root is the one that a full build gives; flags that say too much only cost time.
+and no flag among them, is that chunk. The others take flagged rows from the source and the rest from the parent. Where
+hints are kept beside the parent (`snapstore.tree.hints`), the source may leave out cells it knows to be old: one that
+is NULL beside a hint is the parent's, if the parent has that very hint for it. The root is the one that a full build
+gives; flags that say too much only cost time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,16 +23,17 @@ from numpy.typing import NDArray
 
 from snapstore.digest import Digest
 from snapstore.errors import Corrupt
-from snapstore.rows import Batch, Cells
+from snapstore.rows import Batch, Cells, Table
 from snapstore.tree import Sink, chunk, node, reference
 from snapstore.tree.builder import LeafCutter, encode_leaves, spill_columns
+from snapstore.tree.hints import HintedTree, put_roots
 from snapstore.tree.reader import Span, TableTree
 from snapstore.tree.reference import Ref
-from snapstore.tree.spine import Leaves, Spine, put_root
+from snapstore.tree.spine import Leaves, Spine
 
 __all__ = ["Rebuilt", "rebuild"]
 
-_GROUP = 64
+_GROUP = 512
 """Chunks that are handed to the levels above at once."""
 
 _BLOCK = 1024
@@ -43,11 +46,16 @@ _WORTH_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """The new root, how many rows the table has, and how many of them were read again."""
+    """The new root, how many rows the table has, how many of them were read again, and the root of the hints.
+
+    `kept` counts cells of those rows that were not sent, since the parent has them.
+    """
 
     root: Digest
     rows: int
     fetched: int
+    hints: Digest | None = None
+    kept: int = 0
 
 
 @dataclass(slots=True)
@@ -68,33 +76,41 @@ def rebuild(
     sink: Sink,
     stamps: Iterable[tuple[Cells, NDArray[np.bool_]]],
     read_moved: Callable[[], Generator[Batch, None, None]],
+    *,
+    hints: HintedTree | None = None,
+    leaves_out: bool = False,
 ) -> Rebuilt | None:
     """The tree of the live rows, of the parent's schema; None where a full read is as cheap or there is too little.
 
     `stamps` gives every live key in ascending order with its flag; it is read to its end before `read_moved` is called,
-    which gives the flagged rows in the same order. Raises `Corrupt` where it does not.
+    which gives the flagged rows in the same order, with `hints` their columns too. Raises `Corrupt` where it does not.
+    `leaves_out` says that it leaves out old cells, so that many rows are cheap as well; None then also where one of
+    them is not to be had from the parent.
     """
     if parent.height == 0:
         return None
-    survey = _survey(parent, cut_key, stamps)
+    limit = max(_WORTH_ROWS, int(parent.count * _WORTH_SHARE))
+    survey = _survey(parent, cut_key, stamps, None if leaves_out else limit)
     if survey is None or len(survey.counts) < 2:
         return None
     if not survey.dirty and survey.rows == parent.count:
-        return Rebuilt(parent.root, survey.rows, 0)
+        return Rebuilt(parent.root, survey.rows, 0, None if hints is None else hints.root)
+    tree, shape = (parent, None) if hints is None else (hints.tree, hints.shape)
     with closing(read_moved()) as batches:
         try:
-            return _Weaver(parent, sink, survey, _MovedRows(batches, parent, sink)).weave()
+            return _Weaver(tree, shape, sink, survey, _MovedRows(batches, tree, shape, sink)).weave()
         except _UnknownRowError:
             return None
 
 
-def _survey(parent: TableTree, cut_key: bytes, stamps: Iterable[tuple[Cells, NDArray[np.bool_]]]) -> _Survey | None:
-    """Cut the live keys into chunks and hold them against the parent's; None once too many rows have moved."""
-    limit = max(_WORTH_ROWS, int(parent.count * _WORTH_SHARE))
+def _survey(
+    parent: TableTree, cut_key: bytes, stamps: Iterable[tuple[Cells, NDArray[np.bool_]]], limit: int | None
+) -> _Survey | None:
+    """Cut the live keys into chunks and hold them against the parent's; None once more rows than that have moved."""
     survey, cutter, known = _Survey(), LeafCutter(parent.table.name, cut_key), _KnownChunks(parent)
     for keys, flags in stamps:
         survey.moved += int(flags.sum())
-        if survey.moved > limit:
+        if limit is not None and survey.moved > limit:
             return None
         # The flag rides along as a column, so that it is cut where its key is.
         rides = Cells.fixed(flags.astype(np.uint8).reshape(-1, 1))
@@ -142,27 +158,27 @@ class _KnownChunks:
 def _key_chunks(parent: TableTree) -> Iterator[tuple[bytes, Ref]]:
     """The last key and the reference of every chunk of keys, in order."""
     for span in parent.spans([]):
-        yield from _beneath(parent, span.level, span.refs[0])
+        assert span.refs[0] is not None
+        yield from _beneath(parent, span.level, [span.refs[0]])
 
 
-def _beneath(parent: TableTree, level: int, ref: Ref | None) -> Iterator[tuple[bytes, Ref]]:
-    assert ref is not None
-    assert reference.is_blob(ref)
-    name = reference.digest_of(ref)
-    data = parent.fetch.get_many([name])[0]
-    parsed = node.decode_node(data, f"{parent.table.name}: keys: node {name.hex()}", level=level, is_key=True)
-    if level == 1:
-        yield from zip(parsed.separators, parsed.refs, strict=True)
-    else:
-        for child in parsed.refs:
-            yield from _beneath(parent, level - 1, child)
+def _beneath(parent: TableTree, level: int, refs: Sequence[Ref]) -> Iterator[tuple[bytes, Ref]]:
+    """Those beneath these nodes of keys, siblings: read in one round, as a round to the store may be dear."""
+    names = [reference.digest_of(ref) for ref in refs]
+    for name, data in zip(names, parent.fetch.get_many(names), strict=True):
+        parsed = node.decode_node(data, f"{parent.table.name}: keys: node {name.hex()}", level=level, is_key=True)
+        if level == 1:
+            yield from zip(parsed.separators, parsed.refs, strict=True)
+        else:
+            yield from _beneath(parent, level - 1, parsed.refs)
 
 
 class _Weaver:
     """Puts the new trees together: chunks of the parent, and chunks made anew, in order."""
 
-    def __init__(self, parent: TableTree, sink: Sink, survey: _Survey, moved: _MovedRows) -> None:
+    def __init__(self, parent: TableTree, shape: Table | None, sink: Sink, survey: _Survey, moved: _MovedRows) -> None:
         self._parent = parent
+        self._shape = shape
         self._sink = sink
         self._survey = survey
         self._moved = moved
@@ -173,16 +189,13 @@ class _Weaver:
     def weave(self) -> Rebuilt:
         """Every chunk in order; then the root."""
         survey, kept = self._survey, self._kept()
-        at, total = 0, len(survey.counts)
-        while at < total:
-            end, is_dirty = at, at in survey.dirty
-            while end < total and (end in survey.dirty) == is_dirty and end - at < _GROUP:
-                end += 1
-            self._spine.extend(self._anew(at, end) if is_dirty else self._again(at, end, kept))
-            at = end
+        total = len(survey.counts)
+        for start in range(0, total, _GROUP):
+            self._spine.extend(self._leaves(start, min(start + _GROUP, total), kept))
         self._moved.end()
         schema = self._parent.fetch.get_many([self._parent.schema])[0]
-        return Rebuilt(put_root(self._sink, schema, survey.rows, *self._spine.top()), survey.rows, survey.moved)
+        root, hints = put_roots(self._sink, schema, self._shape, survey.rows, *self._spine.top())
+        return Rebuilt(root, survey.rows, survey.moved, hints, self._moved.kept)
 
     def _kept(self) -> Iterator[Span]:
         """The parent's chunks that the live table still has, in order."""
@@ -194,24 +207,31 @@ class _Weaver:
                     yield span
                     wanted = next(lasts, None)
 
-    def _again(self, start: int, end: int, kept: Iterator[Span]) -> Leaves:
-        """Chunks of the parent: their references, which the store has."""
-        spans = [next(kept) for _ in range(start, end)]
-        chunks = [
-            [(ref or reference.NULLS, b"") for ref in refs] for refs in zip(*(s.refs for s in spans), strict=True)
-        ]
+    def _leaves(self, start: int, end: int, kept: Iterator[Span]) -> Leaves:
+        """These chunks: the parent's by reference, since the store has them, and the others made anew, all at once."""
         survey = self._survey
+        dirty = [at for at in range(start, end) if at in survey.dirty]
+        places = {at: place for place, at in enumerate(dirty)}
+        anew = self._anew(dirty).chunks if dirty else []
+        spans = [None if at in places else next(kept) for at in range(start, end)]
+        chunks = [
+            [
+                anew[tree][places[at]] if span is None else (span.refs[tree] or reference.NULLS, b"")
+                for at, span in enumerate(spans, start)
+            ]
+            for tree in range(1 + len(self._parent.table.columns))
+        ]
         return Leaves(survey.counts[start:end], survey.lasts[start:end], survey.ranks[start:end], chunks)
 
-    def _anew(self, start: int, end: int) -> Leaves:
+    def _anew(self, dirty: Sequence[int]) -> Leaves:
         """Chunks some of whose rows were read again."""
         batches = []
-        for at in range(start, end):
+        for at in dirty:
             if at not in self._ready:
                 self._prepare()
             batches.append(self._ready.pop(at))
         ends = np.cumsum([len(batch) for batch in batches]).tolist()
-        return encode_leaves(Batch.concat(batches), ends, self._survey.ranks[start:end])
+        return encode_leaves(Batch.concat(batches), ends, [self._survey.ranks[at] for at in dirty])
 
     def _prepare(self) -> None:
         """Read what the next block of changed chunks needs: one round to the store, and the next rows that moved."""
@@ -235,17 +255,22 @@ class _Weaver:
 
 
 class _UnknownRowError(Exception):
-    """A row that has not moved, and that the parent does not have: there is no telling where it comes from."""
+    """A row or cell that is not new, and that the parent does not have: there is no telling where it comes from."""
 
 
 class _MovedRows:
-    """The rows that moved, in order, large cells spilled."""
+    """The rows that moved, in order, large cells spilled; `kept` counts the cells that were the parent's."""
 
-    def __init__(self, batches: Iterator[Batch], parent: TableTree, sink: Sink) -> None:
+    def __init__(self, batches: Iterator[Batch], parent: TableTree, shape: Table | None, sink: Sink) -> None:
         self._batches = batches
         self._parent = parent
         self._sink = sink
         self._waiting = parent.empty()
+        table, hinted = parent.table, () if shape is None else shape.columns
+        own = len(table.columns) - len(hinted)
+        # Where a hinted column is, and where its hints are.
+        self._pairs = [(table.column(column.name), own + at) for at, column in enumerate(hinted)]
+        self.kept = 0
 
     def take(self, keys: Cells) -> Batch:
         """The rows with these keys, which are the next ones. Raises `Corrupt` where they are not."""
@@ -257,9 +282,33 @@ class _MovedRows:
         taken, self._waiting = rows.slice(0, count), rows.slice(count, len(rows))
         if taken.keys.to_list() != keys.to_list():
             raise Corrupt(f"{self._parent.table.name}: the source gave other rows than those it had named")
-        return taken
+        return self._completed(taken)
+
+    def _completed(self, moved: Batch) -> Batch:
+        """With the parent's cells where the source left them out. Raises `_UnknownRowError` where hints differ."""
+        absent = [_is_null(moved.columns[own]) & ~_is_null(moved.columns[hint]) for own, hint in self._pairs]
+        columns = list(moved.columns)
+        for (own, hint), here in zip(self._pairs, absent, strict=True):
+            rows = np.flatnonzero(here)
+            if not len(rows):
+                continue
+            asked = moved.take(rows)
+            known = self._parent.lookup([key or b"" for key in asked.keys.to_list()], [own, hint])
+            if len(known) != len(rows) or known.columns[1].to_list() != asked.columns[hint].to_list():
+                raise _UnknownRowError
+            if _is_null(known.columns[0]).any():
+                raise _UnknownRowError  # NULL has no hint: this one is not of these trees
+            order = np.arange(len(moved))
+            order[rows] = len(moved) + np.arange(len(rows))
+            columns[own] = Cells.concat([columns[own], known.columns[0]]).take(order)
+            self.kept += len(rows)
+        return Batch(moved.keys, tuple(columns))
 
     def end(self) -> None:
         """Raises `Corrupt` if there are more."""
         if len(self._waiting) or next(self._batches, None) is not None:
             raise Corrupt(f"{self._parent.table.name}: the source gave more rows than it had named")
+
+
+def _is_null(cells: Cells) -> NDArray[np.bool_]:
+    return np.zeros(len(cells), np.bool_) if cells.valid is None else ~cells.valid

@@ -85,14 +85,15 @@ class Spine:
 
     def _add(self, leaves: Leaves) -> None:
         for group, chunks in enumerate(leaves.chunks):
-            self._put(Kind.CHUNK, group, [(ref, data) for ref, data in chunks if data])
+            self._put(Kind.CHUNK, group, chunks)
         refs = [[ref for ref, _ in chunks] for chunks in leaves.chunks]
         self._level(1).extend(leaves.counts, leaves.lasts, leaves.ranks, refs)
 
     def _put(self, kind: Kind, group: int, blobs: Sequence[tuple[Ref, bytes]]) -> None:
-        if blobs:
-            names = [reference.digest_of(ref) for ref, _ in blobs]
-            self._sink.put(kind, names, [data for _, data in blobs], group=group)
+        """Those of them that have bytes."""
+        names = [reference.digest_of(ref) for ref, data in blobs if data]
+        if names:
+            self._sink.put(kind, names, [data for _, data in blobs if data], group=group)
 
     def _level(self, level: int) -> _Level:
         while len(self._levels) < level:
@@ -116,8 +117,7 @@ class Spine:
             for tree, own in enumerate(children.refs):
                 separators = children.separators[start:end] if tree == 0 else None
                 ref, data = _node(level, counts, own[start:end], separators)
-                if data:
-                    blobs.append((ref, data))
+                blobs.append((ref, data))
                 refs.append([ref])
             above.extend([sum(counts)], [children.separators[end - 1]], [children.ranks[end - 1]], refs)
             start = end

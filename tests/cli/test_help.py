@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from snap_cli.main import _ALIASES, cli
+from snap_cli.main import _ALIASES, _COMMANDS, cli
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -47,3 +47,9 @@ def test_the_version_is_shown() -> None:
     result = CliRunner().invoke(cli, ["--version"], prog_name="snap")
     assert result.exit_code == 0
     assert result.stdout.startswith("snap, version 0.")
+
+
+def test_the_list_of_commands_says_what_their_help_says() -> None:
+    assert {name: told for name, (_, told) in _COMMANDS.items()} == {
+        name: command.get_short_help_str(1000) for name, command in cli.commands.items()
+    }

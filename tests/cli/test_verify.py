@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.cli.command import Snap, run
@@ -49,6 +50,29 @@ def test_a_lost_pack_is_found_without_reading_data(snap: Snap, url: str, folder:
     "words", [["--sample", "much"], ["--sample", "0"], ["--sample", "101%"], ["--read-data", "--sample", "5"]]
 )
 def test_an_impossible_share_is_misuse(snap: Snap, url: str, words: list[str]) -> None:
+    snap("take", url)
+    snap("verify", *words, code=2)
+
+
+def test_live_rows_are_compared_without_stamps(snap: Snap, url: str) -> None:
+    snap("take", url)
+    document = snap.json("verify", "--live")
+    assert document["tables"]
+    assert all(table["equal"] and table["root"] == table["live_root"] for table in document["tables"])
+    assert snap("verify", "--live", "latest").stdout.startswith("equal ")
+    name = document["tables"][0]["name"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"DELETE FROM {name} WHERE ctid = (SELECT min(ctid) FROM {name})".encode())
+        connection.execute("CREATE TABLE late (id int PRIMARY KEY)")
+    tables = {table["name"]: table for table in snap.json("verify", "--live", code=1)["tables"]}
+    assert (tables[name]["equal"], tables[name]["live_rows"]) == (False, tables[name]["rows"] - 1)
+    assert tables["public.late"]["rows"] is None
+    assert f"differs   {name}" in snap("verify", "--live", code=1).stdout
+    assert "not in the snapshot" in snap("verify", "--live", code=1).stdout
+
+
+@pytest.mark.parametrize("words", [["--live", "--read-data"], ["--live", "latest", "latest"], ["--to", "x"]])
+def test_words_that_contradict_each_other_are_refused(snap: Snap, url: str, words: list[str]) -> None:
     snap("take", url)
     snap("verify", *words, code=2)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -16,18 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snap_cli.embedded import EmbeddedServer
-from snapstore import (
-    Ask,
-    DirectoryBackend,
-    Mode,
-    PostgresSource,
-    Repository,
-    Request,
-    Selection,
-    SnapshotTable,
-    restore,
-    take,
-)
+from snapstore import Ask, Mode, PostgresSource, Selection, restore
+from tests.operations.watched import Watched
 
 ROWS = 3000
 SCHEMA = f"""
@@ -36,34 +25,10 @@ CREATE TABLE memories (id bigint PRIMARY KEY, content text NOT NULL, heat real, 
 INSERT INTO memories SELECT g, 'memory ' || g, g / 10.0, 'calm', repeat(md5(g::text), 40)
 FROM generate_series(1, {ROWS}) g"""
 
-Connection = psycopg.Connection[Any]
-
-
-class Watched:
-    """A database, its repository, and takes of it both ways."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        self.connection = psycopg.connect(url, autocommit=True)
-        self.repository = Repository.init(DirectoryBackend(folder / "repository", create=True))
-        self.connection.execute(SCHEMA)
-        self.take()
-
-    def take(self, *, full: bool = False, selection: Selection | None = None) -> SnapshotTable:
-        request = Request("agents", PostgresSource(self.url), selection or Selection())
-        snapshot = take(self.repository, [request], full=full).snapshot
-        return next(table for table in snapshot.sources[0].tables if table.name == "public.memories")
-
-    def check(self) -> SnapshotTable:
-        """An incremental take, held against a full one."""
-        table = self.take()
-        assert table.root == self.take(full=True).root
-        return table
-
 
 @pytest.fixture
 def watched(database: str, tmp_path: Path) -> Iterator[Watched]:
-    one = Watched(database, tmp_path)
+    one = Watched(database, tmp_path, SCHEMA)
     yield one
     one.connection.close()
 
@@ -103,8 +68,7 @@ BY_STAMPS = {
 @pytest.mark.parametrize("story", BY_STAMPS)
 def test_only_what_moved_is_read_after(watched: Watched, story: str) -> None:
     statements, fetched = BY_STAMPS[story]
-    for statement in [statements] if statements.startswith("BEGIN") else statements.split(";"):
-        watched.connection.execute(statement)
+    watched.run(statements)
     reading = watched.check().reading
     if fetched is not None:
         assert reading.startswith(f"by stamps: {fetched:,} of ")
@@ -193,7 +157,7 @@ def test_any_history_gives_the_root_of_a_full_read(watched: Watched, edits: list
 
 def test_a_server_that_crashed_or_was_restarted_is_read_in_full(tmp_path: Path) -> None:
     with EmbeddedServer(settings={"fsync": "on", "max_prepared_transactions": "4"}) as server:
-        watched = Watched(server.create_database("agents"), tmp_path)
+        watched = Watched(server.create_database("agents"), tmp_path, SCHEMA)
         watched.connection.execute("SET synchronous_commit = off; UPDATE memories SET heat = 1 WHERE id = 1")
         assert watched.take().reading.startswith("by stamps: 1 of")
         watched.connection.execute("UPDATE memories SET heat = 2 WHERE id < 20")

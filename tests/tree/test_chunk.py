@@ -13,6 +13,7 @@ from snapstore.digest import digest
 from snapstore.errors import Corrupt
 from snapstore.rows import Cells
 from snapstore.tree import chunk, reference
+from snapstore.tree.chunks import decode_run
 
 nullable = st.lists(st.none() | st.binary(max_size=400), min_size=1, max_size=300)
 fixed = st.integers(1, 9).flatmap(
@@ -130,3 +131,44 @@ def test_parents_and_chunks_must_agree() -> None:
             chunk.decode([data], "here", width=width, counts=[count])
     with pytest.raises(Corrupt, match="constant of 2 bytes"):
         chunk.decode_constant(reference.constant(b"ab"), 5, 4, "here")
+
+
+def runs(cells: list[bytes | None], width: int, cuts: list[int]) -> tuple[list[bytes], list[int]]:
+    starts, stops = bounds(len(cells), cuts)
+    encoded = chunk.encode(Cells.of(cells, width=width), starts, stops, is_key=True)
+    return [data for _, data in encoded], [stop - start for start, stop in zip(starts, stops, strict=True)]
+
+
+@given(nullable.map(lambda cells: (0, cells)) | fixed, st.lists(st.integers(0, 300), min_size=12, max_size=20))
+def test_many_chunks_come_back_as_they_do_one_by_one(cells: tuple[int, list[bytes | None]], cuts: list[int]) -> None:
+    width, plain = cells
+    blobs, counts = runs(plain, width, cuts)
+    assert decode_run(blobs, "here", width=width, counts=counts).to_list() == plain
+
+
+@given(nullable.map(lambda cells: (0, cells)) | fixed, st.data())
+def test_many_chunks_are_refused_where_one_of_them_is(
+    cells: tuple[int, list[bytes | None]], data: st.DataObject
+) -> None:
+    """A changed, missing or added byte anywhere: the same cells as one by one, or Corrupt in both ways."""
+    width, plain = cells
+    blobs, counts = runs(plain, width, data.draw(st.lists(st.integers(0, 300), min_size=12, max_size=20)))
+    number = data.draw(st.integers(0, len(blobs) - 1))
+    bad = bytearray(blobs[number])
+    match data.draw(st.integers(0, 3)):
+        case 0:
+            del bad[data.draw(st.integers(0, len(bad) - 1)) :]
+        case 1:
+            bad += data.draw(st.binary(min_size=1, max_size=9))
+        case _:
+            bad[data.draw(st.integers(0, min(len(bad) - 1, 12)))] ^= data.draw(st.integers(1, 255))
+    blobs[number] = bytes(bad)
+    try:
+        expected: list[bytes | None] | None = chunk.decode(blobs, "here", width=width, counts=counts).to_list()
+    except Corrupt:
+        expected = None
+    try:
+        found: list[bytes | None] | None = decode_run(blobs, "here", width=width, counts=counts).to_list()
+    except Corrupt:
+        found = None
+    assert found == expected

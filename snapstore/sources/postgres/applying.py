@@ -15,8 +15,8 @@ server's words and its DETAIL. What else stands in the way of rows (triggers, fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
@@ -34,6 +34,7 @@ from snapstore.sources.postgres.forms import Form
 from snapstore.sources.postgres.oids import to_oids
 from snapstore.sources.postgres.querying import rows_of
 from snapstore.sources.postgres.reading import forms_in
+from snapstore.sources.postgres.stream import ahead
 
 __all__ = ["delete_rows", "explained", "insert_rows", "update_rows"]
 
@@ -52,7 +53,7 @@ def insert_rows(connection: psycopg.Connection[Any], table: Table, batches: Iter
     names += [column.name for column in table.columns]
     given = _Given(connection, table, names)
 
-    def rows() -> Iterator[memoryview]:
+    def rows() -> Generator[memoryview, None, None]:
         for batch in batches:
             if len(batch):
                 decoded = keys.decode(table.key, batch.keys)
@@ -63,10 +64,10 @@ def insert_rows(connection: psycopg.Connection[Any], table: Table, batches: Iter
         if not names:
             return _insert_nothing(connection, table, sum(map(len, batches)))
         if not given.has_text:
-            return _copy(connection, relation(table.definition), names, rows(), name=table.definition["name"])
+            return _copy_ahead(connection, relation(table.definition), names, rows(), name=table.definition["name"])
         places = [sql.Identifier(f"c{at}") for at in range(len(names))]
         with _temporary(connection, table, given, "c") as passed:
-            copied = _copy(connection, passed, [f"c{at}" for at in range(len(names))], rows())
+            copied = _copy_ahead(connection, passed, [f"c{at}" for at in range(len(names))], rows())
             statement = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} AS given WHERE ").format(
                 relation(table.definition),
                 sql.SQL(", ").join(map(sql.Identifier, names)),
@@ -198,6 +199,19 @@ def _copy(
         except psycopg.Error as error:
             raise _RefusedError(copied_line(error, name)) from error
         return cursor.rowcount
+
+
+def _copy_ahead(
+    connection: psycopg.Connection[Any],
+    into: sql.Composable,
+    names: Sequence[str],
+    rows: Generator[memoryview, None, None],
+    *,
+    name: str = _KEYS,
+) -> int:
+    """As `_copy`, while the server is at the rows before the next ones are fetched and put in its form."""
+    with closing(ahead(None, rows, len)) as made:
+        return _copy(connection, into, names, made, name=name)
 
 
 class _Given:

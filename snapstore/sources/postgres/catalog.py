@@ -25,6 +25,7 @@ from snapstore.sources.postgres.choosing import Chosen, choose, refuse, spread
 from snapstore.sources.postgres.grants import DATABASE, SYSTEM
 from snapstore.sources.postgres.objects import Objects, Relation, read_objects, read_sequence_states
 from snapstore.sources.postgres.order import in_order
+from snapstore.sources.postgres.querying import all_at_once
 from snapstore.sources.postgres.tables import Definition, full_name, read_definitions
 from snapstore.sources.postgres.types import CONTENT_KEY, key_part, stored_column
 
@@ -55,23 +56,24 @@ def read_catalog(connection: psycopg.Connection[Any], selection: Selection, *, a
     with connection.transaction():
         # Empty, so that the server qualifies every name it writes that is not its own; SET LOCAL suits poolers.
         connection.execute("SELECT set_config('search_path', '', true)")
-        found = read_objects(connection)
-        chosen = choose(found, selection, absent)
-        relations = [r for r in found.relations.values() if r.id in chosen.ids and not r.refusal]
-        definitions = read_definitions(connection, [r.oid for r in relations if r.id != large.LARGE_OBJECTS])
-        definitions |= {r.oid: large.definition() for r in relations if r.id == large.LARGE_OBJECTS}
-        for relation in relations:
-            if relation.kind == "view":
-                found.objects[relation.id].update(_of_a_view(definitions[relation.oid]))
-            elif relation.kind == "materialized view":
-                found.objects[relation.id].update(_of_a_materialized_view(definitions[relation.oid]))
-        tables = _tables(relations, definitions, selection, chosen, absent)
-        _say_large_objects(found, chosen, tables.values(), selection)
-        spread(found, chosen, is_there=selection.optional)
-        refuse(chosen, selection)
-        objects = {key: value for key, value in sorted(found.objects.items()) if key in chosen.ids}
-        _narrow_grants(objects, chosen, selection)
-        _read_states(connection, objects)
+        with all_at_once(connection):
+            found = read_objects(connection)
+            chosen = choose(found, selection, absent)
+            relations = [r for r in found.relations.values() if r.id in chosen.ids and not r.refusal]
+            definitions = read_definitions(connection, [r.oid for r in relations if r.id != large.LARGE_OBJECTS])
+            definitions |= {r.oid: large.definition() for r in relations if r.id == large.LARGE_OBJECTS}
+            for relation in relations:
+                if relation.kind == "view":
+                    found.objects[relation.id].update(_of_a_view(definitions[relation.oid]))
+                elif relation.kind == "materialized view":
+                    found.objects[relation.id].update(_of_a_materialized_view(definitions[relation.oid]))
+            tables = _tables(relations, definitions, selection, chosen, absent)
+            _say_large_objects(found, chosen, tables.values(), selection)
+            spread(found, chosen, is_there=selection.optional)
+            refuse(chosen, selection)
+            objects = {key: value for key, value in sorted(found.objects.items()) if key in chosen.ids}
+            _narrow_grants(objects, chosen, selection)
+            _read_states(connection, objects)
     tables = {key: table for key, table in tables.items() if key in chosen.ids}
     order = _table_order(tables, found)
     definition = {

@@ -44,7 +44,7 @@ def delete_by_content(connection: psycopg.Connection[Any], table: Table, groups:
 
 
 def _live(connection: psycopg.Connection[Any], table: Table) -> Iterator[tuple[Any, Cells]]:
-    for count, (places, *cells) in read_cells(connection, table, system=[Field("ctid", 6)]):
+    for count, (places, *cells) in read_cells(connection, table, more=[(Field("ctid", 6), sql.SQL("ctid"))]):
         yield digests_of(table, cells or count), Cells(0, places.data, places.offsets)
 
 

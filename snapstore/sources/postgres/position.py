@@ -24,6 +24,8 @@ SELECT pg_catalog.current_database()::text AS database,
   pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time,
   pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
     AS server_started,
+  (SELECT pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    FROM pg_catalog.pg_stat_activity a WHERE a.backend_type = 'checkpointer') AS run_started,
   pg_catalog.pg_is_in_recovery() AS in_recovery,
   CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
     ELSE pg_catalog.pg_current_wal_insert_lsn() END::text AS wal,
@@ -36,9 +38,10 @@ _IDENTITY = "SELECT system_identifier::text AS system_identifier FROM pg_catalog
 
 
 def read_position(connection: psycopg.Connection[Any]) -> dict[str, Any]:
-    """`database`, `database_oid`, `server_version`, `server_started`, `system_identifier` (text, None if not
-    permitted), `snapshot` as the server writes it with `snapshot_xmin` and `snapshot_xmax`, `wal` (insert position, or
-    replayed on a standby), `timeline` (None on a standby), `in_recovery`, and `time`, when the transaction began (UTC).
+    """`database`, `database_oid`, `server_version`, `server_started`, `run_started` (when its processes started, as
+    after a crash of one; None if not permitted), `system_identifier` (text, None if not permitted), `snapshot` as the
+    server writes it with `snapshot_xmin` and `snapshot_xmax`, `wal` (insert position, or replayed on a standby),
+    `timeline` (None on a standby), `in_recovery`, and `time`, when the transaction began (UTC).
     """
     with connection.cursor(row_factory=dict_row) as cursor:
         position = cursor.execute(_POSITION).fetchone()

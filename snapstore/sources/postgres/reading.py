@@ -9,7 +9,7 @@ the order they give.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -35,11 +35,12 @@ def read_cells(
     *,
     condition: str | None = None,
     also: sql.Composable | None = None,
-    system: Sequence[Field] = (),
+    more: Sequence[tuple[Field, sql.Composable]] = (),
+    instead: Callable[[str, sql.Composable], sql.Composable] | None = None,
 ) -> Generator[tuple[int, tuple[Cells, ...]], None, None]:
     """Groups of rows, in order of key where there is one: how many, and the cells of each field of
-    `fields_of(table.key, columns)`, by default all columns. `condition` is the user's own, `also` ours; the `system`
-    columns come before all others.
+    `fields_of(table.key, columns)`, by default all columns. `condition` is the user's own, `also` ours. Before all
+    others come the fields of `more`, as they are selected; `instead` may select something else for a column.
     """
     fields = fields_of(() if table.by_content else table.key, table.columns if columns is None else columns)
     forms = forms_in(connection, table, [field.name for field in fields])
@@ -47,14 +48,23 @@ def read_cells(
     if has_text:
         # Names are held in full, whatever is in the path.
         connection.execute("SET LOCAL search_path = ''")
-    sent = (*system, *fields)
-    query = _copy_query(connection, table, sent, forms, condition, also)
+    sent = (*(field for field, _ in more), *fields)
+    selected = [_selected(field.name, forms) for field in fields]
+    if instead is not None:
+        selected = [instead(field.name, one) for field, one in zip(fields, selected, strict=True)]
+    query = _copy_query(connection, table, [*(one for _, one in more), *selected], forms, condition, also)
     with closing(groups(connection, query, table.name)) as found:
         for rows in found:
             count = len(rows)
             cells = decode(table.name, sent, rows)
             rows.clear()  # a large row is not to be held twice
-            yield count, tuple(_kept(field, own, forms) for field, own in zip(sent, cells, strict=True))
+            yield (
+                count,
+                (
+                    *cells[: len(more)],
+                    *(_kept(field, own, forms) for field, own in zip(fields, cells[len(more) :], strict=True)),
+                ),
+            )
     if has_text:
         connection.execute("SET LOCAL search_path TO DEFAULT")
 
@@ -77,6 +87,10 @@ def relation_of(table: Table) -> sql.Identifier:
     return sql.Identifier(table.definition["schema"], table.definition["name"])
 
 
+def _selected(name: str, forms: dict[str, Form]) -> sql.Composable:
+    return forms[name].sent(sql.Identifier(name)) if name in forms else sql.Identifier(name)
+
+
 def _kept(field: Field, cells: Cells, forms: dict[str, Form]) -> Cells:
     form = forms.get(field.name)
     return to_names(form.shape, cells) if form is not None and form.kind == "named" else cells
@@ -85,17 +99,13 @@ def _kept(field: Field, cells: Cells, forms: dict[str, Form]) -> Cells:
 def _copy_query(
     connection: psycopg.Connection[Any],
     table: Table,
-    fields: Sequence[Field],
+    selected: Sequence[sql.Composable],
     forms: dict[str, Form],
     condition: str | None,
     also: sql.Composable | None,
 ) -> sql.Composed:
     encoding = connection.info.parameter_status("server_encoding") or ""
     sends = {column["name"]: column["send"] for column in table.definition["columns"]}
-    selected = [
-        forms[field.name].sent(sql.Identifier(field.name)) if field.name in forms else sql.Identifier(field.name)
-        for field in fields
-    ]
     # The condition is the user's own SQL. The line ends keep a comment at its end from swallowing what follows.
     chosen: list[sql.Composable] = [] if condition is None else [sql.SQL("(\n" + condition + "\n)")]
     if also is not None:

@@ -28,6 +28,7 @@ from snapstore.sources.postgres.tables import rows_of
 
 __all__ = ["Window", "doubt", "moved", "moved_condition", "read_context", "window_of"]
 
+_XMIN = sql.SQL("xmin")
 _HALF = 1 << 31
 _ALL = 1 << 32
 _PATIENCE_SECONDS = 1.0
@@ -86,7 +87,8 @@ def read_context(
     """What a later view must find equal, and where its window begins; read in the view's own transaction.
 
     `durable` says that the log had been flushed past this snapshot: only then can a crash not hand out its transaction
-    ids a second time (commits may be asynchronous). Waits up to a second for that.
+    ids a second time (commits may be asynchronous). Waits up to a second for that where a later view could not tell
+    that there was no crash.
     """
     names = [(table.definition["schema"], table.definition["name"]) for table in tables]
     found = rows_of(connection, _TABLES, ([schema for schema, _ in names], [name for _, name in names]))
@@ -96,6 +98,7 @@ def read_context(
         **{name: position.get(name) for name in _SERVER},
         "xmin": position["snapshot_xmin"],
         "durable": _is_durable(connection, position),
+        "run_started": position.get("run_started"),
         "types": digest(types.encode()).hex(),
         "tables": {
             table.name: [facts[place]["oid"], facts[place]["kind"], facts[place]["method"], facts[place]["columns"]]
@@ -109,7 +112,7 @@ def _is_durable(connection: psycopg.Connection[Any], position: Mapping[str, Any]
     if position["in_recovery"]:
         return False
     query = sql.SQL("SELECT pg_catalog.pg_current_wal_flush_lsn() >= %s::pg_lsn")
-    end = time.monotonic() + _PATIENCE_SECONDS
+    end = time.monotonic() + (_PATIENCE_SECONDS if position.get("run_started") is None else 0)
     while True:
         row = connection.execute(query, (position["wal"],)).fetchone()
         if row is not None and row[0]:
@@ -136,8 +139,9 @@ def doubt(now: Mapping[str, Any], then: Mapping[str, Any], table: str) -> str:
             return f"the server does not say its {name.replace('_', ' ')}"
         if then[name] != now[name]:
             return word
-    if not then.get("durable"):
-        return "the last snapshot was taken before its log was flushed"
+    is_same_run = then.get("run_started") is not None and then["run_started"] == now.get("run_started")
+    if not then.get("durable") and not is_same_run:
+        return "the server crashed, and the last snapshot was taken before its log was flushed"
     if not 0 <= now["xmin"] - then["xmin"] < _HALF:
         return "too many transactions since the last snapshot"
     mine, theirs = now["tables"].get(table), then.get("tables", {}).get(table)
@@ -165,8 +169,8 @@ def moved(xmins: Cells, window: Window) -> NDArray[np.bool_]:
     return inside
 
 
-def moved_condition(window: Window) -> sql.Composed:
+def moved_condition(window: Window, xmin: sql.Composable = _XMIN) -> sql.Composed:
     """The same as a condition on a row, in SQL."""
-    return sql.SQL("(xmin::pg_catalog.text::pg_catalog.int8 - {} + {}) % {} < {}").format(
-        sql.Literal(window.low), sql.Literal(_ALL), sql.Literal(_ALL), sql.Literal(window.span)
+    return sql.SQL("(({}::pg_catalog.text::pg_catalog.int8 - {} + {}) % {} < {})").format(
+        xmin, sql.Literal(window.low), sql.Literal(_ALL), sql.Literal(_ALL), sql.Literal(window.span)
     )

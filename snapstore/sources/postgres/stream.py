@@ -1,4 +1,4 @@
-"""The rows of one COPY, and work on them done in a thread ahead of whoever uses them.
+"""The rows of one COPY, and work on rows done in a thread ahead of whoever uses them.
 
     def batches() -> Iterator[Batch]:
         for rows in groups(connection, query, "public.memories"):        # one buffer a row
@@ -46,39 +46,68 @@ def groups(connection: psycopg.Connection[Any], query: sql.Composed, table: str)
     Errors are the driver's, or `Unavailable` where the rows end too soon. Closed early, it cancels the query.
     """
     with closing(connection.cursor()) as cursor, cursor.copy(query) as copy:
-        # The server sends a message a row: the header before the first, the trailer as a message of its own.
-        messages = iter(copy)
-        row: Buffer = next(messages, b"")
+        # The server sends a message a row: the header before the first, the trailer as a message of its own. What has
+        # arrived is asked of libpq itself, and the driver only to wait: its own loop takes three times as long for a
+        # narrow row (measured: 0.6 and 0.2 µs).
+        arrived = connection.pgconn.get_copy_data
+        row: Buffer = copy.read()
         if bytes(row[: len(HEADER)]) != HEADER:
             raise Unsupported(f"{table}: the server sends a form of COPY BINARY that is not known")
-        group: list[Buffer] = [memoryview(row)[len(HEADER) :]] if len(row) > len(HEADER) else []
+        first = memoryview(row)[len(HEADER) :]  # older servers send the first row, or the trailer, with the header
+        is_over = first == TRAILER
+        group: list[Buffer] = [first] if first and not is_over else []
         size = len(row)
-        for row in messages:  # a million times for a million rows: nothing more belongs in here
+        while not is_over:  # a million times for a million rows: nothing more belongs in here
+            length, row = arrived(1)
+            if length <= len(TRAILER):
+                if length < 0:
+                    raise _why_ended(connection, table)
+                if not length:
+                    row = copy.read()
+                    length = len(row)
+                if row == TRAILER:
+                    break
+                if not length:
+                    raise _ended_early(table)
             group.append(row)
-            size += len(row) + _ROW_BYTES
+            size += length + _ROW_BYTES
             if size >= GROUP_BYTES:
-                if len(row) >= GROUP_BYTES and len(group) > 1:
+                if length >= GROUP_BYTES and len(group) > 1:
                     group.pop()
                     yield group
                     group = [row]
-                row = b""  # noqa: PLW2901  # not to be held while the next one comes
-                if group[-1] == TRAILER:
-                    break
+                row = b""  # not to be held while the next one comes
                 yield group
                 group, size = [], 0
-        if next(messages, None) is not None or not group or group.pop() != TRAILER:
-            raise Unavailable(f"{table}: the rows ended early", hint="is the server up? then try again")
+        if copy.read():
+            raise _ended_early(table)
         if group:
             yield group
 
 
+def _why_ended(connection: psycopg.Connection[Any], table: str) -> Exception:
+    """The server's error, if it sent one, when rows ended without a trailer."""
+    for result in iter(connection.pgconn.get_result, None):
+        if result.status == psycopg.pq.ExecStatus.FATAL_ERROR:
+            error: Exception = psycopg.errors.error_from_result(result, encoding=connection.info.encoding)
+            for _ in iter(connection.pgconn.get_result, None):
+                pass  # or the connection would still be busy
+            return error
+    return _ended_early(table)
+
+
+def _ended_early(table: str) -> Unavailable:
+    return Unavailable(f"{table}: the rows ended early", hint="is the server up? then try again")
+
+
 def ahead(
-    connection: psycopg.Connection[Any], source: Generator[T, None, None], size_of: Callable[[T], int]
+    connection: psycopg.Connection[Any] | None, source: Generator[T, None, None], size_of: Callable[[T], int]
 ) -> Generator[T, None, None]:
     """The same things as `source` gives, made in a thread; `size_of` is the bytes each holds.
 
-    Errors come through. Until it ends, the connection belongs to the thread; closing the iterator early closes `source`
-    there, cancels what the server is at, and waits until the connection is quiet.
+    Errors come through. Until it ends, the connection that `source` reads (None if it reads none) belongs to the
+    thread; closing the iterator early closes `source` there, cancels what the server is at, and waits until the
+    connection is quiet.
     """
     queue = _Queue[T]()
 
@@ -100,7 +129,9 @@ def ahead(
         yield from queue
     finally:
         queue.stop()
-        _quieten(connection, thread)
+        if connection is not None:
+            _quieten(connection, thread)
+        thread.join()
 
 
 class _Queue(Generic[T]):

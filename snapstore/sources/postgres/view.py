@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
+from psycopg import sql
 
 from snapstore import keys
 from snapstore.errors import Conflict, Corrupt, Invalid, Unavailable, Unsupported
@@ -32,6 +33,7 @@ from snapstore.sources.postgres.position import read_position
 from snapstore.sources.postgres.reading import read_cells
 from snapstore.sources.postgres.stamps import Window, doubt, moved, moved_condition, read_context, window_of
 from snapstore.sources.postgres.stream import ahead
+from snapstore.sources.postgres.toast import hint_of, hints_of, without_old
 
 __all__ = ["PostgresView", "open_view"]
 
@@ -84,7 +86,7 @@ class PostgresView:
         One table at a time; closing the iterator early leaves the view usable. Raises `Invalid` for a bad
         condition, `Corrupt` where the server's order or a row does not hold, `Unsupported` for a key too long.
         """
-        yield from self._guarded(table, self._parse(table, None), _size)
+        yield from self._guarded(table, self._parse(table), _size)
 
     def context(self) -> Mapping[str, Any]:
         """As `Stamped.context`; read once, in this view's own transaction."""
@@ -112,6 +114,18 @@ class PostgresView:
         """As `Stamped.read_moved`."""
         window = window_of(self._position, since, is_writable=self.is_writable)
         yield from self._guarded(table, self._parse(table, window), _size)
+
+    def hints(self, table: Table) -> Table | None:
+        """As `Hinting.hints`."""
+        with translated(f"the hints of {table.name} cannot be looked for"):
+            return hints_of(self._connection, table)
+
+    def read_hinted(
+        self, table: Table, hints: Table, since: Mapping[str, Any] | None = None, *, leave_out: bool = False
+    ) -> Generator[Batch, None, None]:
+        """As `Hinting.read_hinted`."""
+        window = None if since is None else window_of(self._position, since, is_writable=self.is_writable)
+        yield from self._guarded(table, self._parse(table, window, hints, leave_out=leave_out), _size)
 
     def confirm(self) -> None:
         """End the reading transaction, then look at the catalogue anew: `Conflict` if a table's shape has moved."""
@@ -167,24 +181,36 @@ class PostgresView:
                 with suppress(psycopg.Error):
                     self._connection.execute("ROLLBACK TO snapstore_read; RELEASE snapstore_read")
 
-    def _parse(self, table: Table, window: Window | None) -> Generator[Batch, None, None]:
+    def _parse(
+        self, table: Table, window: Window | None = None, hints: Table | None = None, *, leave_out: bool = False
+    ) -> Generator[Batch, None, None]:
         condition = self._selection.where.get(table.name)
         also = None if window is None else moved_condition(window)
+        hinted = () if hints is None else tuple(column.name for column in hints.columns)
+        more = [hint_of(table, name) for name in hinted]
+
+        def instead(name: str, sent: sql.Composable) -> sql.Composable:
+            if name not in hinted or hints is None or window is None or not leave_out:
+                return sent
+            return without_old(table, name, hints, sent, window)
+
         before: Cells | None = None
-        with closing(read_cells(self._connection, table, condition=condition, also=also)) as found:
+        with closing(
+            read_cells(self._connection, table, condition=condition, also=also, more=more, instead=instead)
+        ) as found:
             if table.by_content:
                 batches = by_content(table, (cells or count for count, cells in found))
             else:
-                batches = (batch_of(table.key, table.columns, cells) for _, cells in found)
+                batches = (_batch_of(table, cells, len(more)) for _, cells in found)
             for batch in batches:
                 before = _check_keys(table.name, before, batch.keys)
                 yield batch
 
     def _parse_stamps(self, table: Table, window: Window) -> Generator[tuple[Cells, NDArray[np.bool_]], None, None]:
         condition = self._selection.where.get(table.name)
-        stamp = Field("xmin", width=4)
+        stamp = (Field("xmin", width=4), sql.SQL("xmin"))
         before: Cells | None = None
-        with closing(read_cells(self._connection, table, (), condition=condition, system=[stamp])) as found:
+        with closing(read_cells(self._connection, table, (), condition=condition, more=[stamp])) as found:
             for _, (xmins, *cells) in found:
                 encoded = batch_of(table.key, (), cells).keys
                 before = _check_keys(table.name, before, encoded)
@@ -243,6 +269,12 @@ def _is_about_a_condition(error: psycopg.Error) -> bool:
     """Whether a query failed on the one part of it that is not ours: what it names, or what it computes."""
     state = error.sqlstate or ""
     return state[:2] in ("42", "22", "21") and state != psycopg.errors.InsufficientPrivilege.sqlstate
+
+
+def _batch_of(table: Table, cells: Sequence[Cells], hints: int) -> Batch:
+    """The rows with these cells, of which so many are hints: their columns come last."""
+    batch = batch_of(table.key, table.columns, cells[hints:])
+    return Batch(batch.keys, (*batch.columns, *cells[:hints]))
 
 
 def _size(batch: Batch) -> int:

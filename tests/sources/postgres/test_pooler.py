@@ -14,6 +14,8 @@ from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask, plan_restore, restore
 from snapstore.operations.take import Request, take
 from snapstore.repository import Repository
+from snapstore.sources.postgres.connection import connect
+from snapstore.sources.postgres.querying import rows_of
 from snapstore.sources.postgres.source import PostgresSource
 from tests import pooler
 
@@ -82,3 +84,11 @@ def test_a_pooled_session_keeps_nothing_of_ours(pooled: tuple[str, str]) -> None
     restore(repository, snapshot, source, Ask())
     changed = [set(now) ^ set(then) for now, then in zip(sessions(), before, strict=True)]
     assert changed == [set(), set()]
+
+
+def test_statements_are_prepared_on_a_session_of_our_own_and_never_behind_a_pooler(pooled: tuple[str, str]) -> None:
+    for url, expected in zip(pooled, (1, 0), strict=True):
+        with connect(url) as connection, connection.transaction():
+            rows_of(connection, "SELECT 1 AS one")
+            held = connection.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement ~ ' AS one'")
+            assert held.fetchone() == (expected,)
