@@ -4,7 +4,7 @@
     keys = encode(parts, (tenants, ids))
     tenants, ids = decode(parts, keys)
 
-Cells are PostgreSQL's big-endian binary forms, which other engines build for themselves. The encodings are
+Cells are PostgreSQL's big-endian binary forms, or tagged values (`snapstore.valuekeys`). The encodings are
 format.md §8; a whole batch is turned at once, column by column. This module does not know tables, and never sees a
 collation: text is ordered by its bytes.
 """
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from snapstore.errors import Corrupt, Invalid
 from snapstore.ragged import gather, offsets_of, positions
 from snapstore.rows import Cells, KeyPart, interleave
+from snapstore.valuekeys import ENCODINGS, decode_values, encode_values
 
 __all__ = ["decode", "decode_equal", "encode", "is_ascending"]
 
@@ -85,6 +86,8 @@ def _encode(part: KeyPart, cells: Cells, *, last: bool) -> Cells:
         return Cells.fixed(rows)
     if part.encoding == "numeric":
         return _encode_numerics(part, cells)
+    if part.encoding in ENCODINGS:
+        return encode_values(part.encoding, cells, last=last)
     if part.encoding != "bytes":
         raise Invalid(f"the key column {part.name} has the unknown encoding {part.encoding!r}")
     return Cells(0, cells.data, cells.offsets) if last else _escape(cells)
@@ -109,6 +112,8 @@ def _decode(
     if part.encoding == "numeric":
         after = _skip_numerics(part, data, starts, ends)
         return _decode_numerics(data, starts, after), after
+    if part.encoding in ENCODINGS:
+        return decode_values(data, starts, ends, last=last)
     if part.encoding != "bytes":
         raise Corrupt(f"the key part {part.name} has the unknown encoding {part.encoding!r}")
     if last:

@@ -95,6 +95,16 @@ class Table:
         return {column.name: listed.get(column.name, column.type) for column in self.columns}
 
     @property
+    def loose(self) -> frozenset[str]:
+        """Stored columns that a restore may have to set otherwise where rows that stay are in the way."""
+        return frozenset(self.definition.get("loose", ()))
+
+    @property
+    def part_of(self) -> str:
+        """What this table is a part of that means something only as a whole (an index kept in tables), or nothing."""
+        return str(self.definition.get("part_of", ""))
+
+    @property
     def by_content(self) -> bool:
         """Whether rows have no key of their own and are known by what is in them (format.md §8, rows by content)."""
         return len(self.key) == 1 and not self.key[0].name

@@ -27,30 +27,28 @@ LAYERS = {
     "snapstore.encryption": 3,
     "snapstore.rows": 2,
     "snapstore.ragged": 1,
-    "snapstore.keys": 3,
-    "snapstore.multiset": 3,
-    "snapstore.backends": 4,
-    "snapstore.tree": 4,
-    "snapstore.blobs": 5,
-    "snapstore.sources": 5,
-    "snapstore.repository": 6,
-    "snapstore.operations": 7,
-    "snapstore": 8,
-    "snap_cli": 9,
+    "snapstore.tagged": 3,
+    "snapstore.valuekeys": 4,
+    "snapstore.keys": 5,
+    "snapstore.multiset": 4,
+    "snapstore.backends": 6,
+    "snapstore.tree": 6,
+    "snapstore.blobs": 7,
+    "snapstore.sources": 7,
+    "snapstore.repository": 8,
+    "snapstore.operations": 9,
+    "snapstore": 10,
+    "snap_cli": 11,
 }
+
+_OF_ROWS = {f"snapstore.{name}" for name in ("rows", "ragged", "tagged", "valuekeys", "keys", "multiset")}
 
 # Downwards, and still not allowed: what a layer must not know to stay what it is.
 STRANGERS = {
     # bytes under names
-    "snapstore.backends": {"snapstore.rows", "snapstore.ragged", "snapstore.keys", "snapstore.multiset"},
+    "snapstore.backends": _OF_ROWS,
     # bytes by digest
-    "snapstore.blobs": {
-        "snapstore.rows",
-        "snapstore.ragged",
-        "snapstore.keys",
-        "snapstore.multiset",
-        "snapstore.tree",
-    },
+    "snapstore.blobs": _OF_ROWS | {"snapstore.tree"},
     "snapstore.sources": {"snapstore.tree", "snapstore.backends"},  # live systems, wherever their rows go
 }
 
@@ -72,15 +70,17 @@ LIBRARIES = {
     "msgpack": {"snapstore.tree", "snapstore.repository"},
     # the server's source; and the command line where it makes a server of its own.
     "psycopg": {"snapstore.sources.postgres", "snap_cli.embedded", "snap_cli.demo"},
+    "apsw": {"snapstore.sources.sqlite"},
     "click": {"snap_cli"},
     "rich": {"snap_cli"},
 }
 
 # Those that come with an extra; the others come with snapstore.
-EXTRAS = {"cryptography": "encryption", "obstore": "cloud"}
+EXTRAS = {"cryptography": "encryption", "obstore": "cloud", "apsw": "sqlite"}
 
 # (module, what it imports inside a function): why it is not at the top.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
+    ("snap_cli.sources", "snapstore.sources.sqlite.source"): "its library is an extra",
     ("snap_cli.sources", "snapstore.sources.postgres.source"): "comparing two snapshots needs no driver (50 ms)",
     ("snap_cli.progress", "rich.console"): "nobody watches a program that another one runs (20 ms)",
     ("snap_cli.progress", "rich.progress"): "as rich.console",

@@ -13,7 +13,7 @@ import difflib
 import io
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from snap_cli.render import clean, paint
 from snapstore.keys import decode_equal
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
-from snapstore.sources.postgres.display import display, shorten
+from snapstore.sources.display import display, shorten
 from snapstore.tree import Fetch
 from snapstore.tree.values import resolve
 
@@ -89,7 +89,7 @@ def change_text(column: Column, before: bytes | None, after: bytes | None) -> li
     """The change of one cell in one line or, for long texts, several."""
     name = clean(column.name)
     old, new = (display(column.type, cell, stride=column.stride) for cell in (before, after))
-    if column.stride in _ELEMENTS and before is not None and after is not None:
+    if _is_vector(before, column) and _is_vector(after, column):
         return [f"{name}: {_vector_change(column, before, after)}"]
     if isinstance(old, str) and isinstance(new, str) and max(len(old), len(new)) > _SHORT:
         return [f"{name}:", *(f"  {line}" for line in _text_change(old, new))]
@@ -100,11 +100,18 @@ def cosine_distance(column: Column, before: bytes | None, after: bytes | None) -
     """1 − cosine of the angle between two vectors; None where there is none (NULL, other dimensions, length 0)."""
     if before is None or after is None or len(before) != len(after):
         return None
+    if not _is_vector(before, column) or not _is_vector(after, column):
+        return None
     old, new = _vector(column, before), _vector(column, after)
     lengths = float(np.linalg.norm(old) * np.linalg.norm(new))
     if not lengths or not np.isfinite(lengths):
         return None
     return max(0.0, 1.0 - float(old @ new) / lengths)
+
+
+def _is_vector(cell: bytes | None, column: Column) -> TypeGuard[bytes]:
+    """Whether the cell is whole elements: where any kind of value may stand, others are not (format.md §8)."""
+    return column.stride in _ELEMENTS and cell is not None and len(cell) % column.stride == 0
 
 
 def _vector(column: Column, cell: bytes) -> NDArray[np.float64]:

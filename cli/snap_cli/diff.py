@@ -24,7 +24,7 @@ from snapstore.operations.diff import TableDiff, diff, pairs, row_changes
 from snapstore.operations.state import LIVE, State, StateTable, of_snapshot
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.rows import Cells, Column
-from snapstore.sources.postgres.display import shorten
+from snapstore.sources.display import shorten
 from snapstore.tree.diff import RowChanges, common_columns
 from snapstore.tree.values import resolve as resolve_cells
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from snap_cli.render import clean
 from snapstore.errors import Invalid, NotFound
 from snapstore.operations.state import State, StateTable, matches
-from snapstore.sources.postgres.keytext import parse_key
+from snapstore.sources.display import parse_key
 
 __all__ = ["keys_by_table", "narrow", "one_table", "split", "table_and_key"]
 

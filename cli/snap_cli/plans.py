@@ -21,9 +21,11 @@ def plan_lines(plan: Plan) -> list[str]:
     """The plan as lines of text."""
     shown = [["table", "insert", "update", "delete", "skip", "keep"]]
     notes: list[str] = []
+    several = len({table.source for table in plan.tables}) > 1
     for table in plan.tables:
         numbers = [count(one) for one in (table.insert, table.update)]
-        shown.append([table.name, *numbers, _red(table.delete), count(table.skip), count(table.keep)])
+        label = f"{table.source}: {table.name}" if several else table.name
+        shown.append([label, *numbers, _red(table.delete), count(table.skip), count(table.keep)])
         notes += _notes(table)
         notes += _unsure(table)
     lines = [columns(shown, right={1, 2, 3, 4, 5})] if plan.tables else ["no tables"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -12,12 +12,13 @@ import click
 from snap_cli.context import App, command
 from snap_cli.manifests import tell_missing
 from snap_cli.names import keys_by_table, one_table
-from snap_cli.plans import plan_json, plan_lines
-from snap_cli.render import clean, paint, plural, seconds
+from snap_cli.render import clean, plural
+from snap_cli.several import carry_out_all
 from snap_cli.sources import live_sources
+from snap_cli.telling import confirm, tell_done, tell_dry
 from snapstore.errors import Conflict, Invalid
-from snapstore.operations.plan import Mode, Plan
-from snapstore.operations.restore import Ask, Restored, plan_restore, restore
+from snapstore.operations.plan import Mode
+from snapstore.operations.restore import Ask, plan_restore, restore
 from snapstore.operations.scope import Scope
 from snapstore.operations.state import StateTable, matches, of_snapshot
 from snapstore.repository import Repository, Snapshot, SnapshotSource
@@ -78,8 +79,9 @@ def restore_command(
 ) -> None:
     """Put back what a snapshot holds: rows that are missing, and with --conflict update or --exact those that differ.
 
-    Everything happens in one transaction or not at all, after a snapshot of what will be overwritten (`snap undo`
-    restores that). An empty database gets everything: extensions, tables, rows, indexes.
+    Each source is restored in one transaction or not at all, after a snapshot of what will be overwritten (`snap undo`
+    restores that). An empty database gets everything: extensions, tables, rows, indexes; an SQLite file that is not
+    there is made.
 
     Where a live table has other columns, types or constraints by now, the columns that both have are restored, cells
     of another type converted as the server assigns them; what cannot be is refused, and --recreate rebuilds the table.
@@ -92,34 +94,37 @@ def restore_command(
     repository = app.repository()
     snapshot = app.snapshot(repository, name)
     pairs = live_sources(app, snapshot, source=source, to=to)
-    if len(pairs) > 1:
-        names = ", ".join(own.name for own in snapshot.sources)
-        raise Invalid(
-            f"the snapshot {snapshot.id[:8]} has several sources", hint=f"Restore one at a time with --source: {names}."
-        )
-    held, live = pairs[0]
-    state = of_snapshot(repository, snapshot, held.name)
-    # What only the live table has, --exact may delete.
-    wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
-    where = _conditions(state.tables, tables, conditions, snapshot.id[:8])
-    ask = Ask(
-        mode=mode,
-        source=held.name,
-        tables=_patterns(tables, wanted, where),
-        scope=Scope(keys=wanted, where=where),
-        exclude_columns=tuple(one if one.count(".") != 1 else f"public.{one}" for one in exclude_columns),
-        recreate=recreate,
-        privileges=not no_privileges,
-    )
     again = ["snap", *(["-r", app.repo] if app.repo else []), "restore", snapshot.id[:8]]
     again += ["--exact"] if exact else ["--conflict", mode.value] if mode is not Mode.SKIP else []
     again += [word for one in tables for word in ("--table", one)] + [word for one in keys for word in ("--key", one)]
     again += [word for one in conditions for word in ("--where", one)]
     again += [word for one in exclude_columns for word in ("--exclude-column", one)]
-    again += ["--source", held.name] if len(snapshot.sources) > 1 else []
-    again += ["--to", to if to in app.settings.sources else live.url] if to else []
+    again += ["--source", pairs[0][0].name] if len(snapshot.sources) > 1 and len(pairs) == 1 else []
+    again += ["--to", to if to in app.settings.sources else pairs[0][1].url] if to else []
     again += ["--recreate"] if recreate else []
     again += ["--no-privileges"] if no_privileges else []
+    base = Ask(mode=mode, recreate=recreate, privileges=not no_privileges)
+    if len(pairs) > 1:
+        if keys or conditions or exclude_columns:
+            names = ", ".join(own.name for own, _ in pairs)
+            raise Invalid(
+                "--key, --where and --exclude-column are for one source", hint=f"Pick one with --source: {names}."
+            )
+        carry_out_all(
+            app, repository, snapshot, pairs, base, tables,
+            dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,
+        )  # fmt: skip
+        return
+    held, live = pairs[0]
+    state = of_snapshot(repository, snapshot, held.name)
+    # What only the live table has, --exact may delete.
+    wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
+    where = _conditions(state.tables, tables, conditions, snapshot.id[:8])
+    patterns = _patterns(tables, wanted, where)
+    schema = state.tables[0].name.partition(".")[0] if state.tables else "public"
+    left_out = tuple(one if one.count(".") != 1 else f"{schema}.{one}" for one in exclude_columns)
+    scope = Scope(keys=wanted, where=where)
+    ask = replace(base, source=held.name, tables=patterns, scope=scope, exclude_columns=left_out)
     carry_out(
         app, repository, snapshot, held, live, ask,
         dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,
@@ -148,7 +153,7 @@ def carry_out(
         with app.progress() as progress:
             plan = plan_restore(repository, snapshot, live, ask, progress=progress)
         if dry_run:
-            _tell_dry(app, plan, again)
+            tell_dry(app, plan, again)
             return
         if plan_id is not None and plan.id != plan_id:
             raise Conflict(
@@ -156,13 +161,13 @@ def carry_out(
                 hint="Make a new plan with --dry-run and look at it.",
             )
         if not plan.errors:
-            _ask(app, plan)
+            confirm(app, [plan])
         plan_id = plan.id
     with app.progress() if not app.json else nullcontext(lambda *_: None) as progress:
         restored = restore(
             repository, snapshot, live, ask, plan_id=plan_id, verify=verify, host=app.host, progress=progress
         )
-    _tell_done(app, restored)
+    tell_done(app, restored)
 
 
 def _patterns(tables: Sequence[str], keys: Mapping[str, Any], where: Mapping[str, str]) -> tuple[str, ...]:
@@ -190,77 +195,3 @@ def _conditions(
             )
         conditions[meant[0].name] = text
     return conditions
-
-
-def _ask(app: App, plan: Plan) -> None:
-    """Return if somebody agrees to what the plan deletes, or if it deletes nothing; else raise `Invalid`."""
-    deletes = sum(table.delete for table in plan.tables)
-    dropped = [table.name for table in plan.tables if table.recreate]
-    if not deletes and not dropped:
-        return
-    told = [plural(deletes, "row")] if deletes else []
-    told += [f"the table {name} (to make it again)" for name in dropped]
-    if not app.is_interactive or app.json:
-        raise Invalid(
-            f"this would delete {' and '.join(told)}, and nobody is there to be asked; nothing was changed",
-            hint="Look at it with --dry-run, then add --yes.",
-        )
-    for line in plan_lines(plan):
-        app.err(line)
-    names = [table.name for table in plan.tables if table.delete or table.recreate]
-    right = {str(deletes), f"{deletes:,}", *names, *(name.partition(".")[2] for name in names)} - {"0"}
-    word = f"{deletes} (the number of rows)" if deletes else names[0]
-    answer = click.prompt(
-        f"This deletes {' and '.join(told)}. Type {word} or the table's name to go on",
-        default="",
-        show_default=False,
-        err=True,
-    )
-    if answer.strip() not in right:
-        raise Invalid("not confirmed; nothing was changed", hint="`--dry-run` shows what would be done.")
-
-
-def _tell_dry(app: App, plan: Plan, again: Sequence[str]) -> None:
-    if app.json:
-        app.document(plan_json(plan))
-        return
-    app.out("dry run: nothing is changed")
-    for line in plan_lines(plan):
-        app.out(line)
-    app.out(f"plan {paint(plan.id, 'bold')}")
-    if plan.errors:
-        app.out("it cannot be carried out; `--recreate` rebuilds such tables, `--exclude-column` leaves a column out")
-    elif plan.is_empty:
-        app.out("nothing to do")
-    else:
-        app.out(f"to do exactly this:\n  {shlex.join([*again, '--plan', plan.id])}")
-
-
-def _tell_done(app: App, restored: Restored) -> None:
-    plan = restored.plan
-    if app.json:
-        shape = plan_json(plan)
-        shape["safety"] = restored.safety.id if restored.safety else None
-        shape["seconds"] = restored.seconds
-        shape["notes"] = list(restored.notes)
-        app.document(shape)
-        return
-    for line in plan_lines(plan):
-        app.out(line)
-    if plan.is_empty:
-        app.out("nothing to do: the live rows are as this restore would leave them")
-        return
-    done = [
-        plural(sum(getattr(table, what) for table in plan.tables), "row") + f" {word}"
-        for what, word in (("insert", "inserted"), ("update", "updated"), ("delete", "deleted"))
-        if any(getattr(table, what) for table in plan.tables)
-    ]
-    made = sum(table.create or table.recreate for table in plan.tables)
-    done += [plural(made, "table") + " made"] if made else []
-    app.out(f"restored in {seconds(restored.seconds)}: {', '.join(done)}")
-    for note in restored.notes:
-        app.out(clean(note))
-    if restored.safety is not None:
-        app.out(
-            f"the state before is the safety snapshot {paint(restored.safety.id[:8], 'bold')}; `snap undo` restores it"
-        )

@@ -19,8 +19,7 @@ from snapstore.operations.measure import Size, measure
 from snapstore.operations.state import LIVE, StateTable, of_snapshot
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.rows import Batch
-from snapstore.sources.postgres.display import shorten
-from snapstore.sources.postgres.keytext import parse_key
+from snapstore.sources.display import parse_key, shorten
 
 __all__ = ["show_command"]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import PurePath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from snap_cli.context import App
@@ -22,22 +23,45 @@ from snapstore.operations.take import selection_of
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source
 
-__all__ = ["live_source", "live_sources", "live_state", "named_source", "open_source", "qualified"]
+__all__ = [
+    "URLS", "live_source", "live_sources", "live_state", "named_source", "open_source", "qualified", "schema_of",
+]  # fmt: skip
 
-_LATER = ("sqlite", "qdrant", "file")
+_LATER = ("qdrant", "file")
 _POSTGRES = ("postgresql", "postgres")
+_SQLITE = "sqlite"
+
+URLS = "A source is postgresql://user@host/database or sqlite:///path/to/file.db."
 
 
 def open_source(url: str) -> Source:
-    """The source under a URL. Raises `Invalid`, or `Unsupported` for an engine that is yet to come."""
+    """The source under a URL. Raises `Invalid`, or `Unsupported` for an engine that is not installed or yet to come."""
     scheme, mark, _ = url.partition("://")
     if mark and scheme in _LATER:
-        raise Unsupported(f"sources under {scheme}:// are not supported yet", hint="PostgreSQL is: postgresql://…")
+        raise Unsupported(f"sources under {scheme}:// are not supported yet", hint=URLS)
+    if mark and scheme == _SQLITE:
+        return _sqlite_source(url)
     if mark and scheme not in _POSTGRES:
-        raise Invalid(f"there are no sources under {scheme}://", hint="Write postgresql://user@host/database.")
+        raise Invalid(f"there are no sources under {scheme}://", hint=URLS)
     from snapstore.sources.postgres.source import PostgresSource  # the driver: see test_layers.py
 
     return PostgresSource(url)
+
+
+def _sqlite_source(url: str) -> Source:
+    try:
+        from snapstore.sources.sqlite.source import SqliteSource
+    except ImportError as error:
+        raise Unsupported(
+            f"SQLite needs a library that is not installed: {error.name}",
+            hint="Install it with: pip install 'snapstore[sqlite]'",
+        ) from error
+    return SqliteSource(url)
+
+
+def schema_of(url: str) -> str:
+    """The schema that a table has if none is written."""
+    return "main" if url.startswith(_SQLITE + "://") else "public"
 
 
 def named_source(app: App, text: str) -> NamedSource:
@@ -49,7 +73,7 @@ def named_source(app: App, text: str) -> NamedSource:
         names = ", ".join(known) or "none"
         raise Invalid(
             f"{text!r} is neither a URL nor a source in snap.toml",
-            hint=f"Write postgresql://user@host/database, or name one of its sources: {names}.",
+            hint=f"{URLS} Or name one of snap.toml's: {names}.",
         )
     return known[text]
 
@@ -57,13 +81,15 @@ def named_source(app: App, text: str) -> NamedSource:
 def _name_of(url: str) -> str:
     """The name of the database that a URL without a password leads to; else whatever tells it from others."""
     parts = urlsplit(url)
+    if parts.scheme == _SQLITE:
+        return PurePath(unquote(parts.path)).stem.replace(":", "_")
     service = parse_qs(parts.query).get("service", [""])[0]
     return unquote(parts.path.lstrip("/")) or service or parts.username or parts.hostname or "postgresql"
 
 
-def qualified(table: str) -> str:
-    """A table's name with its schema, `public` if none is written."""
-    return table if "." in table else f"public.{table}"
+def qualified(table: str, schema: str) -> str:
+    """A table's name with its schema, this one if none is written."""
+    return table if "." in table else f"{schema}.{table}"
 
 
 def live_source(app: App, held: SnapshotSource, text: str | None) -> Source:

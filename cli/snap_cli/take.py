@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from snap_cli.errors import INCOMPLETE
 from snap_cli.manifests import changes, rows_in, tell_missing, tell_narrowed
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
-from snap_cli.sources import named_source, open_source, qualified
+from snap_cli.sources import URLS, named_source, open_source, qualified, schema_of
 from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
 from snapstore.sources import Selection
@@ -24,10 +25,11 @@ __all__ = ["take_command"]
     "take",
     example="snap take postgresql://me@localhost/agents --tag before-migration\n"
     "snap take postgresql://me@localhost/agents --table 'mem*' --exclude-column memories.embedding\n"
+    "snap take sqlite:///home/me/agents.db\n"
     "snap take agents        # [sources.agents] in snap.toml",
 )
 @click.argument("sources", nargs=-1, metavar="[URL|NAME]...")
-@click.option("--name", help="What the source is called in snapshots [the database's name].")
+@click.option("--name", help="What the source is called in snapshots [the database's or file's name].")
 @click.option("--tag", "tags", multiple=True, help="A name for the snapshot; may be given several times.")
 @click.option("--description", default="", help="Words about it.")
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables (* and ? fit anything).")
@@ -39,6 +41,7 @@ __all__ = ["take_command"]
 @click.option("--full", is_flag=True, help="Read every row, whatever the last snapshot knows.")
 @click.option("--no-verify", is_flag=True, help="Do not decode and hash again what was written.")
 @click.option("--allow-partial", is_flag=True, help="Save what can be held and reached; say what could not (exit 3).")
+@click.option("--salvage", is_flag=True, help="Of a damaged SQLite file take what can still be read (exit 3).")
 @click.pass_context
 def take_command(
     context: click.Context,
@@ -50,6 +53,7 @@ def take_command(
     no_verify: bool,
     full: bool,
     allow_partial: bool,
+    salvage: bool,
     **selected: Any,
 ) -> None:
     """Take a snapshot of databases: one consistent state of each, stored without what is there already.
@@ -60,9 +64,13 @@ def take_command(
     repository = app.repository()
     named = _named(app, sources, name)
     requests = [
-        Request(own.name, open_source(own.url), _selection(own.selection, allow_partial=allow_partial, **selected))
+        Request(own.name, open_source(own.url), _selection(own, allow_partial=allow_partial, **selected))
         for own in named
     ]
+    if salvage:
+        if any(one.source.kind != "sqlite" for one in requests):
+            raise Invalid("--salvage is for SQLite files alone", hint="Take the others by themselves, without it.")
+        requests = [replace(one, selection=replace(one.selection, salvage=True, partial=True)) for one in requests]
     with app.progress() as progress:
         taken = take(
             repository,
@@ -92,14 +100,14 @@ def _named(app: App, sources: Sequence[str], name: str | None) -> list[NamedSour
     texts = list(sources) or ([app.default_source] if app.default_source else [])
     found = [named_source(app, text) for text in texts] or list(app.settings.sources.values())
     if not found:
-        raise Invalid("there is no source to take", hint="Name one: `snap take postgresql://user@host/database`.")
+        raise Invalid("there is no source to take", hint=f"Name one: `snap take URL`. {URLS}")
     if name is not None and len(found) > 1:
         raise Invalid("--name is for one source, and several are taken", hint="Give them names in snap.toml.")
     return [NamedSource(name or one.name, one.url, one.selection) for one in found]
 
 
 def _selection(
-    base: Selection,
+    named: NamedSource,
     *,
     tables: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -110,13 +118,16 @@ def _selection(
     allow_partial: bool,
 ) -> Selection:
     """What snap.toml says of the source, with the options added."""
-    conditions = {qualified(table): condition for table, condition in base.where.items()}
+    base, schema = named.selection, schema_of(named.url)
+    conditions = {qualified(table, schema): condition for table, condition in base.where.items()}
     for one in where:
         table, mark, condition = one.partition("=")
         if not mark or not table.strip() or not condition.strip():
             raise Invalid(f"--where {one!r} is not TABLE=SQL", hint="For example --where 'memories=heat > 0.5'.")
-        conditions[qualified(table.strip())] = condition.strip()
-    columns_out = [one if one.count(".") != 1 else f"public.{one}" for one in (*base.exclude_columns, *exclude_columns)]
+        conditions[qualified(table.strip(), schema)] = condition.strip()
+    columns_out = [
+        one if one.count(".") != 1 else f"{schema}.{one}" for one in (*base.exclude_columns, *exclude_columns)
+    ]
     return Selection(
         tables=tables or base.tables,
         exclude=(*base.exclude, *exclude),

@@ -15,7 +15,7 @@ from snapstore.sources import Selection, Source
 
 __all__ = ["undo_command"]
 
-_SAME = ("system_identifier", "database_oid")
+_SAME = ("system_identifier", "database_oid")  # those that PostgreSQL tells; a file is where its path says
 
 
 @command(

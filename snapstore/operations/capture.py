@@ -16,7 +16,7 @@ from snapstore.errors import Corrupt, NotFound
 from snapstore.operations.parent import Parent
 from snapstore.repository import SnapshotTable
 from snapstore.rows import Batch, Table
-from snapstore.sources import Hinting, Selection, Stamped, View
+from snapstore.sources import Dated, Hinting, Selection, Stamped, View
 from snapstore.tree import Fetch, Sink
 from snapstore.tree.builder import TreeBuilder
 from snapstore.tree.hints import HintedTree, open_hints
@@ -73,7 +73,7 @@ def capture(
         captured, size = _Reading(view, table, sink, cut_key, selection, progress).table(parent, fetch)
         tables.append(captured)
         bytes_read += size
-    context = dict(view.context()) if isinstance(view, Stamped) else {}
+    context = dict(view.context()) if isinstance(view, Dated) else {}
     return Captured(tuple(tables), name, bytes_read, dict(view.position), context, tuple(view.missing))
 
 
@@ -116,9 +116,10 @@ class _Reading:
     def _from(self, parent: Parent | None, fetch: Fetch | None, shape: Table | None) -> tuple[Rebuilt | None, str]:
         """The trees made from the parent's; or why not."""
         view, table = self._view, self._table
+        stamped = view if isinstance(view, Stamped) else None
         if parent is None or fetch is None:
             return None, "no earlier snapshot" if parent is None else "asked for"
-        if not isinstance(view, Stamped):
+        if not isinstance(view, Dated):
             return None, "the source has no stamps"
         entry = parent.table(table.name)
         if entry is None or entry.root is None:
@@ -131,18 +132,20 @@ class _Reading:
         reason = view.doubt(table, since)
         if reason:
             return None, reason
+        if stamped is None:
+            return Rebuilt(entry.root, entry.rows, 0), ""
         tree = TableTree.open(entry.root, fetch)
         hinted = None if shape is None or entry.hints is None else open_hints(tree, entry.hints, shape)
         if hinted is not None:
             # An old value that was not this row's before (keys were changed, say) is not to be had: then all are read.
             for leaves_out in (True, False):
                 try:
-                    rebuilt = self._rebuilt(view, tree, since, hinted, leaves_out=leaves_out)
+                    rebuilt = self._rebuilt(stamped, tree, since, hinted, leaves_out=leaves_out)
                 except (Corrupt, NotFound):  # of the parent's own trees: then it comes again
                     break
                 if rebuilt is not None:
                     return rebuilt, ""
-        return self._rebuilt(view, tree, since), "small, or much of it changed"
+        return self._rebuilt(stamped, tree, since), "small, or much of it changed"
 
     def _rebuilt(
         self,

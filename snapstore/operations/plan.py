@@ -107,18 +107,19 @@ def make_plan(live: State, wanted: State, mode: Mode, *, scope: Scope | None = N
         else:
             planned, rows = _plan_table(old, new, mode, scope, new.name in anew)
         if old is not None and scope.means(new.name):
-            planned = replace(
-                planned,
-                drift=drift(
-                    old,
-                    new,
-                    recreate=new.name in anew,
-                    partitions=(
-                        partitions_of(old.table, (one.table for one in live.tables)),
-                        partitions_of(new.table, (one.table for one in wanted.tables)),
-                    ),
+            found = drift(
+                old,
+                new,
+                recreate=new.name in anew,
+                partitions=(
+                    partitions_of(old.table, (one.table for one in live.tables)),
+                    partitions_of(new.table, (one.table for one in wanted.tables)),
                 ),
             )
+            if new.table.part_of and mode is not Mode.EXACT and (planned.skip or planned.keep):
+                words = f"part of {new.table.part_of}"
+                found += (Drift(words, "differs", "", "left as it is: only --exact restores it", is_shape=False),)
+            planned = replace(planned, drift=found)
         tables.append(planned)
         hasher.update(f"\0{planned.source}\0{planned.name}\0{planned.create}{planned.recreate}\0".encode() + rows)
     return Plan(hasher.hexdigest(length=16), mode, wanted.label, tuple(tables))
@@ -153,8 +154,14 @@ def _plan_table(
         # Every row goes in; the root says all about them, and how many there are.
         insert, found = new.tree.count, iter(())
         hashed.root("inserted", new.tree.root)
+    # Rows of two states of an index make none, so what is there stays unless all of it is replaced.
+    stays = bool(new.table.part_of) and live is not None and mode is not Mode.EXACT
     for changes in found:
         hashed.add(changes)
+        if stays:
+            skip += len(changes.added) + len(changes.changed)
+            keep += len(changes.removed)
+            continue
         insert += len(changes.added)
         if deletes:
             delete += len(changes.removed)
@@ -214,6 +221,8 @@ def _errors(live: Table, new: StateTable) -> list[str]:
         errors.append(f"{wanted.name}: the live table has another key than the snapshot")
     elif wanted.by_content and {column.name for column in live.columns} != {column.name for column in wanted.columns}:
         errors.append(f"{wanted.name}: it has no key, and rows of other columns than the snapshot's cannot be matched")
+    elif live.key != wanted.key and not of_other_types(live, wanted):
+        errors.append(f"{wanted.name}: the key of the live table is ordered otherwise than the snapshot's")
     now, then = (one.declared_types | {part.name: part.type for part in one.key} for one in (live, wanted))
     for name in of_other_types(live, wanted):
         errors.append(f"{wanted.name}: column {name} is {now[name]} now and was {then[name]} in the snapshot")

@@ -197,7 +197,9 @@ def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask
     for name in (*ask.scope.keys, *ask.scope.where):
         if all(table.name != name for table in state.tables):
             raise Invalid(f"no table {name!r} among those to restore")
-    asking = dataclasses.replace(ask, scope=dataclasses.replace(ask.scope, matching=source.matching))
+    # Where rows stay that the snapshot does not have, they may hold what a loose column would have to be set to.
+    loosely = ask.mode is not Mode.EXACT
+    asking = dataclasses.replace(ask, scope=dataclasses.replace(ask.scope, matching=source.matching, loosely=loosely))
     return asking, held, state
 
 
@@ -313,6 +315,7 @@ def _verify(
         after = captured_state(own.source, own.kind, captured, store)
         again = make_plan(after, wanted, ask.mode, scope=ask.scope)
         changed = {table.name: table for table in diff(before, after)}
+    loosened = {table.name: table.table.loose for table in wanted.tables} if ask.scope.loosely else {}
     for planned, left in zip(plan.tables, again.tables, strict=True):
         done = changed.get(planned.name, TableDiff(planned.source, planned.name))
         if not left.is_empty or left.errors:
@@ -323,11 +326,12 @@ def _verify(
             )
         if planned.recreate:
             continue
-        if (done.added, done.changed, done.removed, done.columns) != (
+        loose = loosened.get(planned.name, frozenset())
+        if (done.added, done.changed, done.removed, _without(done.columns, loose)) != (
             planned.insert,
             planned.update,
             planned.delete,
-            planned.updates,
+            _without(planned.updates, loose),
         ):
             raise Conflict(
                 f"{planned.name}: the restore changed other rows than were planned ({done.added} inserted of "
@@ -335,6 +339,10 @@ def _verify(
                 f"{planned.delete})",
                 hint=_CAUSE,
             )
+
+
+def _without(counts: dict[str, int], names: frozenset[str]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if name not in names}
 
 
 _CAUSE = "Nothing was changed. A trigger, rule, constraint or generated value in the database may be the cause."

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.errors import Invalid
-from snapstore.operations.diff import changed_rows, row_changes
+from snapstore.operations.diff import changed_rows, column_names, row_changes
 from snapstore.operations.state import StateTable
 from snapstore.rows import Batch, Table
-from snapstore.tree.diff import RowChanges
+from snapstore.tree.diff import Changed, RowChanges
 from snapstore.tree.values import resolve
 
 __all__ = ["Scope", "knows_absence", "scoped_changes"]
@@ -35,13 +35,14 @@ class Scope:
 
     `where` maps a table name to a condition; `matching` asks the source which rows meet it. A row is meant by its
     snapshot version; a row that is only live by its live one. With `keys` or `where`, tables they do not name are left
-    alone but for those in `whole`.
+    alone but for those in `whole`. With `loosely` a difference in `Table.loose` columns is none.
     """
 
     keys: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     where: Mapping[str, str] = field(default_factory=dict)
     matching: Matching | None = None
     whole: frozenset[str] = frozenset()
+    loosely: bool = False
 
     @property
     def is_all(self) -> bool:
@@ -64,6 +65,20 @@ def knows_absence(table: StateTable, scope: Scope) -> bool:
 
 
 def scoped_changes(old: StateTable | None, new: StateTable, scope: Scope) -> Iterator[RowChanges]:
+    """The changes that the scope means."""
+    if not scope.loosely or old is None or not new.table.loose:
+        yield from _scoped(old, new, scope)
+        return
+    counts = np.asarray([name not in new.table.loose for name in column_names(old, new)], np.bool_)
+    for changes in _scoped(old, new, scope):
+        changed = changes.changed
+        differs = changed.differs & counts
+        sides = ({at: cells for at, cells in side.items() if counts[at]} for side in (changed.before, changed.after))
+        firm = Changed(changed.keys, differs, *sides)
+        yield RowChanges(changes.added, changes.removed, changed_rows(firm, np.flatnonzero(differs.any(axis=1))))
+
+
+def _scoped(old: StateTable | None, new: StateTable, scope: Scope) -> Iterator[RowChanges]:
     """`row_changes`, only of the rows that the scope means, and that the snapshot speaks of.
 
     A snapshot of a table's shape alone says nothing about rows; one of the rows that meet a condition says nothing of

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from snapstore.rows import Batch, Cells, Table
 
-__all__ = ["Conversion", "Converts", "Hinting", "Selection", "Source", "Stamped", "Target", "View", "Work"]
+__all__ = ["Conversion", "Converts", "Dated", "Hinting", "Selection", "Source", "Stamped", "Target", "View", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Selection:
     `where` maps a table name to a condition in the source's own language; `exclude_columns` are `table.column`. With
     `vectors` False vector columns are left out, with `rows` False only shapes are taken.
     `partial` allows what cannot be held to be left out by name (`View.missing`) instead of refused; `optional` lets
-    `tables` name some that do not exist (a restore asks for those that do).
+    `tables` name some that do not exist (a restore asks for those that do). `salvage` takes what can be read of tables
+    that are damaged, from a source that can tell, and names them as missing.
     """
 
     tables: tuple[str, ...] = ()
@@ -42,6 +43,7 @@ class Selection:
     rows: bool = True
     partial: bool = False
     optional: bool = False
+    salvage: bool = False
 
 
 class View(Protocol):
@@ -71,18 +73,24 @@ class View(Protocol):
 
 
 @runtime_checkable
-class Stamped(Protocol):
-    """A view whose engine can tell which rows may have changed since an earlier state (DESIGN: take).
+class Dated(Protocol):
+    """A view whose engine can tell that a table is as it was in an earlier state.
 
-    `since` is the `context` of the view that gave that state. Whatever the engine cannot be sure of is a doubt, or a
-    row that may have changed: too much costs time, too little would be a wrong snapshot.
+    `since` is the `context` of the view that gave that state. Whatever the engine cannot be sure of is a doubt: too
+    much costs time, too little would be a wrong snapshot. Without a doubt no row of the table has changed, unless the
+    view is `Stamped`, which tells them one by one.
     """
 
     def context(self) -> Mapping[str, Any]:
-        """What a later view needs to judge rows by, in plain msgpack values; asked after the last row was read."""
+        """What a later view needs to judge by, in plain msgpack values; asked after the last row was read."""
 
     def doubt(self, table: Table, since: Mapping[str, Any]) -> str:
-        """Why stamps cannot be trusted for this table, in words; empty if they can."""
+        """Why the earlier state says nothing of this table, in words; empty if it does."""
+
+
+@runtime_checkable
+class Stamped(Dated, Protocol):
+    """A view whose engine can tell which rows may have changed since an earlier state (DESIGN: take)."""
 
     def stamps(self, table: Table, since: Mapping[str, Any]) -> Generator[tuple[Cells, NDArray[np.bool_]], None, None]:
         """Every key in ascending order, with a flag for each: whether its row may have changed."""

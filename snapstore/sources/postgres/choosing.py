@@ -9,17 +9,17 @@ It decides over ids and names alone and asks no server.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from snapstore.errors import Invalid, Unsupported
 from snapstore.sources import Selection
+from snapstore.sources.patterns import fits
 from snapstore.sources.postgres.objects import Objects
 from snapstore.sources.postgres.order import closure, in_order
 from snapstore.sources.postgres.tables import full_name
 
-__all__ = ["Chosen", "choose", "fits", "owner", "refuse", "spread"]
+__all__ = ["Chosen", "choose", "owner", "refuse", "spread"]
 
 
 class Chosen:
@@ -127,17 +127,6 @@ def _matching(patterns: Iterable[str], names: Mapping[str, str], absent: bool) -
             )
         matched |= ids
     return matched
-
-
-def fits(pattern: str, name: str) -> bool:
-    """Whether a name (`schema.name`, or one without a schema) fits a pattern with `*` and `?`.
-
-    A pattern without a dot means the part after the schema, whatever the schema.
-    """
-    whole = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
-    if "." not in pattern:
-        name = re.sub(r'^("([^"]|"")*"|[^."]*)\.(?=.)', "", name)
-    return re.fullmatch(whole, name, re.DOTALL) is not None
 
 
 def spread(found: Objects, chosen: Chosen, *, is_there: bool = False) -> None:

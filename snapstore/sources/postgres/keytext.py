@@ -23,17 +23,23 @@ from snapstore.keys import encode
 from snapstore.rows import Cells, KeyPart, Table
 from snapstore.sources.postgres.types import is_worded
 
-__all__ = ["parse_key"]
+__all__ = ["parse_key", "postgres_cell"]
+
+CellOf = Callable[[Table, KeyPart, str], bytes]
 
 
-def parse_key(table: Table, text: str) -> bytes:
-    """The key of the row that the text names. Raises `Invalid` saying what the key looks like."""
+def parse_key(table: Table, text: str, *, cell_of: CellOf | None = None) -> bytes:
+    """The key of the row that the text names. Raises `Invalid` saying what the key looks like.
+
+    `cell_of` gives the cell that a word stands for, and `ValueError` for one that stands for none; by default it reads
+    PostgreSQL's types.
+    """
     if table.by_content:
         raise Invalid(f"{table.name} has no key, so none of its rows can be named", hint="choose rows with --where")
     words = [text] if len(table.key) == 1 else _csv(table, text)
     if len(words) != len(table.key):
         raise _wrong(table, text, f"it has {len(words)} {'part' if len(words) == 1 else 'parts'}")
-    cells = [_cell(table, part, word) for part, word in zip(table.key, words, strict=True)]
+    cells = [_cell(table, part, word, cell_of or postgres_cell) for part, word in zip(table.key, words, strict=True)]
     key = encode(table.key, [Cells.of([cell]) for cell in cells])[0]
     assert key is not None
     return key
@@ -47,19 +53,25 @@ def _csv(table: Table, text: str) -> list[str]:
     return rows[0] if len(rows) == 1 else []
 
 
-def _cell(table: Table, part: KeyPart, word: str) -> bytes:
+def _cell(table: Table, part: KeyPart, word: str, cell_of: CellOf) -> bytes:
+    try:
+        return cell_of(table, part, word)
+    except (ValueError, OverflowError, InvalidOperation, struct.error) as error:
+        name = part.type.rpartition(".")[2]
+        raise _wrong(table, word, f"{part.name} is {name}") from error
+
+
+def postgres_cell(table: Table, part: KeyPart, word: str) -> bytes:
+    """The cell that the word stands for. Raises one of the errors of numbers and times where it stands for none."""
     schema, _, name = part.type.rpartition(".")
     parse = _TYPES.get(name) if schema == "pg_catalog" and not is_worded(part.type) else _text
-    try:
-        if parse is None:
-            if not word.startswith("\\x"):
-                raise ValueError("this type is given by its binary form, as \\x…")
-            return bytes.fromhex(word[2:])
-        if parse is _text:
-            return _text(word.ljust(_padded(table, part)) if name == "bpchar" else word)
-        return parse(word.strip())
-    except (ValueError, OverflowError, InvalidOperation, struct.error) as error:
-        raise _wrong(table, word, f"{part.name} is {name}") from error
+    if parse is None:
+        if not word.startswith("\\x"):
+            raise ValueError("this type is given by its binary form, as \\x…")
+        return bytes.fromhex(word[2:])
+    if parse is _text:
+        return _text(word.ljust(_padded(table, part)) if name == "bpchar" else word)
+    return parse(word.strip())
 
 
 def _padded(table: Table, part: KeyPart) -> int:

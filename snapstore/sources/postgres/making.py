@@ -21,7 +21,7 @@ from psycopg import sql
 
 from snapstore.errors import Conflict, Unsupported
 from snapstore.sources import Selection, Work
-from snapstore.sources.postgres.choosing import fits
+from snapstore.sources.patterns import fits
 from snapstore.sources.postgres.ddl import comment_on, create_table
 from snapstore.sources.postgres.objectddl import create_object
 from snapstore.sources.postgres.objects import Objects

@@ -12,8 +12,8 @@ import pytest
 
 from snapstore.errors import Invalid, Unsupported
 from snapstore.sources import Selection
+from snapstore.sources.patterns import fits
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
-from snapstore.sources.postgres.choosing import fits
 from snapstore.sources.postgres.connection import connect
 
 ZOO = Path(__file__).with_name("zoo.sql").read_text(encoding="utf-8")

@@ -1,0 +1,130 @@
+"""Restoring several sources of one snapshot: all plans first, then one source after the other.
+
+Each source is one transaction. What fails after others were done is told: what was done, how to take it back, and how
+to go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+
+from snap_cli.context import App
+from snap_cli.manifests import tell_missing
+from snap_cli.plans import plan_json
+from snap_cli.render import clean, paint
+from snap_cli.telling import confirm, tell_done, tell_dry
+from snapstore.digest import digest
+from snapstore.errors import Conflict, Invalid, SnapstoreError
+from snapstore.operations.plan import Mode, Plan
+from snapstore.operations.restore import Ask, Restored, plan_restore, restore
+from snapstore.operations.state import matches
+from snapstore.repository import Repository, Snapshot, SnapshotSource
+from snapstore.sources import Source
+
+__all__ = ["carry_out_all"]
+
+
+def carry_out_all(
+    app: App,
+    repository: Repository,
+    snapshot: Snapshot,
+    pairs: Sequence[tuple[SnapshotSource, Source]],
+    base: Ask,
+    patterns: Sequence[str],
+    *,
+    dry_run: bool,
+    plan_id: str | None,
+    yes: bool,
+    verify: bool,
+    again: Sequence[str],
+) -> None:
+    """As `restore` of one source, for each of these; the id of all plans together is a digest of theirs."""
+    jobs = _jobs(snapshot, pairs, base, patterns)
+    for held, _, _ in jobs:
+        for told in tell_missing(held):
+            app.warn(f"{snapshot.id[:8]}: {told}")
+    plans: list[Plan] = []
+    if dry_run or plan_id is not None or (not yes and (base.mode is Mode.EXACT or base.recreate)):
+        with app.progress() as progress:
+            plans = [plan_restore(repository, snapshot, live, ask, progress=progress) for _, live, ask in jobs]
+        whole = _together(snapshot, plans)
+        if dry_run:
+            tell_dry(app, whole, again)
+            return
+        if plan_id is not None and whole.id != plan_id:
+            raise Conflict(
+                f"the live rows have changed since the plan {plan_id[:12]} was made; nothing was changed",
+                hint="Make a new plan with --dry-run and look at it.",
+            )
+        errors = whole.errors
+        if errors:
+            raise Conflict("; ".join(errors), hint="Nothing was changed. `--recreate` rebuilds such a table as it was.")
+        if not yes:
+            confirm(app, plans)
+    ids: list[str | None] = [plan.id for plan in plans] if plans else [None for _ in jobs]
+    done: list[tuple[str, Restored]] = []
+    for (held, live, ask), own_id in zip(jobs, ids, strict=True):
+        try:
+            with app.progress() if not app.json else nullcontext(lambda *_: None) as progress:
+                restored = restore(
+                    repository, snapshot, live, ask, plan_id=own_id, verify=verify, host=app.host, progress=progress
+                )
+        except SnapstoreError:
+            _tell_where_it_stands(app, done, [own.name for own, _, _ in jobs], again)
+            raise
+        done.append((held.name, restored))
+        if not app.json:
+            app.out(f"{paint(held.name, 'bold')}  {clean(live.url)}")
+            tell_done(app, restored)
+    if app.json:
+        shape = plan_json(_together(snapshot, [restored.plan for _, restored in done]))
+        shape["sources"] = [
+            {
+                "name": name,
+                "plan": restored.plan.id,
+                "safety": restored.safety.id if restored.safety else None,
+                "seconds": restored.seconds,
+                "notes": list(restored.notes),
+            }
+            for name, restored in done
+        ]
+        app.document(shape)
+
+
+def _jobs(
+    snapshot: Snapshot, pairs: Sequence[tuple[SnapshotSource, Source]], base: Ask, patterns: Sequence[str]
+) -> list[tuple[SnapshotSource, Source, Ask]]:
+    """What to ask of each source; those of which no table is meant are left alone."""
+    jobs = []
+    for held, live in pairs:
+        own = tuple(one for one in patterns if any(matches(table.name, one) for table in held.tables))
+        if held.tables and (own or not patterns):
+            jobs.append((held, live, replace(base, source=held.name, tables=own)))
+    for pattern in patterns:
+        if not any(pattern in ask.tables for _, _, ask in jobs):
+            raise Invalid(
+                f"no table {pattern!r} in {snapshot.id[:8]}", hint=f"`snap show {snapshot.id[:8]}` lists them."
+            )
+    return jobs
+
+
+def _together(snapshot: Snapshot, plans: Sequence[Plan]) -> Plan:
+    """One plan of several sources."""
+    name = digest(" ".join(plan.id for plan in plans).encode()).hex()[:32]
+    mode = plans[0].mode if plans else Mode.SKIP
+    return Plan(name, mode, snapshot.id[:8], tuple(table for plan in plans for table in plan.tables))
+
+
+def _tell_where_it_stands(
+    app: App, done: Sequence[tuple[str, Restored]], names: Sequence[str], again: Sequence[str]
+) -> None:
+    for name, restored in done:
+        back = f"; `snap undo {restored.safety.id[:8]}` takes it back" if restored.safety else ""
+        app.warn(f"{name} was restored{back}")
+    left = names[len(done) :]
+    app.warn(
+        f"not restored: {', '.join(left)}; the same command goes on where it stopped, "
+        f"and `{' '.join(again)} --source {left[0]}` restores only {left[0]}"
+    )

@@ -1,0 +1,242 @@
+"""Rows into a SQLite table, out of it, and changed in it.
+
+    insert_rows(connection, table, batches)
+    update_rows(connection, table, ["heat"], batches)
+    delete_rows(connection, table, keys)
+
+Values are bound, never written into a statement; the class of each is kept. Conflict clauses in a table's definition
+(`ON CONFLICT REPLACE`) do not count: a row in the way is an error. It begins and ends no transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from snapstore import keys, tagged
+from snapstore.errors import Conflict, Unsupported
+from snapstore.multiset import DIGEST_BYTES, digests_of
+from snapstore.rows import Batch, Cells, Column, Table
+from snapstore.sources.sqlite.connection import quoted
+from snapstore.sources.sqlite.modules import read_virtual
+from snapstore.sources.sqlite.reading import columns_of, read_cells
+
+__all__ = ["delete_rows", "insert_rows", "update_rows"]
+
+Row = tuple[Any, ...]
+
+_HOMELESS = 4096
+"""Rows that wait for another rowid, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """How many rows a statement changed, and those it could not insert where they were."""
+
+    count: int
+    homeless: list[Row]
+
+
+def insert_rows(connection: apsw.Connection, table: Table, batches: Iterable[Batch]) -> tuple[int, int]:
+    """Insert rows; returns how many, and how many of them got another rowid because theirs is taken by a row that
+    stays. Raises `Conflict` naming a row that cannot be inserted.
+    """
+    fields = [column for column in columns_of(table) if column.name in _given(table)]
+    wrap = _wrapper(table)
+    into = f"main.{quoted(table.definition['name'])} ({', '.join(quoted(one.name) for one in fields)})"
+
+    def statement(casts: Sequence[bool]) -> str:
+        values = ["CAST(? AS TEXT)" if cast else wrap(one.name) for one, cast in zip(fields, casts, strict=True)]
+        return f"INSERT OR ABORT INTO {into} VALUES ({', '.join(values)})"
+
+    loose = [at for at, field in enumerate(fields) if field.name in table.loose]
+    done = moved = 0
+    homeless: list[Row] = []
+
+    def settle() -> None:
+        # NULL for a rowid lets the engine choose. They come last, so that they take no place of a row to come.
+        if homeless:
+            _run(connection, table, statement, list(zip(*homeless, strict=True)), "inserted")
+            homeless.clear()
+
+    for batch in batches:
+        columns = [_values(field, own) for field, own in zip(fields, _cells(table, batch, fields), strict=True)]
+        for row in _run(connection, table, statement, columns, "inserted", movable=bool(loose)).homeless:
+            homeless.append(tuple(None if at in loose else value for at, value in enumerate(row)))
+            moved += 1
+        if len(homeless) >= _HOMELESS:
+            settle()
+        done += len(batch)
+    settle()
+    return done, moved
+
+
+def update_rows(connection: apsw.Connection, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
+    """Set these columns of the rows found by key; returns how many there were."""
+    fields = [table.columns[table.column(name)] for name in columns]
+    names = [part.name for part in table.key]
+
+    def statement(casts: Sequence[bool]) -> str:
+        marks = ["CAST(? AS TEXT)" if cast else "?" for cast in casts]
+        sets = ", ".join(f"{quoted(one.name)} = {mark}" for one, mark in zip(fields, marks, strict=False))
+        found = " AND ".join(f"{quoted(one)} = {mark}" for one, mark in zip(names, marks[len(fields) :], strict=True))
+        return f"UPDATE OR ABORT main.{quoted(table.definition['name'])} SET {sets} WHERE {found}"
+
+    done = 0
+    for batch in batches:
+        values = [_values(field, own) for field, own in zip(fields, batch.columns, strict=True)]
+        done += _run(connection, table, statement, [*values, *_key_values(table, batch.keys)], "updated").count
+    return done
+
+
+def delete_rows(connection: apsw.Connection, table: Table, groups: Iterable[Cells]) -> int:
+    """Delete the rows with these keys; returns how many there were."""
+    names = [part.name for part in table.key]
+    if table.by_content:
+        return _delete_by_content(connection, table, groups)
+
+    def statement(casts: Sequence[bool]) -> str:
+        marks = ["CAST(? AS TEXT)" if cast else "?" for cast in casts]
+        found = " AND ".join(f"{quoted(one)} = {mark}" for one, mark in zip(names, marks, strict=True))
+        return f"DELETE FROM main.{quoted(table.definition['name'])} WHERE {found}"
+
+    return sum(_run(connection, table, statement, _key_values(table, group), "deleted").count for group in groups)
+
+
+def _delete_by_content(connection: apsw.Connection, table: Table, groups: Iterable[Cells]) -> int:
+    """Rows known by their content: found by reading all of them, and deleted by their primary key."""
+    wanted = {(key or b"")[:DIGEST_BYTES] for group in groups for key in group.to_list()}
+    names = table.definition["primary_key"]
+    fields = [table.columns[table.column(name)] for name in names]
+    found: list[list[Any]] = [[] for _ in names]
+    for cells in read_cells(connection, table):
+        for at, digest in enumerate(digests_of(table, cells)):
+            if digest.tobytes() in wanted:
+                for own, field in zip(found, fields, strict=True):
+                    own.append(_values(field, cells[table.column(field.name)].slice(at, at + 1))[0])
+
+    def statement(casts: Sequence[bool]) -> str:
+        marks = ["CAST(? AS TEXT)" if cast else "?" for cast in casts]
+        condition = " AND ".join(f"{quoted(one)} = {mark}" for one, mark in zip(names, marks, strict=True))
+        return f"DELETE FROM main.{quoted(table.definition['name'])} WHERE {condition}"
+
+    return _run(connection, table, statement, found, "deleted").count
+
+
+def _run(
+    connection: apsw.Connection,
+    table: Table,
+    statement: Callable[[Sequence[bool]], str],
+    columns: Sequence[Sequence[Any]],
+    doing: str,
+    *,
+    movable: bool = False,
+) -> _Done:
+    """Execute the statement for each row; where they are `movable` a rowid that is taken is no error."""
+    raw = any(type(value) is tagged.RawText for values in columns for value in values)
+    one_by_one = raw or "module" in table.definition  # where a module counts its own changes too
+    waiting = zip(*columns, strict=True)
+    plain = statement([False] * len(columns))
+    cursor, done, homeless = connection.cursor(), 0, []
+    row: Row = ()
+
+    def fed() -> Iterator[Row]:
+        nonlocal row
+        for row in waiting:  # noqa: UP028  # the last one is remembered
+            yield row
+
+    while True:
+        before = connection.total_changes()
+        try:
+            if not one_by_one:
+                cursor.executemany(plain, fed())
+            for row in waiting:
+                if raw and any(type(value) is tagged.RawText for value in row):
+                    casts = [type(one) is tagged.RawText for one in row]
+                    cursor.execute(statement(casts), _bytes(connection, table, row))
+                else:
+                    cursor.execute(plain, row)
+                done += connection.changes()
+        except (apsw.ConstraintError, apsw.MismatchError) as error:
+            if movable and getattr(error, "extendedresult", 0) == apsw.SQLITE_CONSTRAINT_ROWID:
+                homeless.append(row)
+                done += 0 if one_by_one else connection.total_changes() - before
+                continue  # with the row after
+            said = " ".join(str(error).split())
+            raise Conflict(
+                f"{table.name}: a row cannot be {doing}: {said} ({_told(row)})",
+                hint="Another row is in the way. --conflict update or --exact may resolve it; nothing was changed.",
+            ) from error
+        done += 0 if one_by_one else connection.total_changes() - before
+        return _Done(done, homeless)
+
+
+def _bytes(connection: apsw.Connection, table: Table, row: Row) -> Row:
+    """The row with raw text as bytes, which the statement casts."""
+    encoding = str(connection.pragma("encoding", schema="main")).lower().replace("utf-16", "utf-16-")
+    for value in row:
+        if isinstance(value, tagged.RawText) and value.encoding != encoding:
+            raise Unsupported(
+                f"{table.name} holds a text that is not valid {value.encoding}, and this database is in {encoding}",
+                hint="Restore it to a new file, which gets the encoding it had.",
+            )
+    return tuple(value.data if isinstance(value, tagged.RawText) else value for value in row)
+
+
+def _told(row: Row) -> str:
+    shown = ", ".join(repr(value)[:40] for value in row[:4])
+    return shown + (", …" if len(row) > 4 else "")
+
+
+def _given(table: Table) -> set[str]:
+    """The columns whose values a batch carries."""
+    return {part.name for part in table.key if part.lossless} | {column.name for column in table.columns}
+
+
+def _cells(table: Table, batch: Batch, fields: Sequence[Column]) -> Iterator[Cells]:
+    of_key = (
+        {}
+        if table.by_content
+        else dict(zip([part.name for part in table.key], keys.decode(table.key, batch.keys), strict=True))
+    )
+    stored = {column.name: own for column, own in zip(table.columns, batch.columns, strict=True)}
+    for field in fields:
+        cells = stored.get(field.name)
+        found = of_key[field.name] if cells is None else cells
+        assert found is not None
+        yield found
+
+
+def _key_values(table: Table, found: Cells) -> list[list[Any]]:
+    cells = keys.decode_equal(table.key, found)
+    return [_values(Column(part.name, part.type), own) for part, own in zip(table.key, cells, strict=True)]
+
+
+def _values(field: Column, cells: Cells) -> list[Any]:
+    """The values to bind."""
+    if field.type == "sqlite.value":
+        return tagged.decode(cells)
+    if field.type in ("sqlite.integer", "sqlite.real"):
+        numbers = cells.data.view(">i8" if field.type == "sqlite.integer" else ">f8").tolist()
+        if cells.valid is None:
+            return list(numbers)
+        return [number if ok else None for number, ok in zip(numbers, cells.valid.tolist(), strict=True)]
+    if field.type == "sqlite.text":
+        return [None if one is None else _text(one) for one in cells.to_list()]
+    return list(cells.to_list())
+
+
+def _text(data: bytes) -> str | tagged.RawText:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return tagged.RawText(data)
+
+
+def _wrapper(table: Table) -> Callable[[str], str]:
+    if "module" not in table.definition:
+        return lambda _: "?"
+    return read_virtual(table.definition["name"], table.definition["sql"]).expression

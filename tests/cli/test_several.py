@@ -1,0 +1,128 @@
+"""One snapshot of PostgreSQL and SQLite together: taken, compared, and restored one after the other."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Snap, rows, run
+
+
+def execute(place: Path, statements: str) -> None:
+    with sqlite3.connect(place) as connection:
+        connection.executescript(statements)
+    connection.close()
+
+
+def fetch(place: Path, query: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(place)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def graph(folder: Path) -> Path:
+    place = folder / "graph.db"
+    execute(place, "CREATE TABLE edges (source INT, target TEXT, PRIMARY KEY (source, target)) WITHOUT ROWID")
+    execute(place, "INSERT INTO edges VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+    return place
+
+
+def test_two_engines_are_one_snapshot(snap: Snap, url: str, graph: Path) -> None:
+    taken = snap.json("take", url, f"sqlite://{graph}")
+    names = [source["name"] for source in taken["sources"]]
+    assert [source["kind"] for source in taken["sources"]] == ["postgresql", "sqlite"]
+    run(url, "DELETE FROM memories WHERE id < 4; UPDATE memories SET heat = 0.5 WHERE id = 50")
+    execute(graph, "DELETE FROM edges WHERE source = 2; INSERT INTO edges VALUES (9, 'junk')")
+    different = {(one["source"], one["name"]): one for one in snap.json("status")["tables"]}
+    assert different[names[0], "public.memories"]["removed"] == 3
+    assert different["graph", "main.edges"]["added"] == 1
+    plan = snap.json("restore", "latest", "--exact", "--dry-run")
+    assert {(t["source"], t["name"]): t["delete"] for t in plan["tables"]}["graph", "main.edges"] == 1
+    snap("restore", "latest", "--exact", code=2)  # it deletes, and nobody is asked
+    told = snap("restore", "latest", "--exact", "--dry-run").stdout
+    assert f"--plan {plan['plan']}" in told
+    assert "graph: main.edges" in told
+    done = snap.json("restore", "latest", "--exact", "--yes", "--plan", plan["plan"])
+    assert [source["name"] for source in done["sources"]] == names
+    assert all(source["safety"] for source in done["sources"])
+    assert rows(url, "SELECT count(*), min(heat) FROM memories") == [(100, 1.0)]
+    assert fetch(graph, "SELECT * FROM edges") == [(1, "a"), (2, "b"), (3, "c")]
+    snap("status", "--exit-code")
+    assert snap.error("restore", "latest", "--exact", "--yes", "--plan", plan["plan"], code=5)["code"] == "conflict"
+
+
+def test_tables_are_chosen_across_sources(snap: Snap, url: str, graph: Path) -> None:
+    snap("take", url, f"sqlite://{graph}")
+    run(url, "DELETE FROM memories")
+    execute(graph, "DELETE FROM edges")
+    snap("restore", "latest", "--table", "edges")
+    assert fetch(graph, "SELECT count(*) FROM edges") == [(3,)]
+    assert rows(url, "SELECT count(*) FROM memories") == [(0,)]
+    assert "nothing" in snap.error("restore", "latest", "--table", "nothing", code=2)["message"]
+    assert "one source" in snap.error("restore", "latest", "--key", "edges:1,a", code=2)["message"]
+    snap("restore", "latest", "--source", "graph", "--key", "edges:1,a")
+
+
+def test_a_failure_after_others_were_restored_says_where_things_stand(snap: Snap, url: str, graph: Path) -> None:
+    snap("take", url, f"sqlite://{graph}")
+    run(url, "DELETE FROM memories WHERE id = 1")
+    execute(graph, "DROP TABLE edges; CREATE VIEW edges AS SELECT 1 AS source")
+    failed = snap("restore", "latest", code=5)
+    assert "was restored; `snap undo" in failed.stderr
+    assert "not restored: graph" in failed.stderr
+    assert rows(url, "SELECT count(*) FROM memories") == [(100,)]
+    execute(graph, "DROP VIEW edges")
+    snap("restore", "latest")
+    assert fetch(graph, "SELECT count(*) FROM edges") == [(3,)]
+
+
+def test_a_salvaged_snapshot_is_incomplete(snap: Snap, folder: Path) -> None:
+    place = folder / "hurt.db"
+    execute(
+        place,
+        "PRAGMA page_size = 512; CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id INTEGER PRIMARY KEY)",
+    )
+    execute(
+        place,
+        "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 300) "
+        "INSERT INTO t SELECT n, 'row ' || n || '-' FROM c",
+    )
+    data = bytearray(place.read_bytes())
+    page = data.index(b"row 150-") // 512 * 512
+    data[page : page + 8] = b"\xff" * 8
+    place.write_bytes(data)
+    error = snap.error("take", f"sqlite://{place}", code=4)
+    assert "main.u: all of its 0 rows can be read" in error["message"]
+    assert "SQLite" in snap.error("take", "postgresql://me@nowhere/x", "--salvage", code=2)["message"]
+    told = snap("take", f"sqlite://{place}", "--salvage", code=3)
+    assert "it is damaged" in told.stderr
+    [source] = snap.json("show", "latest")["sources"]
+    assert 200 < source["tables"][0]["rows"] < 300
+
+
+def test_rows_and_keys_of_sqlite_are_shown(snap: Snap, folder: Path) -> None:
+    place = folder / "notes.db"
+    execute(
+        place,
+        "CREATE TABLE notes (id TEXT PRIMARY KEY, v, embedding BLOB);"
+        "INSERT INTO notes VALUES ('a', 1.5, x'0000803f00000040'), ('7', x'00ff', 'none')",
+    )
+    snap("take", f"sqlite://{place}", "--where", "notes=v IS NOT NULL")
+    row = snap.json("show", "latest:notes:a")["row"]
+    assert (row["id"], row["v"], row["embedding"]) == ("a", 1.5, [1.0, 2.0])
+    assert snap.json("show", "latest:notes:7")["row"]["v"] == {"hex": "00ff"}
+    execute(
+        place,
+        "UPDATE notes SET embedding = x'00000040000080bf' WHERE id = 'a';"
+        "UPDATE notes SET embedding = x'00000040' WHERE id = '7'",
+    )
+    told = snap("status", "--rows").stdout
+    assert "cosine distance" in told
+    assert "none → [2.0]" in told
+    assert snap.error("show", "latest:notes:gone", code=1)["code"] == "not_found"
+    assert "sqlite:///" in snap.error("take", "mysql://x", code=2)["hint"]
