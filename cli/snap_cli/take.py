@@ -185,7 +185,7 @@ def _tell(app: App, taken: Taken) -> None:
         label = f"{source.name}: {table.name}" if several else table.name
         shown.append([label, count(table.rows), *changes(table), clean(table.reading)])
     if tables:
-        app.out(columns(shown, right={1, 2, 3, 4}))
+        app.out(columns(shown, right={1, 2, 3, 4}, widest=72))
     app.out(
         f"read {amount(taken.bytes_read)} of rows; blobs of {amount(taken.bytes_new)} are new, "
         f"stored as {amount(taken.bytes_added)}, in {seconds(taken.seconds)}"

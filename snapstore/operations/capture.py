@@ -105,7 +105,7 @@ class _Reading:
         if rebuilt is not None:
             reading = f"by stamps: {rebuilt.fetched:,} of {rebuilt.rows:,} rows"
             if rebuilt.kept:
-                reading += f", {rebuilt.kept:,} cells kept"
+                reading += f" less {rebuilt.kept:,} values"
             return self._entry(rebuilt.rows, rebuilt.root, reading, rebuilt.hints), self._bytes
         builder = TreeBuilder(table, self._cut_key, self._sink, shape)
         for batch in self._counted(_rows(view, table, shape)):

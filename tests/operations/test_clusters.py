@@ -193,10 +193,10 @@ def test_an_id_that_comes_round_again_is_not_taken_for_the_value_that_had_it(pro
         assert numbers(watched, place) == given
         # A restart is a doubt. Were it none (the counter comes round within one run too), nothing wrong may come of it.
         now = watched.take(full=True)
-        started = watched.parent.source.context["server_started"]
-        context = {**parent.source.context, "server_started": started}
+        run = {name: watched.parent.source.context[name] for name in ("server_started", "run_started")}
+        context = {**parent.source.context, **run}
         believed = Parent(parent.snapshot, dataclasses.replace(parent.source, context=context))
         table = watched.capture(believed)["public.memories"]
-        assert table.reading.startswith(f"by stamps: {ROWS} of {ROWS} rows, {ROWS - 1} cells kept")
+        assert table.reading.startswith(f"by stamps: {ROWS} of {ROWS} rows less {ROWS - 1} values")
         assert table.root == now.root
         watched.connection.close()

@@ -133,7 +133,10 @@ def test_every_event_alone(cluster: Cluster, tmp_path: Path) -> None:
         for at, (event, statements) in enumerate(EVENTS.items()):
             watched.run(f"UPDATE memories SET heat = heat + 1 WHERE id % 20 = {at % 20}")
             watched.run(statements)
-            assert roots(watched.tables()) == roots(watched.capture(None)), event
+            if (
+                IS_SOAK or at % 3 == 2 or at == len(EVENTS) - 1
+            ):  # otherwise three of them together: to look after each takes half a minute
+                assert roots(watched.tables()) == roots(watched.capture(None)), event
     finally:
         watched.connection.close()
 
@@ -247,7 +250,7 @@ def test_any_history_beside_open_writers(cluster: Cluster) -> None:
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=200 if IS_SOAK else 4,
+            max_examples=200 if IS_SOAK else 2,
             stateful_step_count=40 if IS_SOAK else 12,
             deadline=None,
             suppress_health_check=list(HealthCheck),
