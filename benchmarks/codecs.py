@@ -1,6 +1,6 @@
 """What could compress the vectors of a frame, measured: size, and megabytes a second each way, on one thread.
 
-    python -m benchmarks.codecs           # the tables of docs/decisions/0014-planes-by-their-letters.md
+    python -m benchmarks.codecs           # the tables of docs/decisions/0011-planes-by-their-letters.md
     python -m benchmarks.codecs --vectors embeddings.npy
 
 Every codec gets the same frames of 512 KiB, one call each, as the writer of packs makes them, and must give the bytes

@@ -8,7 +8,7 @@ index is dropped, the rows inserted, and the index made again, with memory for a
 part. Each starts from a copy of the same database, whose table has lost that share of its rows and was vacuumed. Within
 a round all sides of every share are measured in turn.
 
-The samples are kept in benchmarks/results/vector_index; the rule made of them is docs/decisions/0013.
+The samples are kept in benchmarks/results/vector_index; the rule made of them is docs/decisions/0010.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ _LEVEL = 1
 
 # A plane of vectors has common bytes, and no repeats worth a reference: a match that zstd finds in exponents costs more
 # than its letters would. With the smallest table of places and the longest least match there are it finds few: frames
-# are 1.3% smaller than at level 1, and made half again as fast (docs/decisions/0014).
+# are 1.3% smaller than at level 1, and made half again as fast (docs/decisions/0011).
 _LETTERS = zstandard.ZstdCompressionParameters(
     strategy=zstandard.STRATEGY_FAST,
     window_log=17,  # a block's

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 # Above this share of its rows written, an HNSW index is built anew instead of kept: where all of it fits into
-# maintenance_work_mem, and where not. IVFFlat is always kept (docs/decisions/0013, measured).
+# maintenance_work_mem, and where not. IVFFlat is always kept (docs/decisions/0010, measured).
 _SHARE_IN_MEMORY = 0.15
 _SHARE_BEYOND_MEMORY = 0.5
 

@@ -9,7 +9,7 @@ itself: it is an OID, and those come round again. So a value is taken for an old
 table were written before the window, which is the rule for rows too (`snapstore.sources.postgres.stamps`), and that
 table is still the same file. Then the value was there at the time of the earlier snapshot, and no other had its id: the
 cell whose hint says that id is it. Sources of the rule: toast_save_datum() and toast_tuple_init() of PostgreSQL, which
-give a value that is new to its row an id of its own, and never write to one that is there (docs/decisions/0010).
+give a value that is new to its row an id of its own, and never write to one that is there (docs/decisions/0007).
 
 It does not know how hints are kept.
 """

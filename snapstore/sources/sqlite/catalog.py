@@ -4,7 +4,7 @@
     catalog.tables, catalog.definition, catalog.missing
 
 It reads the schema inside the caller's transaction and decides what the key of each table is
-(docs/decisions/0015); it reads no rows.
+(docs/decisions/0012); it reads no rows.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class _Reader:
         return Column(name, "sqlite.value", stride=_stride(name, kind))
 
     def _key(self, table: str, stored: Sequence[Any], without_rowid: bool, rowid: str) -> tuple[KeyPart, ...]:
-        """docs/decisions/0015: the primary key where it names every row, else the rowid, else the row's content."""
+        """docs/decisions/0012: the primary key where it names every row, else the rowid, else the row's content."""
         declared = {name: kind for name, kind, _ in stored}
         keyed = sorted((number, name) for name, _, number in stored if number)
         index = next(
