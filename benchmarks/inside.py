@@ -17,6 +17,7 @@ from snapstore.backends.directory import DirectoryBackend
 from snapstore.blobs.pack import PACKS, read_directory
 from snapstore.blobs.segment import INDEX
 from snapstore.digest import Kind
+from snapstore.seal import PLAIN
 
 __all__ = ["inside"]
 
@@ -26,7 +27,7 @@ def inside(folder: Path) -> dict[str, int]:
     backend = DirectoryBackend(folder)
     found = {"values": 0, "trees": 0, "directories": 0, "index": 0, "snapshots": 0}
     for entry in backend.list(PACKS):
-        directory = read_directory(backend, entry.name.rpartition("/")[2], entry.size_bytes)
+        directory = read_directory(backend, entry.name.rpartition("/")[2], entry.size_bytes, PLAIN)
         stored = int(directory.stored.sum())
         found["values" if directory.kinds[0] == Kind.VALUE else "trees"] += stored
         found["directories"] += entry.size_bytes - stored

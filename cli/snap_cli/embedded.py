@@ -16,6 +16,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pwd
+import secrets
 import shutil
 import stat
 import subprocess
@@ -96,8 +97,10 @@ class EmbeddedServer:
         self._account = pwd.getpwnam(_UNPRIVILEGED) if os.geteuid() == 0 else None
 
     def __enter__(self) -> Self:
-        self._folder = _new_folder(shared=self._account is not None)
+        # Named before it is made: an interrupt at any moment leaves none behind.
+        self._folder = _name_of_folder(shared=self._account is not None)
         try:
+            self._folder.mkdir(mode=0o700)
             self._start(self._folder)
         except BaseException:
             self.stop()
@@ -243,13 +246,12 @@ def _find(version: int) -> Path:
     return programs
 
 
-def _new_folder(*, shared: bool) -> Path:
-    """An empty folder whose name leaves room for the socket's and, if `shared`, that another account can reach."""
-    folder = Path(tempfile.mkdtemp(prefix="snap-pg-"))
-    if len(os.fsencode(folder)) > _LONGEST_FOLDER or (shared and not _is_reachable(folder)):
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="snap-pg-", dir="/tmp"))
-    return folder
+def _name_of_folder(*, shared: bool) -> Path:
+    """A name nobody has that leaves room for the socket's and, if `shared`, lies where another account can reach it."""
+    name, temporary = f"snap-pg-{secrets.token_hex(6)}", Path(tempfile.gettempdir())
+    if len(os.fsencode(temporary / name)) > _LONGEST_FOLDER or (shared and not _is_reachable(temporary / name)):
+        temporary = Path("/", "tmp")
+    return temporary / name
 
 
 def _environment() -> dict[str, str]:

@@ -31,7 +31,7 @@ def kept(table: SnapshotTable) -> int:
     """How many large values were left out; −1 where the table was read in full."""
     if not table.reading.startswith("by stamps"):
         return -1
-    _, _, rest = table.reading.partition(" rows, ")
+    _, _, rest = table.reading.partition(" rows less ")
     return int(rest.partition(" ")[0].replace(",", "") or 0)
 
 
