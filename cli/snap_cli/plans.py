@@ -67,7 +67,13 @@ def _unsure(table: TablePlan) -> list[str]:
     """Rows that --exact leaves alone, because the snapshot cannot say whether they were there."""
     if not table.unsure:
         return []
-    explicit = shlex.join(["--where", f"{table.name}={table.condition}"])
+    explicit = shlex.join(["--where", f"{table.name}={table.condition or 'true'}"])
+    if not table.condition:
+        return [
+            f"  {table.name}: {plural(table.unsure, 'row')} kept that the snapshot lacks: it was damaged when the "
+            "snapshot was taken, and they may have been among the rows that could not be read",
+            f"  (to delete them all the same, name them: {clean(explicit)})",
+        ]
     return [
         f"  {table.name}: {plural(table.unsure, 'row')} kept that the snapshot lacks, though its condition is met now: "
         "they may have been there without meeting it",

@@ -68,7 +68,7 @@ def _without(wanted: StateTable, columns: set[str], store: BlobStore) -> StateTa
         writer.close()
     schema = store.naming.digest(encode_schema(table))
     entry = dataclasses.replace(wanted.entry, root=root, schema=schema, left_out=tuple(listed))
-    return StateTable(wanted.source, wanted.kind, entry, store)
+    return StateTable(wanted.source, wanted.kind, entry, store, damage=wanted.damage)
 
 
 @contextmanager
@@ -114,11 +114,10 @@ def _turned(
             schema = store.naming.digest(encode_schema(conversion.table))
             turned = {name: _words(conversion, name, builder.rows) for name in conversion.columns}
     except Unsupported as error:
-        return StateTable(
-            wanted.source, wanted.kind, wanted.entry, wanted.fetch, refusal=f"{wanted.name}: {error.message}"
-        )
+        refusal = f"{wanted.name}: {error.message}"
+        return StateTable(wanted.source, wanted.kind, wanted.entry, wanted.fetch, refusal=refusal, damage=wanted.damage)
     entry = dataclasses.replace(wanted.entry, root=root, schema=schema)
-    return StateTable(wanted.source, wanted.kind, entry, store, was=wanted.table, turned=turned)
+    return StateTable(wanted.source, wanted.kind, entry, store, was=wanted.table, turned=turned, damage=wanted.damage)
 
 
 def _batches(wanted: StateTable, conversion: Conversion) -> Iterator[Batch]:

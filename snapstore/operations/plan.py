@@ -40,8 +40,9 @@ class TablePlan:
     """What will happen to one table, in rows; `updates` counts cells by column, `column_sets` rows by the columns set.
 
     `skip` counts rows that differ and are left alone, `keep` rows that are only live and stay; `unsure` of these would
-    be deleted if it were known that they were not there when `condition` chose the rows of the snapshot. `create` says
-    that the table is missing and will be made, `recreate` that it will be dropped first, with the `delete` rows it has.
+    be deleted if it were known that they were not there when `condition` chose the rows of the snapshot, or where there
+    is none, that damage did not hide them then. `create` says that the table is missing and will be made, `recreate`
+    that it will be dropped first, with the `delete` rows it has.
     `shape` is how its columns differ in words, `drift` how all that it is made of does, side by side; `errors` why it
     cannot be restored. `without` are the columns that inserted rows will have no value of, since the snapshot does not
     hold them or they were left out; `by_content` that rows have no key and are counted.
@@ -204,6 +205,8 @@ def _recreate_errors(wanted: StateTable, scope: Scope) -> list[str]:
     """Why a live table cannot be dropped for the snapshot's: it would take more with it than the snapshot gives."""
     if wanted.entry.where is not None:
         return [f"{wanted.name}: the snapshot holds only some of its rows, so it cannot be made anew"]
+    if wanted.damage:
+        return [f"{wanted.name}: the snapshot holds what could be read of it, so it cannot be made anew"]
     if wanted.entry.root is None:
         return [f"{wanted.name}: the snapshot holds none of its rows, so it cannot be made anew"]
     if wanted.entry.left_out:

@@ -59,9 +59,10 @@ def knows_absence(table: StateTable, scope: Scope) -> bool:
     """Whether a row that the snapshot lacks was not there then, so that a restore may delete it.
 
     Where a condition chose the snapshot's rows, one that meets it now may have been there and not have met it: only who
-    names rows of the table himself, by key or condition, has them deleted.
+    names rows of the table himself, by key or condition, has them deleted. The same holds where damage hid rows.
     """
-    return table.entry.where is None or table.name in {*scope.keys, *scope.where, *scope.whole}
+    is_whole = table.entry.where is None and not table.damage
+    return is_whole or table.name in {*scope.keys, *scope.where, *scope.whole}
 
 
 def scoped_changes(old: StateTable | None, new: StateTable, scope: Scope) -> Iterator[RowChanges]:

@@ -43,7 +43,8 @@ class StateTable:
     """One table in one state; its tree is opened when somebody asks.
 
     A table of a snapshot that was turned into the types of a live one remembers its shape before (`was`), and what
-    became of each column in words (`turned`); one that could not be turned, why not (`refusal`).
+    became of each column in words (`turned`); one that could not be turned, why not (`refusal`). `damage` says of a
+    table of which a snapshot holds what could still be read, how much that was.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class StateTable:
         was: Table | None = None,
         turned: Mapping[str, str] | None = None,
         refusal: str = "",
+        damage: str = "",
     ) -> None:
         self.source = source
         self.kind = kind
@@ -64,6 +66,7 @@ class StateTable:
         self.was = was
         self.turned = turned or {}
         self.refusal = refusal
+        self.damage = damage
 
     @property
     def name(self) -> str:
@@ -94,10 +97,7 @@ class State:
 
     def why_missing(self, table: str) -> str:
         """Why a table that is there is not among these; empty if nothing is known of it."""
-        reasons = (
-            text.removeprefix(f"table {table}: ") for text in self.missing if text.startswith(f"table {table}: ")
-        )
-        return next(reasons, "")
+        return _told(self.missing, table)
 
     def narrowed(self, patterns: Sequence[str]) -> State:
         """Only the tables these patterns mean; all if there are none. Raises `Invalid` for one that means nothing."""
@@ -121,12 +121,18 @@ def matches(name: str, pattern: str) -> bool:
 def of_snapshot(repository: Repository, snapshot: Snapshot, source: str | None = None) -> State:
     """The tables of a snapshot, or of one of its sources."""
     tables = tuple(
-        StateTable(own.name, own.kind, entry, repository.blobs)
+        StateTable(own.name, own.kind, entry, repository.blobs, damage=_told(own.missing, entry.name))
         for own in snapshot.sources
         if source is None or own.name == source
         for entry in own.tables
     )
     return State(snapshot.id[:8], tables, repository.blobs)
+
+
+def _told(missing: Sequence[str], table: str) -> str:
+    """What is said of a table among what is missing: of one that is held, that some of its rows could not be read."""
+    start = f"table {table}: "
+    return next((text.removeprefix(start) for text in missing if text.startswith(start)), "")
 
 
 def of_tables(source: str, kind: str, entries: Sequence[SnapshotTable], fetch: Fetch) -> tuple[StateTable, ...]:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from snap_cli.embedded import EmbeddedServer
+from snap_cli.plans import plan_lines
+from snapstore.operations.plan import Mode, Plan, TablePlan
 from tests.cli.command import PROGRAM, Snap, environment, rows, run
 
 DAMAGE = """
@@ -285,3 +287,10 @@ def test_exact_keeps_rows_of_which_a_filtered_snapshot_cannot_tell(snap: Snap, u
     assert rows(url, "SELECT id FROM memories WHERE id IN (1, 200, 201) ORDER BY id") == [(1,), (200,), (201,)]
     snap("restore", "latest", "--exact", "--yes", *named)
     assert rows(url, "SELECT id FROM memories WHERE id IN (1, 200, 201) ORDER BY id") == [(1,), (200,)]
+
+
+def test_exact_says_which_rows_damage_may_have_hidden() -> None:
+    plan = Plan("0" * 32, Mode.EXACT, "0" * 8, (TablePlan("agent", "main.hurt", keep=3, unsure=3),))
+    told = "\n".join(plan_lines(plan))
+    assert "main.hurt: 3 rows kept that the snapshot lacks: it was damaged when the snapshot was taken" in told
+    assert "--where main.hurt=true" in told

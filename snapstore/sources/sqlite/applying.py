@@ -22,7 +22,7 @@ from snapstore.multiset import DIGEST_BYTES, digests_of
 from snapstore.rows import Batch, Cells, Column, Table
 from snapstore.sources.sqlite.connection import quoted
 from snapstore.sources.sqlite.modules import read_virtual
-from snapstore.sources.sqlite.reading import columns_of, read_cells
+from snapstore.sources.sqlite.reading import collated, columns_of, read_cells
 
 __all__ = ["delete_rows", "insert_rows", "update_rows"]
 
@@ -77,12 +77,12 @@ def insert_rows(connection: apsw.Connection, table: Table, batches: Iterable[Bat
 def update_rows(connection: apsw.Connection, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
     """Set these columns of the rows found by key; returns how many there were."""
     fields = [table.columns[table.column(name)] for name in columns]
-    names = [part.name for part in table.key]
+    terms = _key_terms(table)
 
     def statement(casts: Sequence[bool]) -> str:
         marks = ["CAST(? AS TEXT)" if cast else "?" for cast in casts]
         sets = ", ".join(f"{quoted(one.name)} = {mark}" for one, mark in zip(fields, marks, strict=False))
-        found = " AND ".join(f"{quoted(one)} = {mark}" for one, mark in zip(names, marks[len(fields) :], strict=True))
+        found = " AND ".join(f"{one} = {mark}" for one, mark in zip(terms, marks[len(fields) :], strict=True))
         return f"UPDATE OR ABORT main.{quoted(table.definition['name'])} SET {sets} WHERE {found}"
 
     done = 0
@@ -94,13 +94,13 @@ def update_rows(connection: apsw.Connection, table: Table, columns: Sequence[str
 
 def delete_rows(connection: apsw.Connection, table: Table, groups: Iterable[Cells]) -> int:
     """Delete the rows with these keys; returns how many there were."""
-    names = [part.name for part in table.key]
     if table.by_content:
         return _delete_by_content(connection, table, groups)
+    terms = _key_terms(table)
 
     def statement(casts: Sequence[bool]) -> str:
         marks = ["CAST(? AS TEXT)" if cast else "?" for cast in casts]
-        found = " AND ".join(f"{quoted(one)} = {mark}" for one, mark in zip(names, marks, strict=True))
+        found = " AND ".join(f"{one} = {mark}" for one, mark in zip(terms, marks, strict=True))
         return f"DELETE FROM main.{quoted(table.definition['name'])} WHERE {found}"
 
     return sum(_run(connection, table, statement, _key_values(table, group), "deleted").count for group in groups)
@@ -119,8 +119,13 @@ def _delete_by_content(connection: apsw.Connection, table: Table, groups: Iterab
                     own.append(_values(field, cells[table.column(field.name)].slice(at, at + 1))[0])
 
     def statement(casts: Sequence[bool]) -> str:
-        marks = ["CAST(? AS TEXT)" if cast else "?" for cast in casts]
-        condition = " AND ".join(f"{quoted(one)} = {mark}" for one, mark in zip(names, marks, strict=True))
+        # These are the row's own values, whatever else equals them by the collation of the column.
+        marks = [f"CAST(?{at} AS TEXT)" if cast else f"?{at}" for at, cast in enumerate(casts, 1)]
+        terms = (
+            f"{quoted(one)} = {mark} AND {quoted(one)} COLLATE BINARY = {mark}"
+            for one, mark in zip(names, marks, strict=True)
+        )
+        condition = " AND ".join(terms)
         return f"DELETE FROM main.{quoted(table.definition['name'])} WHERE {condition}"
 
     return _run(connection, table, statement, found, "deleted").count
@@ -208,6 +213,11 @@ def _cells(table: Table, batch: Batch, fields: Sequence[Column]) -> Iterator[Cel
         found = of_key[field.name] if cells is None else cells
         assert found is not None
         yield found
+
+
+def _key_terms(table: Table) -> list[str]:
+    """What a statement finds rows by. Modules compare as they do, whatever a statement says."""
+    return [quoted(part.name) if "module" in table.definition else collated(part) for part in table.key]
 
 
 def _key_values(table: Table, found: Cells) -> list[list[Any]]:

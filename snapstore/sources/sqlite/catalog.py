@@ -77,11 +77,13 @@ class _Reader:
     def read(self) -> Catalog:
         listed = {row[1]: row for row in self._connection.execute("PRAGMA main.table_list")}
         virtuals = [self._virtual(one) for one in self._entries if one.kind == "table" and _is_virtual(one)]
+        # A module nobody knows may own all that begins with its name, so the longer name goes before the shorter one.
+        by_length = sorted(virtuals, key=lambda virtual: len(virtual.name))
         parts = {
             one.name: virtual
             for one in self._entries
-            for virtual in virtuals
-            if one.kind == "table" and one.name != virtual.name and virtual.owns(one.name, self._columns(one.name))
+            for virtual in by_length
+            if one.kind == "table" and not _is_virtual(one) and virtual.owns(one.name, self._columns(one.name))
         }
         tables = []
         for entry in self._entries:

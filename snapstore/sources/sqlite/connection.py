@@ -113,8 +113,11 @@ def _times(path: Path) -> tuple[int, int, int, int] | None:
 
 
 def beside(place: Path, suffix: str) -> Path:
-    """The file that SQLite keeps beside a database: `-wal`, `-journal`; itself for nothing."""
-    return place.with_name(place.name + suffix)
+    """The file that SQLite keeps beside a database: `-wal`, `-journal`; itself for nothing.
+
+    A database that is named through a symbolic link has them where it is, not where the link is.
+    """
+    return Path(os.path.realpath(place) + suffix)
 
 
 def open_writing(place: Path, *, wait_seconds: float = 10.0, create: bool = False) -> apsw.Connection:

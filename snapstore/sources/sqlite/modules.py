@@ -55,6 +55,7 @@ _SHADOWS: dict[str, _Shadows] = {
         r"metadata(?:chunks|text)\d\d": ("rowid", "data"),
     },
 }
+_ALONE = ("fts5vocab", "fts4aux", "fts3tokenize", "dbstat", "carray")
 _VECTOR = re.compile(r"\s*(?P<name>\S+)\s+(?P<type>float32|float|f32|int8|i8|bit)\s*\[", re.IGNORECASE)
 _WRAPPERS = {"int8": "vec_int8", "i8": "vec_int8", "bit": "vec_bit"}
 
@@ -87,8 +88,10 @@ class Virtual:
         return (option,) if option else ()
 
     def owns(self, table: str, columns: Sequence[str]) -> bool:
-        """Whether a table of this name with these columns is one of its shadow tables."""
+        """Whether an ordinary table of this name with these columns is one of its shadow tables."""
         head = self.name + "_"
+        if self.module in _ALONE:
+            return False
         if not table.casefold().startswith(head.casefold()):
             return False
         if self.module not in _SHADOWS:
@@ -150,7 +153,7 @@ def read_virtual(name: str, sql: str, *, works: bool = True) -> Virtual:
         held = "rebuilt"
     elif module in _SHADOWS:
         held = "rows"
-    elif module in ("fts5vocab", "fts4aux", "fts3tokenize", "dbstat", "carray"):
+    elif module in _ALONE:
         held = "alone"
     else:
         held = "parts"

@@ -24,7 +24,7 @@ from snapstore.sources.sqlite.reading import columns_of, exact_rows, ordered, re
 __all__ = ["Rescue", "report"]
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.IOError)
-_FURTHEST = 1 << 62
+_LAST = (1 << 63) - 1  # the greatest rowid
 
 
 def report(connection: apsw.Connection, tables: Sequence[Table]) -> list[str]:
@@ -127,19 +127,22 @@ class Rescue:
                 return None
 
         after = max(after, self._least(name, column))
-        step = 1
-        while step < _FURTHEST and after + step < 1 << 63:
-            found = is_readable(after + step)
-            if found is False:
-                return None  # past the last row
-            if found:
-                low, high = step // 2, step
-                while high - low > 1:
-                    middle = (low + high) // 2
-                    low, high = (low, middle) if is_readable(after + middle) else (middle, high)
-                return after + high
-            step *= 2
-        return None
+        furthest = _LAST - after
+        if furthest < 1:
+            return None
+        low, high = 0, 1
+        while (found := is_readable(after + high)) is None:
+            if high == furthest:
+                return None
+            low, high = high, min(2 * high, furthest)
+        # Damage ends between the two. A start after the last row gives none and no damage: rows may stand before it.
+        least = after + high if found else None
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = is_readable(after + middle)
+            low, high = (middle, high) if found is None else (low, middle)
+            least = after + middle if found else least
+        return least
 
     def _least(self, name: str, column: str) -> int:
         try:

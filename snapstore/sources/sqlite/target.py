@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection, Work
 from snapstore.sources.sqlite.applying import delete_rows, insert_rows, update_rows
 from snapstore.sources.sqlite.catalog import Catalog, is_empty, read_catalog
-from snapstore.sources.sqlite.connection import open_writing, quoted, translated
+from snapstore.sources.sqlite.connection import beside, open_writing, quoted, translated
 from snapstore.sources.sqlite.view import SqliteView
 
 __all__ = ["SqliteTarget", "open_target"]
@@ -269,8 +269,16 @@ def _new_file(place: Path, selection: Selection, wait_seconds: float) -> Iterato
     building = place.with_name(f".{place.name}.{os.urandom(6).hex()}.snapstore")
     if not place.parent.is_dir():
         raise Unavailable(f"there is no folder {place.parent}", hint="Make it first.")
-    connection = open_writing(building, wait_seconds=wait_seconds, create=True)
-    try:
+    _check_leftovers(place)
+    with ExitStack() as stack:
+        stack.callback(_remove, building)
+        try:
+            # What was remembered is for its owner alone; who wants others to read it says so.
+            os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise Unavailable(f"{place} cannot be made: {error.strerror}") from error
+        connection = open_writing(building, wait_seconds=wait_seconds, create=True)
+        stack.callback(connection.close, True)
         with translated(place, "it cannot be made"):
             # Nobody sees the file until it is whole and on the disk.
             connection.pragma("journal_mode", "memory", schema="main")
@@ -287,17 +295,30 @@ def _new_file(place: Path, selection: Selection, wait_seconds: float) -> Iterato
         connection.close(True)
         if is_begun:
             _put(building, place)
-    finally:
-        connection.close(True)
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                building.with_name(building.name + suffix).unlink()
+
+
+def _remove(building: Path) -> None:
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            beside(building, suffix).unlink()
+
+
+def _check_leftovers(place: Path) -> None:
+    """Whoever opens a database rolls back or plays what stands in a log or journal of its name, whoever wrote that."""
+    for suffix in ("-wal", "-journal", "-shm"):
+        left = beside(place, suffix)
+        if left.exists() and (suffix == "-shm" or left.stat().st_size):
+            raise Conflict(
+                f"{left} is there without its database, and would be played into the one that is restored",
+                hint="Stop the application that has it open, move that file away, and try again.",
+            )
 
 
 def _put(building: Path, place: Path) -> None:
     """Durably, and never over a file that came to be there meanwhile."""
     try:
         _sync(building, os.O_RDWR)
+        _check_leftovers(place)
         os.link(building, place)
         _sync(place.parent, os.O_RDONLY)
     except FileExistsError as error:

@@ -131,6 +131,27 @@ def test_a_folder_that_may_not_be_written_is_read_as_it_is(agent: Agent, tmp_pat
     assert files(folder) == before
 
 
+def test_a_log_is_found_through_a_symbolic_link(agent: Agent, tmp_path: Path) -> None:
+    folder = tmp_path / "sealed"
+    folder.mkdir()
+    real = Agent(folder / "real.db")
+    real.run("PRAGMA journal_mode = wal")
+    real.run(NOTES)
+    agent.place.symlink_to(real.place)
+    time.sleep(0.02)
+    assert [table.rows for table in agent.take().sources[0].tables] == [2]
+    real.run("INSERT INTO notes VALUES (3, 'three')")
+    assert [table.rows for table in agent.take().sources[0].tables] == [3]
+    before = {suffix: Path(f"{real.place}{suffix}").read_bytes() for suffix in ("", "-wal")}
+    real.stop()
+    Path(f"{real.place}-wal").unlink(missing_ok=True)
+    for suffix, data in before.items():  # what a crash leaves, where nothing may be written
+        Path(f"{real.place}{suffix}").write_bytes(data)
+    with read_only(folder):
+        assert [table.rows for table in agent.take().sources[0].tables] == [3]
+    assert files(folder) == {f"real.db{suffix}": data for suffix, data in before.items()}
+
+
 def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     junk = tmp_path / "junk.db"
     junk.write_bytes(b"no database at all " * 100)
@@ -178,6 +199,36 @@ def test_a_new_file_appears_whole_or_not_at_all(agent: Agent, tmp_path: Path) ->
     new.restore(snapshot)
     assert new.dump() == agent.dump()
     assert sorted(files(tmp_path)) == ["agent.db", "new.db"]
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-journal", "-shm"])
+def test_a_new_file_is_not_put_beside_a_log_that_is_left_over(agent: Agent, tmp_path: Path, suffix: str) -> None:
+    agent.run(NOTES)
+    snapshot = agent.take()
+    new = agent.at("new.db")
+    left = Path(f"{new.place}{suffix}")
+    left.write_bytes(b"of another database")
+    with pytest.raises(Conflict, match=f"new.db{suffix}") as raised:
+        new.restore(snapshot)
+    assert "move that file away" in raised.value.hint
+    left.unlink()
+    with pytest.raises(Conflict, match=f"new.db{suffix}"), new.source.target(Selection()) as target:  # noqa: PT012  # the error must leave it
+        target.begin({**_definition(agent)}, [])
+        target.finish()
+        left.write_bytes(b"of another database")
+    assert sorted(files(tmp_path)) == ["agent.db", left.name]
+    assert left.read_bytes() == b"of another database"
+    left.unlink()
+    new.restore(snapshot)
+    assert new.dump() == agent.dump()
+
+
+def test_a_new_file_is_its_owners_alone(agent: Agent) -> None:
+    agent.run(NOTES)
+    agent.place.chmod(0o644)
+    new = agent.at("new.db")
+    new.restore(agent.take())
+    assert new.place.stat().st_mode & 0o777 == 0o600
 
 
 def _definition(agent: Agent) -> dict[str, object]:

@@ -8,13 +8,14 @@ import pytest
 
 from snapstore.errors import Corrupt
 from snapstore.operations.plan import Mode
+from snapstore.operations.scope import Scope
 from tests.sources.sqlite.agent import Agent
 
 PAGE = 1024
 
 
-def damaged(agent: Agent) -> int:
-    """A table with a page in its middle that is no page; how many rows it had."""
+def filled(agent: Agent) -> None:
+    """Four tables of 400 rows."""
     agent.run(f"PRAGMA page_size = {PAGE}")
     agent.run("CREATE TABLE whole (id INTEGER PRIMARY KEY, v)")
     agent.run("CREATE TABLE hurt (id INTEGER PRIMARY KEY, v TEXT)")
@@ -29,6 +30,11 @@ def damaged(agent: Agent) -> int:
         agent.run(f"INSERT INTO {table} {numbers} SELECT {values} FROM c")
     agent.run(f"INSERT INTO loose {numbers} SELECT 'loose ' || n || '-' || hex(zeroblob(20)) FROM c")
     agent.stop()
+
+
+def damaged(agent: Agent) -> int:
+    """Tables with a page in their middle that is no page; how many rows they had."""
+    filled(agent)
     for text in (b"row 200-", b"name 200", b"loose 200-"):
         spoil(agent.place, text)
     return 400
@@ -70,6 +76,45 @@ def test_what_can_be_read_is_taken(agent: Agent, tmp_path: Path) -> None:
     assert new.run("PRAGMA integrity_check") == [("ok",)]
     assert new.run("SELECT count(*) FROM hurt WHERE v LIKE 'row %'") == [(rows["main.hurt"],)]
     assert new.run("SELECT min(id), max(id) FROM hurt") == [(5, 2000)]
+
+
+def test_exact_deletes_no_row_that_damage_may_have_hidden(agent: Agent) -> None:
+    count = damaged(agent)
+    snapshot = agent.take(salvage=True, partial=True)
+    held = {table.name: table.rows for table in snapshot.sources[0].tables}
+    healthy = agent.at("healthy.db")
+    filled(healthy)
+    healthy.run("INSERT INTO whole VALUES (1000, 'later'); UPDATE hurt SET v = 'x' WHERE id = 5")
+    plan = healthy.restore(snapshot, Mode.EXACT).plan
+    done = {table.name: (table.delete, table.unsure) for table in plan.tables}
+    assert done == {
+        "main.whole": (1, 0),
+        "main.hurt": (0, count - held["main.hurt"]),
+        "main.named": (0, count - held["main.named"]),
+        "main.loose": (0, count - held["main.loose"]),
+    }
+    assert held["main.hurt"] < count
+    assert healthy.run("SELECT count(*) FROM hurt WHERE v LIKE 'row %'") == [(count,)]
+    named = healthy.restore(snapshot, Mode.EXACT, scope=Scope(where={"main.hurt": "true"})).plan
+    assert sum(table.delete for table in named.tables) == count - held["main.hurt"]
+    assert healthy.run("SELECT count(*) FROM hurt") == [(held["main.hurt"],)]
+
+
+def test_rows_behind_a_damaged_first_page_are_found_however_far_they_are(agent: Agent) -> None:
+    agent.run(f"PRAGMA page_size = {PAGE}; CREATE TABLE far (id INTEGER PRIMARY KEY, v TEXT)")
+    numbers = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 400)"
+    values = "1700000000000 + n * 977, 'row ' || n || '-' || hex(zeroblob(20))"
+    agent.run(f"INSERT INTO far {numbers} SELECT {values} FROM c")
+    agent.stop()
+    spoil(agent.place, b"row 1-")
+    taken = agent.take(salvage=True, partial=True)
+    lost = 400 - taken.sources[0].tables[0].rows
+    assert 0 < lost < PAGE // 40
+    new = agent.at("new.db")
+    new.restore(taken)
+    assert new.run("SELECT min(id), max(id) FROM far") == [
+        (1700000000000 + (lost + 1) * 977, 1700000000000 + 400 * 977)
+    ]
 
 
 def test_rows_that_an_index_lacks_are_missed(agent: Agent) -> None:

@@ -250,6 +250,36 @@ def test_a_table_that_is_only_called_like_a_part_is_held(agent: Agent) -> None:
     }
 
 
+def test_a_table_named_after_one_that_has_no_parts_is_held(agent: Agent) -> None:
+    agent.run("CREATE VIRTUAL TABLE f USING fts5(body); INSERT INTO f VALUES ('one')")
+    agent.run("CREATE VIRTUAL TABLE terms USING fts5vocab(f, row)")
+    agent.run("CREATE TABLE terms_history (id INTEGER PRIMARY KEY, term); INSERT INTO terms_history VALUES (1, 'mine')")
+    assert {table.name: table.rows for table in agent.take().sources[0].tables} == {
+        "main.f": 1,
+        "main.terms": 0,
+        "main.terms_history": 1,
+    }
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_virtual_table_is_no_part_of_one_whose_module_nobody_knows(agent: Agent, is_first: bool) -> None:
+    statements = [
+        "PRAGMA writable_schema = 1;"
+        "INSERT INTO sqlite_schema VALUES ('table', 'mem', 'mem', 0, 'CREATE VIRTUAL TABLE mem USING mystery(x)');"
+        "PRAGMA writable_schema = RESET",
+        "CREATE VIRTUAL TABLE mem_fts USING fts5(body); INSERT INTO mem_fts VALUES ('kept')",
+    ]
+    for statement in statements if is_first else reversed(statements):
+        agent.run(statement)
+    agent.run("CREATE TABLE mem_store (x); INSERT INTO mem_store VALUES (1), (2)")
+    snapshot = agent.take()
+    assert {table.name: table.rows for table in snapshot.sources[0].tables} == {"main.mem_fts": 1, "main.mem_store": 2}
+    new = agent.at("new.db")
+    new.restore(snapshot)
+    assert new.run("SELECT body FROM mem_fts('kept')") == [("kept",)]
+    assert sorted(new.run("SELECT name FROM sqlite_schema")) == sorted(agent.run("SELECT name FROM sqlite_schema"))
+
+
 def test_an_index_that_was_dropped_is_missed_and_made_again(agent: Agent) -> None:
     fill(agent)
     before, snapshot = answers(agent), agent.take()
