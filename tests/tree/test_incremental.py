@@ -151,7 +151,7 @@ def test_more_keys_than_may_be_held_mean_a_full_read(monkeypatch: pytest.MonkeyP
     parent = TableTree.open(built(rows, store), store)
     some = set(range(0, 3000, 10))
     assert rebuilt(parent, rows, some, store) is not None
-    monkeypatch.setattr("snapstore.tree.incremental._HELD_BYTES", 1000)
+    monkeypatch.setattr("snapstore.tree.incremental._HELD_BYTES", 20_000)
     assert rebuilt(parent, rows, {7}, store) is not None
     assert rebuilt(parent, rows, some, store) is None
 
