@@ -93,10 +93,9 @@ def qualified(table: str, schema: str) -> str:
 
 
 def live_source(app: App, held: SnapshotSource, text: str | None) -> Source:
-    """The live source that belongs to a snapshot's: the one named, SNAP_SOURCE, the one of its name in snap.toml, or
-    the one it was taken from. Which one it is, is said.
+    """The live source that belongs to a snapshot's: the one named, the one of its name in snap.toml, or the one it was
+    taken from. Which one it is, is said.
     """
-    text = text or app.default_source
     if text:
         source, why = open_source(named_source(app, text).url), ""
     elif held.name in app.settings.sources:
@@ -112,8 +111,9 @@ def live_sources(
 ) -> list[tuple[SnapshotSource, Source]]:
     """The snapshot's sources, each with the live one to compare or to restore.
 
-    `source` picks one of the snapshot's by name, else it means what `to` does: the live one. Raises `Invalid` where one
-    live source is named for several in the snapshot.
+    `source` picks one of the snapshot's by name, else it means what `to` does: the live one. SNAP_SOURCE stands for
+    `to`; but of several sources, and of one that was restored, only for the one it leads to. Which are left out is
+    said. Raises `Invalid` where one live source is named for several in the snapshot, or SNAP_SOURCE leads to another.
     """
     picked = [own for own in snapshot.sources if own.name == source] if source else []
     if source and not picked:
@@ -122,16 +122,34 @@ def live_sources(
             raise NotFound(f"the snapshot {snapshot.id[:8]} has no source {source!r}", hint=f"It has: {names}.")
         to = source
     chosen = picked or list(snapshot.sources)
-    wanted = to or app.default_source
-    if wanted and len(chosen) > 1:
-        named = next((own for own in chosen if own.name == wanted), None)
-        if named is None:
-            names = ", ".join(own.name for own in chosen)
+    text, names = to or app.default_source, ", ".join(own.name for own in chosen)
+    meant = chosen
+    if to and len(chosen) > 1:
+        meant = [own for own in chosen if own.name == to]
+        if not meant:
             raise Invalid(
                 f"the snapshot {snapshot.id[:8]} has several sources", hint=f"Pick one with --source: {names}."
             )
-        chosen = [named]
-    return [(held, live_source(app, held, to)) for held in chosen]
+    elif text and not to and (len(snapshot.sources) > 1 or snapshot.safety is not None):
+        meant = [own for own in chosen if _leads_to(app, text, own)]
+        if not meant:
+            raise Invalid(
+                f"SNAP_SOURCE is not where the snapshot {snapshot.id[:8]} has {names} from",
+                hint="Name the live source with --to (of several, pick one with --source), or unset SNAP_SOURCE.",
+            )
+    left_out = ", ".join(own.name for own in chosen if own not in meant)
+    if left_out:
+        app.warn(f"left out: {left_out} ({'--to' if to else 'SNAP_SOURCE'} is {meant[0].name})")
+    return [(held, live_source(app, held, text)) for held in meant]
+
+
+def _leads_to(app: App, text: str, held: SnapshotSource) -> bool:
+    """Whether this name or URL is the snapshot's source: its name, or its place, as recorded or in snap.toml."""
+    if text == held.name:
+        return True
+    known = app.settings.sources.get(held.name)
+    places = {held.url} if known is None else {held.url, open_source(known.url).url}
+    return open_source(named_source(app, text).url).url in places
 
 
 def live_selection(snapshot: Snapshot, held: SnapshotSource) -> Selection:

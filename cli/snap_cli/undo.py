@@ -52,7 +52,7 @@ def undo_command(
     app.say(f"the restore of {(safety.safety or 'nothing')[:8]} on {moment(safety.time)} UTC is taken back")
     held, live = live_sources(app, safety, to=to)[0]
     ask = undo_ask(repository, safety)
-    if to is None and app.default_source is None:
+    if to is None:
         _check_place(live, held)
     again = ["snap", *(["-r", app.repo] if app.repo else []), "undo", safety.id[:8]]
     again += ["--to", to if to in app.settings.sources else live.url] if to else []
@@ -63,7 +63,7 @@ def undo_command(
 
 
 def _check_place(live: Source, held: SnapshotSource) -> None:
-    """Raise `Invalid` where the recorded URL leads to another database than the one that was restored."""
+    """Raise `Invalid` where this is another database than the one that was restored."""
     names = tuple(table.name for table in held.tables)
     with live.view(Selection(tables=names, rows=False, partial=True, optional=True)) as view:
         now = view.position

@@ -123,7 +123,13 @@ class CloudBackend:
                     return self._tag(obstore.put(self._store, name, data, chunk_size=_PART_BYTES))
                 return self._tag(obstore.put(self._store, name, data, mode="create", use_multipart=False))
             except (AlreadyExistsError, PreconditionError) as error:
-                there = self._ours(name, data)
+                try:
+                    there = self._ours(name, data)
+                except NotFound:  # a first try of ours is not through yet, or somebody else's is gone again
+                    raise Unavailable(
+                        f"{name} in {self._location} is refused while another write of it is under way",
+                        hint="Try again.",
+                    ) from error
                 if there is None:
                     raise Exists(f"{name} exists in {self._location}") from error
                 return there
@@ -168,7 +174,7 @@ class CloudBackend:
 
     def _ours(self, name: str, data: bytes) -> str | None:
         """The tag of what is there if it is what we wrote: the reply to our first try was lost."""
-        there = self.get(name)
+        there = self.get(name)  # `NotFound` if nothing is
         return there.tag if there.data == data else None
 
     def _tag(self, meta: Mapping[str, Any]) -> str:

@@ -138,9 +138,10 @@ def add(
     label: str = "",
     cost: Cost | None = None,
 ) -> Key:
-    """One more key; it opens the repository when this returns.
+    """One more key; it opens the repository when this returns, which was tried on what the store gives back.
 
-    Raises `Invalid` for an empty passphrase, and for a plain repository, which has no keys.
+    Raises `Invalid` for an empty passphrase, and for a plain repository, which has no keys; `Corrupt` if what was
+    stored does not open the repository: it is deleted.
     """
     if not passphrase:
         raise Invalid("an empty passphrase protects nothing", hint="Give one of several words.")
@@ -165,6 +166,20 @@ def add(
         }
     )
     backend.put(KEYS + key.id, [_encode(key, head, seal)])
+    try:
+        stored = _read(backend, key.id)
+        _about(stored, seal)
+        master = encryption.unwrap(stored.wrapped, passphrase, stored.salt, stored.cost, _bound(repository_id, key.id))
+        is_whole = master == seal.master
+    except (Corrupt, NotFound, Unsupported):
+        is_whole = False
+    if not is_whole:
+        with suppress(NotFound):
+            backend.delete(KEYS + key.id)
+        raise Corrupt(
+            f"the new key {key.id[:8]} was not stored as it was written in {backend.location}; no other was changed",
+            hint="Look at the disk and the memory of this machine, and try again.",
+        )
     return key
 
 

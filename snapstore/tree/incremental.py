@@ -43,6 +43,9 @@ _WORTH_ROWS = 20_000
 _WORTH_SHARE = 0.25
 """Above both of these many rows that moved, reading all of them is as cheap."""
 
+_HELD_BYTES = 256 << 20
+"""Above these many bytes of keys in changed chunks, all rows are read instead: it needs no more memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
@@ -69,6 +72,7 @@ class _Survey:
     dirty: dict[int, tuple[Cells, NDArray[np.bool_]]] = field(default_factory=dict)
     rows: int = 0
     moved: int = 0
+    held_bytes: int = 0
 
 
 def rebuild(
@@ -111,7 +115,9 @@ def _survey(
     stamps: Iterable[tuple[Cells, NDArray[np.bool_]]],
     limit: int | None,
 ) -> _Survey | None:
-    """Cut the live keys into chunks and hold them against the parent's; None once more rows than that have moved."""
+    """Cut the live keys into chunks and hold them against the parent's; None once more rows have moved, or too
+    many keys would be held.
+    """
     survey, cutter, known = _Survey(naming), LeafCutter(parent.table.name, cut_key), _KnownChunks(parent)
     for keys, flags in stamps:
         survey.moved += int(flags.sum())
@@ -120,6 +126,8 @@ def _survey(
         # The flag rides along as a column, so that it is cut where its key is.
         rides = Cells.fixed(flags.astype(np.uint8).reshape(-1, 1))
         _add(survey, known, *cutter.add(Batch(keys, (rides,))))
+        if survey.held_bytes > _HELD_BYTES:
+            return None
     _add(survey, known, *cutter.finish())
     survey.rows = cutter.rows
     return survey
@@ -135,7 +143,9 @@ def _add(survey: _Survey, known: _KnownChunks, rows: Batch | None, ends: list[in
     for start, end, rank, key, is_moved in zip(starts, ends, ranks, encoded, moved, strict=True):
         last = rows.keys[end - 1] or b""
         if is_moved or not known.has(last, key[0]):
-            survey.dirty[len(survey.counts)] = (_copy(rows.keys.slice(start, end)), flags[start:end].copy())
+            keys = _copy(rows.keys.slice(start, end))
+            survey.dirty[len(survey.counts)] = (keys, flags[start:end].copy())
+            survey.held_bytes += keys.data.nbytes + keys.offsets.nbytes
         survey.counts.append(end - start)
         survey.lasts.append(last)
         survey.ranks.append(rank)

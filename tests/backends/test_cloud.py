@@ -12,6 +12,7 @@ from pathlib import Path
 import obstore
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from obstore.exceptions import AlreadyExistsError
 from obstore.store import from_url
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -102,6 +103,22 @@ def test_a_reply_that_was_lost_is_made_good(place: str) -> None:
     assert backend.put("snapshots/a", [b"nonce 1"]) == first
     second = backend.replace("snapshots/a", b"nonce 2", tag=first)
     assert backend.replace("snapshots/a", b"nonce 2", tag=first) == second
+
+
+def test_a_write_that_is_refused_beside_one_under_way_may_be_tried_again(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first try is not through yet: the store answers 409, and has nothing under the name."""
+    backend = bucket(place)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AlreadyExistsError("409 Conflict")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(obstore, "put", refuse)
+        with pytest.raises(Unavailable, match="snapshots/a"):
+            backend.put("snapshots/a", [b"nonce"])
+    backend.put("snapshots/a", [b"nonce"])
 
 
 def test_a_large_pack_goes_up_in_parts(place: str, monkeypatch: pytest.MonkeyPatch) -> None:

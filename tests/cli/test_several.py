@@ -126,3 +126,42 @@ def test_rows_and_keys_of_sqlite_are_shown(snap: Snap, folder: Path) -> None:
     assert "none → [2.0]" in told
     assert snap.error("show", "latest:notes:gone", code=1)["code"] == "not_found"
     assert "sqlite:///" in snap.error("take", "mysql://x", code=2)["hint"]
+
+
+@pytest.fixture
+def two(snap: Snap, folder: Path) -> dict[str, Path]:
+    """Two files named in snap.toml, one snapshot of both, and rows that are lost in the second one since."""
+    places = {name: folder / f"file_{name}.db" for name in ("a", "b")}
+    for name, place in places.items():
+        execute(place, f"CREATE TABLE notes (id INTEGER PRIMARY KEY, v); INSERT INTO notes VALUES (1, '{name}')")
+    toml = [f'[sources.{name}]\nurl = "sqlite://{place}"\n' for name, place in places.items()]
+    (folder / "snap.toml").write_text("".join(toml), encoding="utf-8")
+    snap("take", "a", "b")
+    execute(places["b"], "DELETE FROM notes")
+    return places
+
+
+def test_the_default_source_is_never_taken_for_another_of_the_snapshot(snap: Snap, two: dict[str, Path]) -> None:
+    restore = ("restore", "latest", "--source", "b", "--exact", "--yes")
+    for value in ("a", f"sqlite://{two['a']}"):
+        assert "--to" in snap(*restore, code=2, env={"SNAP_SOURCE": value}).stderr
+        assert "--to" in snap("diff", "latest", "live", "--source", "b", code=2, env={"SNAP_SOURCE": value}).stderr
+        assert fetch(two["a"], "SELECT v FROM notes") == [("a",)]
+        assert fetch(two["b"], "SELECT v FROM notes") == []
+    for value in ("b", f"sqlite://{two['b']}"):
+        snap(*restore, env={"SNAP_SOURCE": value})
+        assert fetch(two["b"], "SELECT v FROM notes") == [("b",)]
+        assert "--to" in snap("undo", "--yes", code=2, env={"SNAP_SOURCE": "a"}).stderr
+        snap("undo", "--yes", env={"SNAP_SOURCE": value})
+        assert fetch(two["b"], "SELECT v FROM notes") == []
+    snap(*restore, "--to", "a", env={"SNAP_SOURCE": "b"})  # where it is said, it is done
+    assert fetch(two["a"], "SELECT v FROM notes") == [("b",)]
+
+
+def test_sources_that_the_default_source_leaves_out_are_named(snap: Snap, two: dict[str, Path]) -> None:
+    for value in ("a", f"sqlite://{two['a']}"):
+        for words in (["status"], ["diff", "latest", "live"], ["restore", "latest", "--exact", "--yes"]):
+            assert "left out: b (SNAP_SOURCE is a)" in snap("-q", *words, env={"SNAP_SOURCE": value}).stderr
+    assert fetch(two["b"], "SELECT v FROM notes") == []
+    assert "SNAP_SOURCE" in snap("status", code=2, env={"SNAP_SOURCE": "sqlite:///nowhere/c.db"}).stderr
+    assert "left out" not in snap("status").stderr

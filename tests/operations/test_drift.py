@@ -268,3 +268,11 @@ def test_a_type_that_takes_its_own_values_no_more_is_told(small_world: World) ->
     world.run("ALTER TABLE t ALTER n TYPE bigint; ALTER DOMAIN score ADD CHECK (VALUE < 100)")
     with pytest.raises(Conflict, match="does not convert its cells: value for domain score violates check constraint"):
         world.restore(snapshot)
+
+
+def test_a_table_that_gained_a_sequence_is_made_anew(world: World, pg_dump: PgDump) -> None:
+    world.run(FILLED)
+    before, snapshot = pg_dump(world.url), world.take()
+    world.run("ALTER TABLE notes ADD COLUMN n serial")
+    world.restore(snapshot, recreate=True)
+    assert pg_dump(world.url) == before

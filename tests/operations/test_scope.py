@@ -146,3 +146,37 @@ def test_a_condition_without_a_source_is_not_passed_over(world: World) -> None:
     # `restore` asks its own source, whatever the scope came with.
     world.restore(snapshot, scope=Scope(where={"public.notes": "body = 'b'"}))
     assert world.rows("SELECT id FROM notes") == [(2,)]
+
+
+def test_a_condition_is_met_by_values_of_types_that_are_held_in_forms_of_their_own(world: World) -> None:
+    world.run(
+        """CREATE TYPE mood AS ENUM ('low', 'high'); CREATE TYPE pair AS (m mood, n int);
+        CREATE TABLE t (id int PRIMARY KEY, moods mood[], p pair, q tsquery, kind regtype,
+            twice int GENERATED ALWAYS AS (id * 2) STORED);
+        INSERT INTO t VALUES (1, '{low,high}', '(low,1)', 'cat & rat', 'text'),
+            (2, '{low}', '(high,2)', 'dog', 'date'), (3, NULL, NULL, NULL, NULL);
+        CREATE TABLE u (a int, g int GENERATED ALWAYS AS (a + 1) STORED PRIMARY KEY);
+        INSERT INTO u VALUES (1), (2)"""
+    )
+    snapshot = world.take()
+    held = world.rows("SELECT t::text FROM t ORDER BY id")
+    found = {
+        "t": {
+            "kind = 'text'::regtype": [1],
+            "kind = 'date'::regtype": [2],
+            "kind IS NULL": [3],
+            "to_tsvector('simple', 'the dog') @@ q": [2],
+            "'high' = ANY (moods)": [1],
+            "(p).m = 'high' AND (p).n = 2": [2],
+            "twice > 2": [2, 3],
+        },
+        "u": {"a = 2 AND g = 3": [3]},
+    }
+    for table, conditions in found.items():
+        for condition, ids in conditions.items():
+            world.run("TRUNCATE t, u")
+            world.restore(snapshot, tables=(table,), scope=only(where={f"public.{table}": condition}))
+            key = "id" if table == "t" else "g"
+            assert [row[0] for row in world.rows(f"SELECT {key} FROM {table} ORDER BY 1")] == ids, condition
+            if table == "t":
+                assert world.rows("SELECT t::text FROM t ORDER BY id") == [held[at - 1] for at in ids]

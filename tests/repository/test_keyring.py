@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgpack
@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapstore import encryption
 from snapstore.backends import Backend
 from snapstore.backends.memory import MemoryBackend
-from snapstore.digest import digest
+from snapstore.digest import Buffer, digest
 from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError, Unsupported, WrongKey
 from snapstore.operations.keys import key_add, key_list, key_passwd, key_remove
 from snapstore.operations.verify import verify
@@ -274,3 +275,35 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     with pytest.raises(Unsupported, match="cryptography") as caught:
         Repository.open(backend, ONE)
     assert "snapstore[encryption]" in caught.value.hint
+
+
+class Flipping(MemoryBackend):
+    """A store that keeps keys with one bit flipped, once `is_bad`."""
+
+    is_bad = False
+
+    def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
+        data = bytearray(b"".join(parts))
+        if self.is_bad and name.startswith(KEYS):
+            data[len(data) // 2] ^= 1
+        return super().put(name, [bytes(data)], unique=unique)
+
+
+def test_the_old_key_stays_where_the_new_one_was_not_stored_as_written() -> None:
+    backend = Flipping()
+    repository = Repository.init(backend, passphrase=ONE, cost=CHEAP)
+    [old], backend.is_bad = names(backend), True
+    with pytest.raises(Corrupt, match="not stored as it was written"):
+        key_passwd(repository, TWO, cost=CHEAP)
+    assert names(backend) == [old]
+    assert opens(backend, ONE)
+
+
+def test_the_old_key_stays_where_the_new_one_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, repository = fresh()
+    [old], wrap = names(backend), encryption.wrap
+    monkeypatch.setattr(encryption, "wrap", lambda master, *rest: wrap(bytes(len(master)), *rest))
+    with pytest.raises(Corrupt, match="not stored as it was written"):
+        key_passwd(repository, TWO, cost=CHEAP)
+    assert names(backend) == [old]
+    assert opens(backend, ONE)

@@ -145,6 +145,17 @@ def test_a_table_that_moved_for_the_most_part_means_a_full_read() -> None:
     assert rebuilt(parent, rows, set(rows), store) is None
 
 
+def test_more_keys_than_may_be_held_mean_a_full_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    rows = {number: row(number) for number in range(3000)}
+    parent = TableTree.open(built(rows, store), store)
+    some = set(range(0, 3000, 10))
+    assert rebuilt(parent, rows, some, store) is not None
+    monkeypatch.setattr("snapstore.tree.incremental._HELD_BYTES", 20_000)
+    assert rebuilt(parent, rows, {7}, store) is not None
+    assert rebuilt(parent, rows, some, store) is None
+
+
 @pytest.mark.parametrize("count", [0, 1, 20])
 def test_a_small_parent_means_a_full_read(count: int) -> None:
     store = Store()

@@ -10,7 +10,7 @@ Nothing else is read or locked, and the transaction is rolled back.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,7 +38,9 @@ _CONDITION_STATES = ("42", "22", "21")
 def matching(url: str, table: Table, where: str) -> Iterator[Callable[[Batch], NDArray[np.bool_]]]:
     """As `Source.matching`."""
     given = sql.Identifier("pg_temp", _NAME)
-    there = dataclasses.replace(table, definition={"schema": "pg_temp", "name": _NAME})
+    columns = _columns(table, where)
+    # The columns tell `insert_rows` in which form their cells are held, and which are not given at all.
+    there = dataclasses.replace(table, definition={"schema": "pg_temp", "name": _NAME, "columns": columns})
     # COPY fills an empty heap from front to back, so the order of the rows is the order of their places.
     query = sql.SQL("SELECT ({}\n) IS TRUE FROM {} AS {} ORDER BY {}.ctid").format(
         text(where), given, *[sql.Identifier(str(table.definition["name"]))] * 2
@@ -64,20 +66,23 @@ def matching(url: str, table: Table, where: str) -> Iterator[Callable[[Batch], N
         with translated(f"a condition on {table.name} cannot be tried"):
             connection.execute("BEGIN")
             set_locally(connection)
-            connection.execute(_create(table, where))
+            connection.execute(_create(columns))
         yield meets
     finally:
         connection.close()  # rolls back
 
 
-def _create(table: Table, where: str) -> sql.Composed:
-    """The temporary table; generated columns only where the condition may speak of them."""
+def _columns(table: Table, where: str) -> list[Mapping[str, Any]]:
+    """Those of the temporary table; generated ones only where the condition may speak of them."""
     held = {part.name for part in table.key} | {column.name for column in table.columns}
-    columns = [
+    return [
         column
         for column in table.definition["columns"]
         if column["name"] in held or (column["generated"] and column["name"].lower() in where.lower())
     ]
+
+
+def _create(columns: Sequence[Mapping[str, Any]]) -> sql.Composed:
     return sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(
         sql.Identifier(_NAME), sql.SQL(", ").join(map(_column, columns))
     )

@@ -167,7 +167,8 @@ def read_sequence_states(
             sql.SQL("SELECT {}::int4 AS place, last_value, is_called FROM {}").format(place, sql.Identifier(*name))
             for place, name in enumerate(sequences[start : start + 200])
         ]
-        rows = rows_of(connection, sql.SQL(" UNION ALL ").join(arms) + sql.SQL(" ORDER BY place"))
+        query = sql.SQL(" UNION ALL ").join(arms) + sql.SQL(" ORDER BY place")
+        rows = rows_of(connection, query, again=False)  # a sequence may go with its table
         states.extend((row["last_value"], row["is_called"]) for row in rows)
     return states
 

@@ -48,11 +48,14 @@ def full_name(schema: str, name: str) -> str:
 
 
 def rows_of(
-    connection: psycopg.Connection[Any], query: Any, parameters: Sequence[Any] | None = None
+    connection: psycopg.Connection[Any], query: Any, parameters: Sequence[Any] | None = None, *, again: bool = True
 ) -> list[dict[str, Any]]:
-    """All rows of a query, each as a map from column name to value. Planned once a session, where it is one's own."""
+    """All rows of a query, each as a map from column name to value. Planned once a session, where it is one's own.
+
+    Without `again` the next `all_at_once` does not ask it by itself: for a query that names what may be gone by then.
+    """
     questions = _QUESTIONS.get(connection)
-    if questions is not None and questions.now is not None:
+    if again and questions is not None and questions.now is not None:
         text = query if isinstance(query, str) else query.as_string(connection)
         key = f"{text}\0{parameters!r}"
         questions.now[key] = (query, parameters)
@@ -67,13 +70,14 @@ def all_at_once(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Ask what was asked within the last such block of this connection, in one round trip; `rows_of` gives the answers.
 
     For one transaction with one snapshot, in which it is the same when a question is asked. What is asked no more was
-    asked for nothing, and what is new is asked when it comes.
+    asked for nothing, and what is new is asked when it comes. Where the block fails, the next one asks nothing before.
     """
     questions = _QUESTIONS.setdefault(connection, _Questions())
+    last, questions.last = questions.last, {}
     cursors = {}
-    if questions.last and psycopg.Pipeline.is_supported():
+    if last and psycopg.Pipeline.is_supported():
         with connection.pipeline():
-            for key, (query, parameters) in questions.last.items():
+            for key, (query, parameters) in last.items():
                 cursors[key] = connection.cursor(row_factory=dict_row).execute(query, parameters, prepare=True)
     questions.answers = {key: cursor.fetchall() for key, cursor in cursors.items()}
     questions.now = {}

@@ -118,7 +118,7 @@ def read_unheld(connection: psycopg.Connection[Any], at: dict[tuple[str, int], s
         if row["oid"]:
             at.setdefault((row["class"], row["oid"]), key)
     for row in rows_of(connection, _KEPT_ROWS):
-        if not row["readable"] or rows_of(connection, row["query"]):
+        if not row["readable"] or rows_of(connection, row["query"], again=False):
             kind = "rows of extension"
             things.append(Thing(f"{kind} {row['name']}", row["name"], _REFUSED[kind]))
     return things

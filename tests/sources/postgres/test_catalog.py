@@ -15,6 +15,7 @@ from snapstore.sources import Selection
 from snapstore.sources.patterns import fits
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
 from snapstore.sources.postgres.connection import connect
+from snapstore.sources.postgres.querying import all_at_once, rows_of
 
 ZOO = Path(__file__).with_name("zoo.sql").read_text(encoding="utf-8")
 
@@ -332,3 +333,28 @@ def test_rows_kept_in_an_extension_are_refused_if_there_are_any(databases: Datab
     run(url, "INSERT INTO kept VALUES (6)")
     with pytest.raises(Unsupported, match=r"rows of extension vector: public\.kept"):
         catalogue(url)
+
+
+def test_what_is_dropped_between_two_readings_is_asked_for_no_more(databases: Databases) -> None:
+    url = databases()
+    run(url, "CREATE SEQUENCE s; CREATE TABLE t (id serial PRIMARY KEY)")
+    with connect(url) as connection:
+        assert {"sequence public.s", "sequence public.t_id_seq"} <= set(
+            read_catalog(connection, Selection()).definition["objects"]
+        )
+        run(url, "DROP SEQUENCE s; DROP TABLE t; CREATE SEQUENCE other")
+        objects = read_catalog(connection, Selection()).definition["objects"]
+    assert [key for key in objects if key.startswith("sequence ")] == ["sequence public.other"]
+
+
+def test_a_question_that_failed_is_not_asked_before_again(databases: Databases) -> None:
+    url = databases()
+    run(url, "CREATE TABLE t (id int)")
+    with connect(url) as connection:
+        with all_at_once(connection):
+            assert rows_of(connection, "SELECT id FROM public.t") == []
+        run(url, "DROP TABLE t")
+        with pytest.raises(psycopg.errors.UndefinedTable), all_at_once(connection):
+            pass
+        with all_at_once(connection):
+            assert rows_of(connection, "SELECT 1 AS one") == [{"one": 1}]
