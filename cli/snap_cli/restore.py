@@ -16,7 +16,7 @@ from snap_cli.render import clean, plural
 from snap_cli.several import carry_out_all
 from snap_cli.sources import live_sources
 from snap_cli.telling import confirm, tell_done, tell_dry
-from snapstore.errors import Conflict, Invalid
+from snapstore.errors import Invalid
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask, plan_restore, restore
 from snapstore.operations.scope import Scope
@@ -155,13 +155,8 @@ def carry_out(
         if dry_run:
             tell_dry(app, plan, again)
             return
-        if plan_id is not None and plan.id != plan_id:
-            raise Conflict(
-                f"the live rows have changed since the plan {plan_id[:12]} was made; nothing was changed",
-                hint="Make a new plan with --dry-run and look at it.",
-            )
-        if not plan.errors:
-            confirm(app, [plan])
+        plan.check(plan_id)
+        confirm(app, [plan])
         plan_id = plan.id
     with app.progress() if not app.json else nullcontext(lambda *_: None) as progress:
         restored = restore(

@@ -16,7 +16,7 @@ from snap_cli.plans import plan_json
 from snap_cli.render import clean, paint
 from snap_cli.telling import confirm, tell_done, tell_dry
 from snapstore.digest import digest
-from snapstore.errors import Conflict, Invalid, SnapstoreError
+from snapstore.errors import Invalid, SnapstoreError
 from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.restore import Ask, Restored, plan_restore, restore
 from snapstore.operations.state import matches
@@ -53,14 +53,7 @@ def carry_out_all(
         if dry_run:
             tell_dry(app, whole, again)
             return
-        if plan_id is not None and whole.id != plan_id:
-            raise Conflict(
-                f"the live rows have changed since the plan {plan_id[:12]} was made; nothing was changed",
-                hint="Make a new plan with --dry-run and look at it.",
-            )
-        errors = whole.errors
-        if errors:
-            raise Conflict("; ".join(errors), hint="Nothing was changed. `--recreate` rebuilds such a table as it was.")
+        whole.check(plan_id)
         if not yes:
             confirm(app, plans)
     ids: list[str | None] = [plan.id for plan in plans] if plans else [None for _ in jobs]

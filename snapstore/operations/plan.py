@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.digest import Digest, Hasher
+from snapstore.errors import Conflict
 from snapstore.operations.diff import column_names, pairs, retyped, shape_differences
 from snapstore.operations.drift import Drift, drift, kin, of_other_types, partitions_of
 from snapstore.operations.scope import Scope, knows_absence, scoped_changes
@@ -91,6 +92,19 @@ class Plan:
     def errors(self) -> list[str]:
         """Why the plan cannot be carried out, if it cannot."""
         return [error for table in self.tables for error in table.errors]
+
+    def check(self, plan_id: str | None) -> None:
+        """Raises `Conflict` if this is not the plan of that id (any will do for None), or cannot be carried out."""
+        if plan_id is not None and self.id != plan_id:
+            raise Conflict(
+                f"the live rows have changed since the plan {plan_id[:12]} was made; nothing was changed",
+                hint="Make a new plan with --dry-run and look at it.",
+            )
+        if self.errors:
+            raise Conflict(
+                "; ".join(self.errors),
+                hint="Nothing was changed. `--recreate` rebuilds such a table; `--exclude-column` leaves a column out.",
+            )
 
 
 def make_plan(live: State, wanted: State, mode: Mode, *, scope: Scope | None = None, recreate: bool = False) -> Plan:

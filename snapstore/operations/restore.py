@@ -149,7 +149,7 @@ def _attempt(
             state, before = _before(repository, pending, target, source.url, selection, held, parent, progress)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
-            _check(plan, plan_id)
+            plan.check(plan_id)
             if plan.is_empty:
                 repository.abandon(pending)
                 return Restored(plan, None, time.monotonic() - began)
@@ -234,19 +234,6 @@ def _before(
         missing=captured.missing,
     )
     return captured_state(held.name, held.kind, captured, repository.blobs), before
-
-
-def _check(plan: Plan, plan_id: str | None) -> None:
-    if plan_id is not None and plan.id != plan_id:
-        raise Conflict(
-            f"the live rows have changed since the plan {plan_id[:12]} was made; nothing was changed",
-            hint="Make a new plan with --dry-run and look at it.",
-        )
-    if plan.errors:
-        raise Conflict(
-            "; ".join(plan.errors),
-            hint="Nothing was changed. `--recreate` rebuilds such a table; `--exclude-column` leaves a column out.",
-        )
 
 
 def _touched(
