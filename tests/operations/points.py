@@ -15,6 +15,7 @@ from snapstore.digest import Buffer
 from snapstore.errors import Unavailable
 
 Result = TypeVar("Result")
+WRITES = {"put", "replace", "delete"}
 
 
 def crash() -> None:
@@ -22,23 +23,54 @@ def crash() -> None:
     raise Unavailable("killed")
 
 
-class Faulty:
-    """A store in which one writing call goes wrong, and with `is_full` every later one: `Backend`.
+class Wrapped:
+    """A backend around another: every call goes through `_call`, with its verb and the name or prefix: `Backend`."""
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+
+    @property
+    def location(self) -> str:
+        return self.inner.location
+
+    def _call(self, verb: str, name: str, call: Callable[[], Result]) -> Result:
+        return call()
+
+    def get(self, name: str) -> Stored:
+        return self._call("get", name, lambda: self.inner.get(name))
+
+    def get_range(self, name: str, offset: int, length: int) -> bytes:
+        return self._call("get_range", name, lambda: self.inner.get_range(name, offset, length))
+
+    def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
+        return self._call("put", name, lambda: self.inner.put(name, parts, unique=unique))
+
+    def replace(self, name: str, data: Buffer, *, tag: str) -> str:
+        return self._call("replace", name, lambda: self.inner.replace(name, data, tag=tag))
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        return self._call("list", prefix, lambda: self.inner.list(prefix))
+
+    def delete(self, name: str) -> None:
+        self._call("delete", name, lambda: self.inner.delete(name))
+
+
+class Faulty(Wrapped):
+    """A store in which one writing call goes wrong, and with `is_full` every later one.
 
     The call has no effect, or with `is_done` all of it, and its reply is lost. Deletions work in a full store. The
     process lives on, and cleans up as it thinks best.
     """
 
     def __init__(self, inner: Backend, at: int, *, is_done: bool = False, is_full: bool = False) -> None:
-        self.inner, self.calls = inner, 0
+        super().__init__(inner)
+        self.calls = 0
         self._at, self._is_done, self._is_full = at, is_done, is_full
         self._lock = threading.Lock()
 
-    @property
-    def location(self) -> str:
-        return self.inner.location
-
-    def _write(self, call: Callable[[], Result]) -> Result:
+    def _call(self, verb: str, name: str, call: Callable[[], Result]) -> Result:
+        if verb not in WRITES or (verb == "delete" and self._is_full):
+            return call()
         with self._lock:
             number, self.calls = self.calls, self.calls + 1
             if number != self._at and not (self._is_full and number > self._at):
@@ -47,30 +79,9 @@ class Faulty:
                 call()
             raise Unavailable("no space left" if self._is_full else "the reply was lost")
 
-    def get(self, name: str) -> Stored:
-        return self.inner.get(name)
 
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        return self.inner.get_range(name, offset, length)
-
-    def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
-        return self._write(lambda: self.inner.put(name, parts, unique=unique))
-
-    def replace(self, name: str, data: Buffer, *, tag: str) -> str:
-        return self._write(lambda: self.inner.replace(name, data, tag=tag))
-
-    def list(self, prefix: str = "") -> Iterator[Entry]:
-        return self.inner.list(prefix)
-
-    def delete(self, name: str) -> None:
-        if self._is_full:
-            self.inner.delete(name)
-        else:
-            self._write(lambda: self.inner.delete(name))
-
-
-class Points:
-    """Calls `before` or `after` at call number `at`; once that raised, every later call raises too: `Backend`.
+class Points(Wrapped):
+    """Calls `before` or `after` at call number `at`; once that raised, every later call raises too.
 
     With `writes_only` calls that read are not counted.
     """
@@ -84,7 +95,7 @@ class Points:
         after: Callable[[], None] | None = None,
         writes_only: bool = False,
     ) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.calls = 0
         self._at = at
         self._before = before
@@ -93,15 +104,11 @@ class Points:
         self._error: BaseException | None = None
         self._lock = threading.RLock()
 
-    @property
-    def location(self) -> str:
-        return self.inner.location
-
-    def _call(self, call: Callable[[], Result], *, writes: bool = False) -> Result:
+    def _call(self, verb: str, name: str, call: Callable[[], Result]) -> Result:
         with self._lock:  # takes write from several threads; one call is one point
             if self._error is not None:
                 raise self._error
-            if self._writes_only and not writes:
+            if self._writes_only and verb not in WRITES:
                 return call()
             number, self.calls = self.calls, self.calls + 1
             if number == self._at and self._before is not None:
@@ -117,21 +124,3 @@ class Points:
         except BaseException as error:
             self._error = error
             raise
-
-    def get(self, name: str) -> Stored:
-        return self._call(lambda: self.inner.get(name))
-
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        return self._call(lambda: self.inner.get_range(name, offset, length))
-
-    def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
-        return self._call(lambda: self.inner.put(name, parts, unique=unique), writes=True)
-
-    def replace(self, name: str, data: Buffer, *, tag: str) -> str:
-        return self._call(lambda: self.inner.replace(name, data, tag=tag), writes=True)
-
-    def list(self, prefix: str = "") -> Iterator[Entry]:
-        return self._call(lambda: self.inner.list(prefix))
-
-    def delete(self, name: str) -> None:
-        return self._call(lambda: self.inner.delete(name), writes=True)

@@ -17,18 +17,15 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import TypeVar
 
-from snapstore.backends import Backend, Entry, Stored
+from snapstore.backends import Backend
 from snapstore.backends.memory import MemoryBackend
-from snapstore.digest import Buffer
 from snapstore.errors import SnapstoreError
 from snapstore.repository import Repository
 from tests.operations.crowd import Operation, copied
+from tests.operations.points import WRITES, Result, Wrapped
 
 __all__ = ["Order", "orders", "random_order"]
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,39 +114,16 @@ class _Actor:
         raise error
 
 
-class _Gate:
-    """Stops at every call until it is let go: `Backend`."""
+class _Gate(Wrapped):
+    """Stops at every call until it is let go."""
 
     def __init__(self, inner: Backend, actor: _Actor) -> None:
-        self.inner, self._actor = inner, actor
+        super().__init__(inner)
+        self._actor = actor
 
-    @property
-    def location(self) -> str:
-        return self.inner.location
-
-    def _stop(
-        self, name: str, call: Callable[[], Result], *, is_write: bool = False, is_listing: bool = False
-    ) -> Result:
-        self._actor.stop_at(Call(name, is_write, is_listing))
+    def _call(self, verb: str, name: str, call: Callable[[], Result]) -> Result:
+        self._actor.stop_at(Call(name, is_write=verb in WRITES, is_listing=verb == "list"))
         return call()
-
-    def get(self, name: str) -> Stored:
-        return self._stop(name, lambda: self.inner.get(name))
-
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        return self._stop(name, lambda: self.inner.get_range(name, offset, length))
-
-    def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
-        return self._stop(name, lambda: self.inner.put(name, parts, unique=unique), is_write=True)
-
-    def replace(self, name: str, data: Buffer, *, tag: str) -> str:
-        return self._stop(name, lambda: self.inner.replace(name, data, tag=tag), is_write=True)
-
-    def list(self, prefix: str = "") -> Iterator[Entry]:
-        return self._stop(prefix, lambda: self.inner.list(prefix), is_listing=True)
-
-    def delete(self, name: str) -> None:
-        self._stop(name, lambda: self.inner.delete(name), is_write=True)
 
 
 def orders(operations: Sequence[Operation], start: MemoryBackend, *, depth: int) -> Iterator[Order]:

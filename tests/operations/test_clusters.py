@@ -13,14 +13,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import settings
 
 from snapstore.operations.parent import Parent
 from tests.cluster import DEBIAN, Cluster
 from tests.operations.watched import Watched, wide
+from tests.soak import IS_SOAK
 
 ROWS = 150
-IS_SOAK = settings().max_examples > 1000
 DECAY = "UPDATE memories SET heat = heat * 0.97"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import settings
 
 from snapstore.repository import Repository
 from tests.operations.crowd import (
@@ -20,8 +19,7 @@ from tests.operations.crowd import (
     taking,
 )
 from tests.operations.schedules import Order, orders, random_order
-
-IS_SOAK = settings().max_examples > 1000
+from tests.soak import IS_SOAK
 
 # What "gone" needs is garbage at the start: a take that finds it must not lose it to a gc. What must stay is told here.
 CROWDS: dict[str, tuple[list[Operation], set[str]]] = {

@@ -8,15 +8,14 @@ import time
 from pathlib import Path
 from random import Random
 
-from hypothesis import settings
-
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.operations.forget import rm
 from snapstore.operations.gc import gc
 from snapstore.repository import Repository
 from tests.operations.crowd import everything_is_well, repository_with_garbage
+from tests.soak import IS_SOAK
 
-ROUNDS = 500 if settings().max_examples > 1000 else 4
+ROUNDS = 500 if IS_SOAK else 4
 ROOT = Path(__file__).parents[2]
 
 

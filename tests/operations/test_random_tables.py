@@ -13,9 +13,9 @@ from psycopg import sql
 from snapstore.operations.plan import Mode
 from tests.operations.random_tables import Schema
 from tests.operations.world import World, roots
+from tests.soak import IS_SOAK
 
 # 250 examples of 40 tables where the profile asks for thousands, else a few of a few.
-IS_SOAK = settings.default is not None and settings.default.max_examples >= 1000
 TABLES = 40 if IS_SOAK else 5
 RANDOM_TABLES = settings(
     max_examples=250 if IS_SOAK else 6,

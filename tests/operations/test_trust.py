@@ -18,9 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from tests.cluster import DEBIAN, Cluster
 from tests.operations.watched import Watched, wide
+from tests.soak import IS_SOAK
 
 ROWS = 120
-IS_SOAK = settings().max_examples > 1000
 
 SCHEMA = f"""{wide(ROWS)};
 CREATE TYPE mood AS ENUM ('calm', 'eager');

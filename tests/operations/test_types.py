@@ -7,13 +7,13 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from hypothesis import settings
 from psycopg import sql
 
 from snapstore.errors import Conflict, SnapstoreError, Unsupported
 from snapstore.sources import Selection
 from snapstore.sources.postgres.applying import insert_rows
 from tests.operations.world import World, counts, roots
+from tests.soak import IS_SOAK
 
 MADE = """
 CREATE EXTENSION vector;
@@ -317,7 +317,7 @@ def test_a_primary_key_without_overlaps_is_a_key(small_world: World) -> None:
 
 def test_large_and_empty_cells_come_back(world: World) -> None:
     """A few MB in everyday runs; 100 MB in the soak."""
-    size = 100_000_000 if settings.default is not None and settings.default.max_examples > 1000 else 3_000_000
+    size = 100_000_000 if IS_SOAK else 3_000_000
     world.run(
         "CREATE TABLE t (id int PRIMARY KEY, b bytea, w text, j json, ns int8[]); CREATE TABLE bag (b bytea, w text)"
     )

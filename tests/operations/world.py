@@ -8,17 +8,16 @@ world.restore(before, Mode.EXACT)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from snapstore.backends import Backend, Entry, Stored
+from snapstore.backends import Backend
 from snapstore.blobs.check import check
-from snapstore.digest import Buffer
 from snapstore.errors import Unavailable
 from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.plan import Mode, Plan
@@ -30,8 +29,7 @@ from snapstore.operations.undo import undo_ask
 from snapstore.repository import Repository, Snapshot
 from snapstore.sources import Selection
 from snapstore.sources.postgres.source import PostgresSource
-
-T = TypeVar("T")
+from tests.operations.points import Result, Wrapped
 
 # An example costs a take, a plan and a restore on a real server, so laws about them get a part of the profile's.
 DATABASE_LAW = settings(
@@ -40,46 +38,24 @@ DATABASE_LAW = settings(
 )
 
 
-class Crashing:
+class Crashing(Wrapped):
     """A backend that fails at one call and at every later one, as a store that went away does.
 
     With `is_done` that one call has its effect all the same: only the reply is lost.
     """
 
     def __init__(self, inner: Backend, at: int, *, is_done: bool = False) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.at = at
         self.is_done = is_done
         self.calls = 0
 
-    @property
-    def location(self) -> str:
-        return self.inner.location
-
-    def get(self, name: str) -> Stored:
-        return self._call(lambda: self.inner.get(name))
-
-    def get_range(self, name: str, offset: int, length: int) -> bytes:
-        return self._call(lambda: self.inner.get_range(name, offset, length))
-
-    def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
-        return self._call(lambda: self.inner.put(name, parts, unique=unique))
-
-    def replace(self, name: str, data: Buffer, *, tag: str) -> str:
-        return self._call(lambda: self.inner.replace(name, data, tag=tag))
-
-    def list(self, prefix: str = "") -> Iterator[Entry]:
-        return self._call(lambda: self.inner.list(prefix))
-
-    def delete(self, name: str) -> None:
-        self._call(lambda: self.inner.delete(name))
-
-    def _call(self, do: Callable[[], T]) -> T:
+    def _call(self, verb: str, name: str, call: Callable[[], Result]) -> Result:
         self.calls += 1
         if self.calls <= self.at:
-            return do()
+            return call()
         if self.is_done and self.calls == self.at + 1:
-            do()
+            call()
         raise Unavailable("the store went away")
 
 

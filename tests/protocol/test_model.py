@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
 
 from tests.protocol.model import Slot, System, Without, collected, loses, search
-
-IS_SOAK = settings().max_examples > 1000
-"""Whether there is time for the larger systems: 7.7 million states take about four minutes."""
+from tests.soak import IS_SOAK
 
 SYSTEMS = [
     System(takes=2, collections=1, removals=1),
     System(takes=2, collections=1, removals=1, evictions=1),
     System(takes=1, collections=2, removals=1),
 ]
+# 7.7 million states take about four minutes.
 LARGER = [
     System(takes=2, collections=1, removals=2),
     System(takes=1, collections=2, removals=1, evictions=1),
