@@ -120,17 +120,21 @@ def test_hints_are_the_same_whichever_way_they_were_had(watched: Watched) -> Non
     assert watched.take().hints == table.hints
 
 
-def test_a_role_that_may_not_look_reads_everything(watched: Watched) -> None:
-    watched.run(
-        "DROP ROLE IF EXISTS hints_plain; CREATE ROLE hints_plain LOGIN; GRANT SELECT ON memories TO hints_plain; "
-        "GRANT EXECUTE ON FUNCTION pg_control_system() TO hints_plain"
-    )
-    # That role cannot tell whether the server crashed, so it goes only by a snapshot whose log was flushed when taken.
+def until_flushed(watched: Watched) -> None:
+    """Takes until one's log was flushed: a role that cannot tell whether the server crashed goes only by such a one."""
     end = time.monotonic() + 30
     while not watched.parent.source.context["durable"]:
         assert time.monotonic() < end
         watched.run("CREATE TABLE flushed (); DROP TABLE flushed")
         watched.take()
+
+
+def test_a_role_that_may_not_look_reads_everything(watched: Watched) -> None:
+    watched.run(
+        "DROP ROLE IF EXISTS hints_plain; CREATE ROLE hints_plain LOGIN; GRANT SELECT ON memories TO hints_plain; "
+        "GRANT EXECUTE ON FUNCTION pg_control_system() TO hints_plain"
+    )
+    until_flushed(watched)
     url = watched.url
     watched.url = url.replace("postgres@", "hints_plain@")
     watched.run(DECAY)
@@ -139,6 +143,7 @@ def test_a_role_that_may_not_look_reads_everything(watched: Watched) -> None:
     assert table.hints is None
     watched.run("GRANT pg_read_all_data TO hints_plain")
     watched.take(full=True)
+    until_flushed(watched)
     watched.run(DECAY)
     assert kept(watched.check()) == ROWS
     watched.run("DROP OWNED BY hints_plain; DROP ROLE hints_plain")
