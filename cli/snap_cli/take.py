@@ -64,7 +64,7 @@ def take_command(
     repository = app.repository()
     named = _named(app, sources, name)
     requests = [
-        Request(own.name, open_source(own.url), _selection(own, allow_partial=allow_partial, **selected))
+        Request(own.name, open_source(app, own.url), _selection(own, allow_partial=allow_partial, **selected))
         for own in named
     ]
     if salvage:

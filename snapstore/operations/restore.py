@@ -28,7 +28,7 @@ from snapstore.operations.state import State, captured_state, live, of_snapshot,
 from snapstore.operations.touched import write_touched
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
-from snapstore.sources import Selection, Source, Target
+from snapstore.sources import Gradual, Selection, Source, Target
 
 __all__ = ["Ask", "Restored", "plan_restore", "restore"]
 
@@ -139,6 +139,7 @@ def _attempt(
     selection = _selection(wanted)
     safety: Snapshot | None = None
     is_decided = False
+    gradual: Gradual | None = None
     parent = parent_of(repository.snapshots(), held.name, source.kind)
     pending = repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])])
     if parent is not None and not repository.has(parent.snapshot.id):
@@ -146,6 +147,7 @@ def _attempt(
     try:
         with ExitStack() as stack:
             target = stack.enter_context(source.target(selection))
+            gradual = target if isinstance(target, Gradual) else None
             state, before = _before(repository, pending, target, source.url, selection, held, parent, progress)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
@@ -165,6 +167,10 @@ def _attempt(
             notes = tuple(target.notes)
             is_decided = True
     except BaseException as error:
+        if safety is not None and gradual is not None and gradual.done:
+            if isinstance(error, SnapstoreError):
+                raise _half_done(error, gradual.done, safety) from error
+            raise  # the safety snapshot stays: it is the only way back
         # Once the database has been asked to commit, nobody knows whether it did: then the safety snapshot stays.
         _give_up(repository, pending, None if is_decided else safety)
         if can_repeat and isinstance(error, SnapstoreError) and error.again and not is_decided:
@@ -330,6 +336,12 @@ def _verify(
 
 def _without(counts: dict[str, int], names: frozenset[str]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if name not in names}
+
+
+def _half_done(error: SnapstoreError, done: str, safety: Snapshot) -> SnapstoreError:
+    """The same error where there is no transaction to roll back: what was done, and both ways on."""
+    hint = f"The same restore goes on from there; `snap undo {safety.id[:8]}` takes back what was done."
+    return type(error)(f"{error.message}; until then {done}", hint=hint)
 
 
 _CAUSE = "Nothing was changed. A trigger, rule, constraint or generated value in the database may be the cause."

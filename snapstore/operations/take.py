@@ -21,7 +21,7 @@ from snapstore.blobs.writer import BlobWriter
 from snapstore.errors import Invalid, Unavailable
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.parent import Parent, parent_of
-from snapstore.operations.state import StateTable, stable_capture
+from snapstore.operations.state import StateTable, evened, stable_capture
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
 from snapstore.sources import Selection, Source
@@ -200,8 +200,8 @@ def _counted(source: SnapshotSource, parent: Parent | None, repository: Reposito
 def _count(
     source: SnapshotSource, before: SnapshotTable, after: SnapshotTable, repository: Repository
 ) -> SnapshotTable:
-    old = StateTable(source.name, source.kind, before, repository.blobs).tree
-    new = StateTable(source.name, source.kind, after, repository.blobs).tree
+    sides = evened(*(StateTable(source.name, source.kind, one, repository.blobs) for one in (before, after)))
+    old, new = (side.tree for side in sides)
     if old is None or new is None or old.table.key != new.table.key:
         return after
     added = changed = removed = 0

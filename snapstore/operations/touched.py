@@ -16,7 +16,7 @@ import numpy as np
 from snapstore.errors import Invalid
 from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.scope import Scope, knows_absence, scoped_changes
-from snapstore.operations.state import State, StateTable, of_tables
+from snapstore.operations.state import State, StateTable, evened, of_tables
 from snapstore.repository import Repository, Snapshot, SnapshotTable
 from snapstore.rows import Batch, Cells, Table
 from snapstore.tree import Sink
@@ -47,6 +47,7 @@ def write_touched(
 def _written(
     before: StateTable, after: StateTable, mode: Mode, scope: Scope, cut_key: bytes, sink: Sink
 ) -> SnapshotTable:
+    before, after = evened(before, after)
     table = Table(after.name, after.table.key, ())
     builder = TreeBuilder(table, cut_key, sink)
     for changes in scoped_changes(before, after, scope):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import cast
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from snapstore.digest import Digest
 from snapstore.errors import Corrupt
-from snapstore.rows import Batch, Cells, Table
+from snapstore.rows import Batch, Cells, Column, Table
 from snapstore.tree import Fetch, Sink, chunk, node, reference
 from snapstore.tree.chunks import decode_run
 from snapstore.tree.reference import Ref
@@ -71,6 +71,12 @@ class TableTree:
         kept = [at for at, column in enumerate(self.table.columns) if column.name not in columns]
         refs = [self._parsed.refs[0], *(self._parsed.refs[at + 1] for at in kept)]
         return put_root(sink, node.encode_schema(table), self._parsed.rows, self._parsed.height, refs)
+
+    def widened(self, columns: Sequence[Column]) -> TableTree:
+        """The same rows with these columns behind their own, NULL in every row; nothing is written."""
+        table = replace(self.table, columns=(*self.table.columns, *columns))
+        parsed = replace(self._parsed, refs=(*self._parsed.refs, *(reference.NULLS for _ in columns)))
+        return TableTree(self.root, table, parsed, self.fetch)
 
     @property
     def count(self) -> int:
