@@ -10,7 +10,7 @@ It reads no points.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,12 @@ from snapstore.sources.qdrant.points import DENSE, SPARSE, multiple
 __all__ = [
     "Shape",
     "drop_collection",
-    "is_settling",
     "list_aliases",
     "list_collections",
     "make_aliases",
     "make_collection",
     "make_indexes",
+    "normalised_columns",
     "read_shape",
 ]
 
@@ -92,7 +92,7 @@ def read_shape(session: Session, name: str, aliases: Mapping[str, str]) -> Shape
     indexes = {
         field: one.get("params") or one["data_type"] for field, one in _without_nulls(found["payload_schema"]).items()
     }
-    columns, listed = _vectors(params, is_local=session.is_local)
+    columns, listed = _vectors(params)
     definition: dict[str, Any] = {
         "name": name,
         "open": "qdrant.json",
@@ -112,7 +112,7 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _vectors(params: Mapping[str, Any], *, is_local: bool) -> tuple[tuple[Column, ...], list[dict[str, Any]]]:
+def _vectors(params: Mapping[str, Any]) -> tuple[tuple[Column, ...], list[dict[str, Any]]]:
     """The columns of vectors, and how each was declared."""
     dense = params.get("vectors") or {}
     if "size" in dense and not isinstance(dense["size"], Mapping):
@@ -123,8 +123,6 @@ def _vectors(params: Mapping[str, Any], *, is_local: bool) -> tuple[tuple[Column
         kind = multiple(int(own["size"])) if own.get("multivector_config") else DENSE
         many = "[n]" if own.get("multivector_config") else ""
         declared = f"{own.get('datatype', 'float32')}{many}[{own['size']}] {own['distance']}"
-        if is_local and own["distance"] == "Cosine":
-            declared += " in local mode"  # where normalising is another (docs/decisions/0020)
         columns.append(Column(column, kind, stride=4))
         listed.append({"name": column, "type": declared})
     for name, own in sorted((params.get("sparse_vectors") or {}).items()):
@@ -156,10 +154,9 @@ def _words(value: Any) -> str:
     return str(value)
 
 
-def is_settling(columns: Sequence[Column], definition: Mapping[str, Any]) -> list[Column]:
-    """The columns that local mode normalises again whenever it opens the folder."""
-    own = {one["name"] for one in definition["columns"] if str(one["type"]).endswith(" in local mode")}
-    return [column for column in columns if column.name in own]
+def normalised_columns(table: Table) -> set[str]:
+    """The names of the columns whose vectors the engine normalises."""
+    return {str(one["name"]) for one in table.definition["columns"] if str(one["type"]).endswith(" Cosine")}
 
 
 def make_collection(session: Session, table: Table) -> list[str]:

@@ -19,7 +19,7 @@ from qdrant_client import models
 
 from snapstore.errors import Conflict, Corrupt, Invalid, Unavailable, Unsupported
 from snapstore.rows import Batch, Cells, Column, Table
-from snapstore.sources.qdrant.collections import is_settling
+from snapstore.sources.qdrant.collections import normalised_columns
 from snapstore.sources.qdrant.connection import Session
 from snapstore.sources.qdrant.points import (
     SPARSE,
@@ -103,7 +103,8 @@ def read_points(
     vectors = [column for column in table.columns if column.type != VALUE]
     keys = {key_of(column.name): column.name for column in table.columns if column.type == VALUE}
     left_out = {key_of(one) for one in table.definition.get("left_out", ())}
-    moving = {column.name for column in is_settling(table.columns, table.definition)}
+    # Local mode normalises whenever it opens its folder, so what it gives is not what it gives the next time.
+    moving = normalised_columns(table) if session.is_local else set()
     names = [vector_name(column.name) for column in vectors]
     wanted: bool | list[str] = True if "" in names else names or False
     step = max(_FIRST, _CELLS // (1 + len(table.columns)))

@@ -28,6 +28,7 @@ from snapstore.sources.qdrant.collections import (
     make_aliases,
     make_collection,
     make_indexes,
+    normalised_columns,
     read_shape,
 )
 from snapstore.sources.qdrant.connection import Place, Session, open_session
@@ -69,8 +70,8 @@ class QdrantTarget(QdrantView):
         """As `Target.begin`: collections that are to be made anew are dropped, those that are missing made."""
         self._work = work
         made = [one.table for one in work if not one.exists or one.recreate]
-        for table in made:
-            self._check(table)
+        for one in work:
+            self._check(one)
         there = set(list_collections(self._session))
         for one in work:
             name = one.table.definition["name"]
@@ -86,13 +87,14 @@ class QdrantTarget(QdrantView):
             self._notes += make_collection(self._session, table)
             self._tell("made", table.name, 1)
 
-    def _check(self, table: Table) -> None:
+    def _check(self, work: Work) -> None:
         """Refuse what could not come back as it was, before anything is changed."""
-        cosine = [one["name"] for one in table.definition["columns"] if str(one["type"]).endswith(" Cosine")]
-        if self._session.is_local and cosine:
+        held = normalised_columns(work.table) & {column.name for column in work.table.columns}
+        wanted = held if work.inserts else held & work.updates
+        if self._session.is_local and not work.table.definition["local"] and wanted:
             raise Unsupported(
-                f"{table.name} was taken from a server; local mode would change the last bits of its vectors "
-                f"({', '.join(cosine)}: Cosine)",
+                f"{work.table.name} was taken from a server; local mode would change the last bits of its vectors "
+                f"({', '.join(sorted(wanted))}: Cosine)",
                 hint="Restore it into a server; docs/qdrant.md says why.",
             )
 
