@@ -235,6 +235,14 @@ def in_memory() -> Session:
     return Session(Place(), qdrant_client.QdrantClient(":memory:"), timeout_seconds=1)
 
 
+def _let_go(error: BaseException | None) -> None:
+    """Close the lock file that a client which could not be made leaves open: the lock's own error has it."""
+    while error is not None:
+        with suppress(AttributeError, OSError):
+            error.fh.close()  # type: ignore[attr-defined]  # portalocker's
+        error = error.__context__
+
+
 def _client(place: Place, timeout_seconds: float) -> qdrant_client.QdrantClient:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a key without TLS: docs/qdrant.md says it
@@ -252,6 +260,7 @@ def _client(place: Place, timeout_seconds: float) -> qdrant_client.QdrantClient:
         try:
             return qdrant_client.QdrantClient(path=str(place.folder))
         except RuntimeError as error:
+            _let_go(error)
             kind, said, hint = _reason(error)
             raise kind(f"{place.folder}: {said}", hint=hint) from error
         except OSError as error:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from qdrant_client import QdrantClient
+from qdrant_client.local import persistence
 
 from snapstore.backends.memory import MemoryBackend
 from snapstore.operations.plan import Mode
@@ -27,6 +30,22 @@ from snapstore.sources import Selection
 from snapstore.sources.qdrant.source import QdrantSource
 
 
+@contextmanager
+def unsynced() -> Iterator[None]:
+    """Local mode commits every point by itself; nobody pulls the plug here."""
+    connect = sqlite3.connect
+
+    def quick(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        return connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(persistence.sqlite3, "connect", quick)
+        yield
+
+
 @dataclass
 class Agent:
     """An application with a server or a folder, and a repository beside it."""
@@ -34,6 +53,7 @@ class Agent:
     url: str
     repository: Repository = field(default_factory=lambda: Repository.init(MemoryBackend()))
     key: str = ""
+    _client: QdrantClient | None = None
 
     def __post_init__(self) -> None:
         self.source = QdrantSource(self.url, key=self.key, timeout_seconds=5, wait_seconds=2)
@@ -44,14 +64,18 @@ class Agent:
 
     @contextmanager
     def client(self) -> Iterator[QdrantClient]:
-        """The application's own, closed again: local mode is for one program at a time."""
+        """The application's own; of local mode closed again, since that is for one program at a time."""
         parts = urlsplit(self.url)
+        if self._client is not None:
+            yield self._client
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if self.is_local:
-                client = QdrantClient(path=parts.path)
-            else:
-                client = QdrantClient(host=parts.hostname, port=parts.port, https=False, check_compatibility=False)
+            if not self.is_local:
+                self._client = QdrantClient(host=parts.hostname, port=parts.port, https=False, check_compatibility=False)
+                yield self._client
+                return
+            client = QdrantClient(path=parts.path)
             yield client
             client.close()
 

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources.qdrant.agent import Agent
+from tests.sources.qdrant.agent import Agent, unsynced
 from tests.sources.qdrant.server import Server
+
+
+@pytest.fixture(autouse=True)
+def _unsynced() -> Iterator[None]:
+    with unsynced():
+        yield
 
 
 @pytest.fixture
