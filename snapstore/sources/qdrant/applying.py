@@ -88,17 +88,20 @@ def delete_points(session: Session, table: Table, groups: Iterable[Cells], done:
 
 
 def _portions(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The same rows, at most so many and so many bytes at once, though at least one."""
+    """The same rows, at most so many and so many bytes at once, though at least one; small batches go together."""
+    waiting: list[Batch] = []
+    count = size = 0
     for batch in batches:
-        sizes = sum((cells.lengths for cells in batch.columns), start=batch.keys.lengths).tolist()
-        start = size = 0
-        for at, own in enumerate(sizes):
-            if at > start and (size + own > _BYTES or at - start == _POINTS):
-                yield batch.slice(start, at)
-                start, size = at, 0
-            size += own
+        start = 0
+        for at, own in enumerate(sum((cells.lengths for cells in batch.columns), start=batch.keys.lengths).tolist()):
+            if count and (size + own > _BYTES or count == _POINTS):
+                yield Batch.concat([*waiting, batch.slice(start, at)])
+                waiting, start, count, size = [], at, 0, 0
+            count, size = count + 1, size + own
         if start < len(batch):
-            yield batch.slice(start, len(batch))
+            waiting.append(batch.slice(start, len(batch)))
+    if waiting:
+        yield Batch.concat(waiting)
 
 
 def _existing(session: Session, name: str, ids: Sequence[int | str]) -> set[int | str]:

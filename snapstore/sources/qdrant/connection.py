@@ -15,17 +15,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import grpc
-import qdrant_client
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
+from qdrant_client.local.qdrant_local import QdrantLocal
+from qdrant_client.qdrant_remote import QdrantRemote
 
 from snapstore.errors import Corrupt, Invalid, NotFound, SnapstoreError, Unavailable, Unsupported
 
 __all__ = ["Place", "Session", "in_memory", "open_session", "place_of", "url_of"]
+
+# What stands beneath the library's `QdrantClient`, which adds the making of embeddings: a look at every point, and 30 ms.
+Client: TypeAlias = QdrantRemote | QdrantLocal
 
 SCHEMES = ("qdrant", "qdrant+https", "qdrant+path")
 _PORT = 6333
@@ -94,7 +98,7 @@ def url_of(place: Place) -> str:
 class Session:
     """A client that answers in values or in our errors."""
 
-    def __init__(self, place: Place, client: qdrant_client.QdrantClient, *, timeout_seconds: float) -> None:
+    def __init__(self, place: Place, client: Client, *, timeout_seconds: float) -> None:
         self.place = place
         self._client = client
         self._timeout_seconds = timeout_seconds
@@ -124,6 +128,7 @@ class Session:
         `path` has `{places}` for the `names`. Raises as `ask`.
         """
         try:
+            assert isinstance(self._client, QdrantRemote)
             found = self._client.http.client.request(
                 type_=dict[str, Any],
                 method=method,
@@ -232,7 +237,7 @@ def open_session(place: Place, *, timeout_seconds: float, create: bool = False) 
 
 def in_memory() -> Session:
     """An empty Qdrant of our own, for questions about points that need not be live."""
-    return Session(Place(), qdrant_client.QdrantClient(":memory:"), timeout_seconds=1)
+    return Session(Place(), QdrantLocal(":memory:"), timeout_seconds=1)
 
 
 def _let_go(error: BaseException | None) -> None:
@@ -243,11 +248,11 @@ def _let_go(error: BaseException | None) -> None:
         error = error.__context__
 
 
-def _client(place: Place, timeout_seconds: float) -> qdrant_client.QdrantClient:
+def _client(place: Place, timeout_seconds: float) -> Client:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a key without TLS: docs/qdrant.md says it
         if place.folder is None:
-            return qdrant_client.QdrantClient(
+            return QdrantRemote(
                 host=place.host,
                 port=place.port,
                 grpc_port=place.grpc_port or 6334,
@@ -256,9 +261,10 @@ def _client(place: Place, timeout_seconds: float) -> qdrant_client.QdrantClient:
                 api_key=place.key or None,
                 timeout=max(1, round(timeout_seconds)),
                 check_compatibility=False,  # it would warn where nobody listens
+                **({} if place.is_tls else {"verify": False}),  # no certificates to load where none is looked at
             )
         try:
-            return qdrant_client.QdrantClient(path=str(place.folder))
+            return QdrantLocal(str(place.folder))
         except RuntimeError as error:
             _let_go(error)
             kind, said, hint = _reason(error)

@@ -18,8 +18,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from qdrant_client import QdrantClient
 from qdrant_client.local import persistence
+from qdrant_client.local.qdrant_local import QdrantLocal
+from qdrant_client.qdrant_remote import QdrantRemote
 
 from snapstore.backends.memory import MemoryBackend
 from snapstore.operations.plan import Mode
@@ -53,7 +54,7 @@ class Agent:
     url: str
     repository: Repository = field(default_factory=lambda: Repository.init(MemoryBackend()))
     key: str = ""
-    _client: QdrantClient | None = None
+    _client: QdrantRemote | None = None
 
     def __post_init__(self) -> None:
         self.source = QdrantSource(self.url, key=self.key, timeout_seconds=5, wait_seconds=2)
@@ -63,7 +64,7 @@ class Agent:
         return self.url.startswith("qdrant+path:")
 
     @contextmanager
-    def client(self) -> Iterator[QdrantClient]:
+    def client(self) -> Iterator[QdrantRemote | QdrantLocal]:
         """The application's own; of local mode closed again, since that is for one program at a time."""
         parts = urlsplit(self.url)
         if self._client is not None:
@@ -72,10 +73,12 @@ class Agent:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if not self.is_local:
-                self._client = QdrantClient(host=parts.hostname, port=parts.port, https=False, check_compatibility=False)
+                self._client = QdrantRemote(
+                    host=parts.hostname, port=parts.port, https=False, check_compatibility=False, verify=False
+                )
                 yield self._client
                 return
-            client = QdrantClient(path=parts.path)
+            client = QdrantLocal(parts.path)
             yield client
             client.close()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 
 from snapstore.errors import Conflict, Invalid, Unsupported
 from snapstore.operations.diff import diff
@@ -47,7 +47,7 @@ def vector(size: int) -> list[float]:
     return [float(one) for one in RANDOM.standard_normal(size).astype(np.float32)]
 
 
-def everything(client: QdrantClient) -> None:
+def everything(client: Any) -> None:
     """One collection of each kind, with points of each kind."""
     client.create_collection(
         "all kinds & blanks",
