@@ -10,7 +10,7 @@ import click
 
 from snap_cli.context import App, command
 from snap_cli.errors import INCOMPLETE
-from snap_cli.manifests import changes, rows_in, tell_missing, tell_narrowed
+from snap_cli.manifests import changes, rows_in, tell_missing, tell_moved, tell_narrowed
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
 from snap_cli.sources import URLS, named_source, open_source, qualified, schema_of
@@ -25,7 +25,7 @@ __all__ = ["take_command"]
     "take",
     example="snap take postgresql://me@localhost/agents --tag before-migration\n"
     "snap take postgresql://me@localhost/agents --table 'mem*' --exclude-column memories.embedding\n"
-    "snap take sqlite:///home/me/agents.db\n"
+    "snap take sqlite:///home/me/agents.db qdrant://localhost:6333/memories\n"
     "snap take agents        # [sources.agents] in snap.toml",
 )
 @click.argument("sources", nargs=-1, metavar="[URL|NAME]...")
@@ -83,6 +83,8 @@ def take_command(
             progress=progress,
         )
     for told in [*taken.unavailable, *(line for one in taken.snapshot.sources for line in tell_missing(one))]:
+        app.warn(told)
+    for told in (line for one in taken.snapshot.sources for line in tell_moved(one)):
         app.warn(told)
     for told in (line for one in taken.snapshot.sources for line in tell_narrowed(one)):
         app.say(told)
