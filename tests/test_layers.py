@@ -78,7 +78,13 @@ LIBRARIES = {
 }
 
 # Those that come with an extra; the others come with snapstore.
-EXTRAS = {"cryptography": "encryption", "obstore": "cloud", "apsw": "sqlite", "qdrant_client": "qdrant", "grpc": "qdrant"}
+EXTRAS = {
+    "cryptography": "encryption",
+    "obstore": "cloud",
+    "apsw": "sqlite",
+    "qdrant_client": "qdrant",
+    "grpc": "qdrant",
+}
 
 # (module, what it imports inside a function): why it is not at the top.
 LATE_IMPORTS: dict[tuple[str, str], str] = {

@@ -152,7 +152,7 @@ def _expect(job: _Job, what: str, done: int, expected: int) -> None:
     if done != expected:
         raise Conflict(
             f"{job.plan.name}: {done} rows were {what} where {expected} were planned",
-            hint="Nothing was changed. Something in the database keeps rows from being changed: a rule, a trigger or a policy.",
+            hint="Nothing was changed. Something in the database keeps rows as they are: a rule, trigger or policy.",
         )
 
 

@@ -88,7 +88,6 @@ class StateTable:
             return self.tree.table
         return decode_schema(self.fetch.get_many([self.entry.schema])[0], f"schema {self.entry.schema.hex()}")
 
-
     def widened(self, columns: Sequence[Column]) -> StateTable:
         """The same rows with these columns too, NULL in every row."""
         wide = copy(self)

@@ -21,7 +21,19 @@ from numpy.typing import NDArray
 
 from snapstore.rows import Batch, Cells, Table
 
-__all__ = ["Conversion", "Converts", "Dated", "Gradual", "Hinting", "Selection", "Source", "Stamped", "Target", "View", "Work"]
+__all__ = [
+    "Conversion",
+    "Converts",
+    "Dated",
+    "Gradual",
+    "Hinting",
+    "Selection",
+    "Source",
+    "Stamped",
+    "Target",
+    "View",
+    "Work",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,11 @@ class QdrantStore:
                     client.create_collection(name, vectors_config={})
                 old = before.get(name, {})
                 gone = sorted(old.keys() - points.keys(), key=str)
-                new = [models.PointStruct(id=own, vector={}, payload=one) for own, one in points.items() if old.get(own) != one]
+                new = [
+                    models.PointStruct(id=own, vector={}, payload=one)
+                    for own, one in points.items()
+                    if old.get(own) != one
+                ]
                 if gone:
                     client.delete(name, models.PointIdsList(points=gone))
                 if new:

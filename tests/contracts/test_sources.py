@@ -214,6 +214,7 @@ def test_a_plan_that_rows_have_drifted_from_is_refused(store: Store, repository:
 def test_an_error_rolls_everything_back(store: Store) -> None:
     if not store.has_transactions:
         pytest.skip("it has no transactions; its own tests say what becomes of what was done")
+
     class StoppedError(Exception):
         pass
 

@@ -11,6 +11,7 @@ told to `done`, since nothing takes it back.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ __all__ = ["Done", "delete_points", "insert_points", "update_points"]
 Done = Callable[[str, str, int], None]
 """Told what was done to which table, and to how many points."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _POINTS, _BYTES = 256, 2 << 20
 """Of one request at most; JSON may be four times as long, and a server takes 32 MB."""
 
@@ -38,8 +40,9 @@ def insert_points(session: Session, table: Table, batches: Iterable[Batch], done
         ids = ids_of(batch.keys)
         there = _existing(session, name, ids)
         if there:
+            first = next(one for one in ids if one in there)
             raise Conflict(
-                f"{table.name}: a point cannot be inserted: {next(one for one in ids if one in there)} is there already",
+                f"{table.name}: a point cannot be inserted: {first} is there already",
                 hint="--conflict update or --exact may resolve it.",
             )
         columns = [cells.to_list() for cells in batch.columns]
@@ -145,7 +148,7 @@ def _operations(
     """
     keyed = [(at, key_of(one.name)) for at, one in enumerate(fields) if one.type == VALUE]
     vectors = [(at, one) for at, one in enumerate(fields) if one.type != VALUE]
-    whole = [own for own, cells in rows if any(_needs_whole(key, cells[at]) for at, key in keyed)]
+    whole = [own for own, cells in rows if any(_needs_whole(session, key, cells[at]) for at, key in keyed)]
     payloads = _payloads(session, name, whole) if whole else {}
     operations: list[Any] = []
     gone: dict[tuple[str, ...], list[int | str]] = {}
@@ -160,7 +163,9 @@ def _operations(
             operations.append(models.OverwritePayloadOperation(overwrite_payload=made))
         else:
             if values:
-                operations.append(models.SetPayloadOperation(set_payload=models.SetPayload(payload=values, points=[own])))
+                operations.append(
+                    models.SetPayloadOperation(set_payload=models.SetPayload(payload=values, points=[own]))
+                )
             if out:
                 gone.setdefault(out, []).append(own)
         found = {vector_name(one.name): _vector(one, cell) for at, one in vectors if (cell := cells[at]) is not None}
@@ -170,20 +175,20 @@ def _operations(
         if lost:
             bare.setdefault(lost, []).append(own)
     for keys, own_ids in gone.items():
-        paths = [f'"{key}"' for key in keys]
-        deleted = models.DeletePayload(keys=paths, points=own_ids)
+        paths = [key if _PLAIN.fullmatch(key) else f'"{key}"' for key in keys]
+        deleted = models.DeletePayload(keys=paths, points=[*own_ids])
         operations.append(models.DeletePayloadOperation(delete_payload=deleted))
     if moved:
         operations.append(models.UpdateVectorsOperation(update_vectors=models.UpdateVectors(points=moved)))
     for names, own_ids in bare.items():
-        without = models.DeleteVectors(points=own_ids, vector=list(names))
+        without = models.DeleteVectors(points=[*own_ids], vector=list(names))
         operations.append(models.DeleteVectorsOperation(delete_vectors=without))
     return operations
 
 
-def _needs_whole(key: str, cell: bytes | None) -> bool:
-    if cell is None:
-        return not key or '"' in key or "\\" in key
+def _needs_whole(session: Session, key: str, cell: bytes | None) -> bool:
+    if cell is None:  # nobody else writes to a folder of local mode, whose older versions read no quoted paths
+        return session.is_local or not key or '"' in key or "\\" in key
     return cell == b"null"
 
 

@@ -94,7 +94,9 @@ def _check_patterns(
             hint="Name the collection: its aliases are held with it.",
         )
     if only and only not in names:
-        raise Invalid(f"there is no collection {only} in {session.shown}", hint=f"It has: {', '.join(names) or 'none'}.")
+        raise Invalid(
+            f"there is no collection {only} in {session.shown}", hint=f"It has: {', '.join(names) or 'none'}."
+        )
     for pattern in (*selection.tables, *selection.exclude):
         if not any(f"{SCHEMA}.{name}" == pattern or fits(pattern, f"{SCHEMA}.{name}") for name in names):
             raise Invalid(

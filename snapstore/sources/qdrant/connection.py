@@ -28,7 +28,7 @@ from snapstore.errors import Corrupt, Invalid, NotFound, SnapstoreError, Unavail
 
 __all__ = ["Place", "Session", "in_memory", "open_session", "place_of", "url_of"]
 
-# What stands beneath the library's `QdrantClient`, which adds the making of embeddings: a look at every point, and 30 ms.
+# What stands beneath the library's `QdrantClient`, which adds the making of embeddings: a look into every point.
 Client: TypeAlias = QdrantRemote | QdrantLocal
 
 SCHEMES = ("qdrant", "qdrant+https", "qdrant+path")
@@ -252,6 +252,8 @@ def _client(place: Place, timeout_seconds: float) -> Client:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a key without TLS: docs/qdrant.md says it
         if place.folder is None:
+            # No certificates to load where none is looked at.
+            options: dict[str, Any] = {} if place.is_tls else {"verify": False}
             return QdrantRemote(
                 host=place.host,
                 port=place.port,
@@ -261,7 +263,7 @@ def _client(place: Place, timeout_seconds: float) -> Client:
                 api_key=place.key or None,
                 timeout=max(1, round(timeout_seconds)),
                 check_compatibility=False,  # it would warn where nobody listens
-                **({} if place.is_tls else {"verify": False}),  # no certificates to load where none is looked at
+                **options,
             )
         try:
             return QdrantLocal(str(place.folder))
@@ -272,4 +274,6 @@ def _client(place: Place, timeout_seconds: float) -> Client:
         except OSError as error:
             raise Unavailable(f"{place.folder} cannot be opened: {error.strerror or _line(error)}") from error
         except Exception as error:  # the library reads JSON, SQLite and pickles here, and lets their errors through
-            raise Corrupt(f"{place.folder} is not a folder of Qdrant's local mode, or damaged: {_line(error)}") from error
+            raise Corrupt(
+                f"{place.folder} is not a folder of Qdrant's local mode, or damaged: {_line(error)}"
+            ) from error

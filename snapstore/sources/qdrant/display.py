@@ -1,7 +1,7 @@
 """Ids, payload values and vectors for people and for JSON, and ids as people write them; no server is asked.
 
-    display("qdrant.json", cell)                  # {'tags': ['a']}
-    cell_of(table, part, "17")
+display("qdrant.json", cell)                  # {'tags': ['a']}
+cell_of(table, part, "17")
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from snapstore.errors import NotFound, Unavailable
+from snapstore.errors import NotFound
 from snapstore.rows import Batch, Table
 from snapstore.sources import Selection
 from snapstore.sources.qdrant.catalog import Catalog, read_catalog

@@ -1,9 +1,9 @@
 """An application with a Qdrant and what people do with it: its own client's calls, takes and restores.
 
-    agent = Agent("qdrant+path:///folder")
-    with agent.client() as client:
-        client.upsert("memories", points)
-    agent.take()
+agent = Agent("qdrant+path:///folder")
+with agent.client() as client:
+    client.upsert("memories", points)
+agent.take()
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from qdrant_client.local import persistence
 from qdrant_client.local.qdrant_local import QdrantLocal
 from qdrant_client.qdrant_remote import QdrantRemote
 
@@ -37,13 +36,13 @@ def unsynced() -> Iterator[None]:
     connect = sqlite3.connect
 
     def quick(*args: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*args, **options)
+        connection: sqlite3.Connection = connect(*args, **options)
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA journal_mode = MEMORY")
         return connection
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(persistence.sqlite3, "connect", quick)
+        patch.setattr(sqlite3, "connect", quick)
         yield
 
 

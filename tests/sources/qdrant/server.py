@@ -113,7 +113,7 @@ class Collection:
         squares = np.float32(np.dot(vector, vector))
         if distance != "Cosine" or squares < np.finfo(np.float32).eps or abs(squares - 1) <= 1e-6:
             return vector
-        return vector / np.sqrt(squares)
+        return np.asarray(vector / np.sqrt(squares), np.float32)
 
     def record(self, own: Id, with_payload: bool, with_vector: Any) -> dict[str, Any]:
         point = self.points[own]
@@ -156,7 +156,7 @@ class Server:
 
             do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = handle_one  # noqa: N815  # as the base class has it
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # as the base class has it
+            def log_message(self, format: str, *args: Any) -> None:
                 pass
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -264,7 +264,7 @@ class Server:
         }
         config |= {key: own[key] for key in ("strict_mode_config", "metadata") if own.get(key) is not None}
         if own.get("sparse_vectors"):
-            config["params"]["sparse_vectors"] = own["sparse_vectors"]
+            config["params"] |= {"sparse_vectors": own["sparse_vectors"]}
         self.collections[name] = Collection(config)
         return True
 
@@ -285,7 +285,7 @@ class Server:
     def scroll(self, name: str, query: Mapping[str, str], body: Any) -> Any:
         asked = fields(body, "", "offset limit filter with_payload with_vector")
         own, limit = self.collection(name), asked.get("limit", 10)
-        if not 1 <= limit:
+        if limit < 1:
             raise RefusedError(422, "limit must be 1 or larger")
         ids = sorted(own.points, key=place_of)
         if asked.get("filter"):
@@ -293,7 +293,9 @@ class Server:
             ids = [
                 one
                 for one in ids
-                if check_filter(condition, own.points[one]["payload"], one, dict.fromkeys(own.points[one]["vectors"], True))
+                if check_filter(
+                    condition, own.points[one]["payload"], one, dict.fromkeys(own.points[one]["vectors"], True)
+                )
             ]
         if asked.get("offset") is not None:
             ids = [one for one in ids if place_of(one) >= place_of(id_of(asked["offset"]))]

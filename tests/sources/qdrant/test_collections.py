@@ -151,7 +151,9 @@ def test_only_what_differs_is_set(agent: Agent) -> None:
     """A key that came since stays in `update` where the snapshot's row has it not: it is the snapshot's row then."""
     with agent.client() as client:
         client.create_collection("notes", vectors_config={})
-        points = [models.PointStruct(id=n, vector={}, payload={"heat": n, "null": None, "text": "x"}) for n in (1, 2, 3)]
+        points = [
+            models.PointStruct(id=n, vector={}, payload={"heat": n, "null": None, "text": "x"}) for n in (1, 2, 3)
+        ]
         client.upsert("notes", points)
     snapshot = agent.take()
     with agent.client() as client:
@@ -196,14 +198,14 @@ def test_the_same_embedding_in_two_collections_is_stored_once(agent: Agent) -> N
     with agent.client() as client:
         params = models.VectorParams(size=384, distance=models.Distance.DOT)
         client.create_collection("one", vectors_config=params)
-        points = [models.PointStruct(id=n, vector=vector(384), payload={}) for n in range(50)]
-        client.upsert("one", points)
+        vectors = [vector(384) for _ in range(50)]
+        client.upsert("one", [models.PointStruct(id=n, vector=own, payload={}) for n, own in enumerate(vectors)])
         first = agent.taken().bytes_new if not agent.is_local else 0
     if agent.is_local:
         first = agent.taken().bytes_new
     with agent.client() as client:
         client.create_collection("two", vectors_config={"named": params})
-        named = [models.PointStruct(id=one.id, vector={"named": one.vector}, payload={}) for one in points]
+        named = [models.PointStruct(id=n, vector={"named": own}, payload={}) for n, own in enumerate(vectors)]
         client.upsert("two", named)
     assert first > 70_000
     assert agent.taken().bytes_new < 6_000

@@ -348,7 +348,7 @@ def test_points_out_of_order_are_refused(server: Server, remote: Agent, monkeypa
 
 def test_an_answer_nobody_understands_is_told(server: Server, remote: Agent) -> None:
     notes(remote, count=3)
-    server.collections["notes"].points[1]["payload"] = "text"  # type: ignore[assignment]  # what no server answers
+    server.collections["notes"].points[1]["payload"] = "text"  # what no server answers
     with pytest.raises(Unsupported, match="not one that this version understands"):
         remote.take()
 
