@@ -70,11 +70,18 @@ def a_night(points: int = 1000, size: int = 384) -> None:
         params = models.VectorParams(size=size, distance=models.Distance.COSINE)
         client.create_collection("memories", vectors_config=params)
         payloads = [
-            {"heat": 1.0 + at / 7, "user": f"u{at % 9}", "data": f"what was said on day {at}, and why " * 6, "hash": f"{at:032x}"}
+            {
+                "heat": 1.0 + at / 7,
+                "user": f"u{at % 9}",
+                "data": f"what was said on day {at}, and why " * 6,
+                "hash": f"{at:032x}",
+            }
             for at in range(points)
         ]
         vectors = RANDOM.standard_normal((points, size)).tolist()
-        client.upsert("memories", [models.PointStruct(id=a, vector=vectors[a], payload=payloads[a]) for a in range(points)])
+        client.upsert(
+            "memories", [models.PointStruct(id=a, vector=vectors[a], payload=payloads[a]) for a in range(points)]
+        )
         client.close()
         repository, request = Repository.init(MemoryBackend()), Request("q", QdrantSource(f"qdrant+path://{folder}"))
         first = take(repository, [request])
@@ -85,14 +92,16 @@ def a_night(points: int = 1000, size: int = 384) -> None:
         second = take(repository, [request])
         whole = sum(len(value_cell(payload)) for payload in payloads)
         print(f"{points} × {size}, first take: {first.bytes_new:,} bytes of new blobs, stored as {first.bytes_added:,}")
-        print(f"after a night: {second.bytes_new:,} new, stored as {second.bytes_added:,} (payloads are {whole:,} bytes)")
+        print(
+            f"after a night: {second.bytes_new:,} new, stored as {second.bytes_added:,} (payloads are {whole:,} bytes)"
+        )
 
 
 def main() -> None:
     """All of it."""
     for size in SIZES:
         moved, most = in_local_mode(size)
-        print(f"local mode, {size} elements: {moved} of {POINTS} vectors change, by {most} units in the last place at most")
+        print(f"local mode, {size} elements: {moved} of {POINTS} change, by at most {most} units in the last place")
     try:
         for datatype in ("Float32", "Float16", "Uint8"):
             found = ", ".join(f"{in_the_engine(size, datatype)} of {size} elements" for size in SIZES)

@@ -104,13 +104,13 @@ def evened(before: StateTable, after: StateTable) -> tuple[StateTable, StateTabl
     """
     if before.entry.root is not None and before.entry.root == after.entry.root:
         return before, after
-    kind = after.table.open_type
-    if not kind or before.table.open_type != kind:
-        return before, after
-    return _with_columns_of(before, after, kind), _with_columns_of(after, before, kind)
+    return _with_columns_of(before, after), _with_columns_of(after, before)
 
 
-def _with_columns_of(table: StateTable, other: StateTable, kind: str) -> StateTable:
+def _with_columns_of(table: StateTable, other: StateTable) -> StateTable:
+    kind = table.table.open_type
+    if not kind:
+        return table
     known = {column.name for column in table.table.columns} | set(table.table.definition.get("left_out", ()))
     more = [column for column in other.table.columns if column.type == kind and column.name not in known]
     return table.widened(more) if more else table

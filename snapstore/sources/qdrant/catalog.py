@@ -54,7 +54,7 @@ def read_catalog(session: Session, selection: Selection, *, absent: bool = False
             where = selection.where.get(whole)
             if selection.rows:
                 condition = None if where is None else condition_of(whole, where)
-                surveys[whole] = survey_points(session, name, condition)
+                surveys[whole] = survey_points(session, shape.definition, condition)
         except NotFound:
             continue  # dropped since the list was made
         except (Unsupported, Unavailable) as error:
@@ -109,7 +109,9 @@ def _table(selection: Selection, whole: str, shape: Shape, keys: Sequence[str]) 
     columns = [*shape.columns, *(Column(column_of(key), VALUE) for key in keys)]
     definition = dict(shape.definition)
     table = Table(whole, KEY, tuple(columns), definition)
-    patterns = [one for one in selection.exclude_columns if fits(one.rpartition(".")[0], whole) or "*" in one]
+    patterns = [
+        one for one in selection.exclude_columns if one.startswith(f"{whole}.") or fits(one.rpartition(".")[0], whole)
+    ]
     out = [
         column.name
         for column in columns

@@ -30,6 +30,7 @@ __all__ = [
     "make_collection",
     "make_indexes",
     "normalised_columns",
+    "page_limit",
     "read_shape",
 ]
 
@@ -157,6 +158,13 @@ def _words(value: Any) -> str:
 def normalised_columns(table: Table) -> set[str]:
     """The names of the columns whose vectors the engine normalises."""
     return {str(one["name"]) for one in table.definition["columns"] if str(one["type"]).endswith(" Cosine")}
+
+
+def page_limit(definition: Mapping[str, Any], most: int) -> int:
+    """How many points may be asked for at once: strict mode may allow fewer than we would."""
+    strict = definition["config"].get("strict_mode_config") or {}
+    limit = strict.get("max_query_limit") if strict.get("enabled") else None
+    return max(1, min(most, int(limit))) if limit else most
 
 
 def make_collection(session: Session, table: Table) -> list[str]:

@@ -1,6 +1,6 @@
 """Points page by page, in the order of their ids, as batches of columns; and which keys their payloads have.
 
-    survey = survey_points(session, "memories")   # keys, and a digest to know them by
+    survey = survey_points(session, shape.definition)   # keys, and a digest to know them by
     for batch in read_points(session, table):
         ...
 
@@ -19,7 +19,7 @@ from qdrant_client import models
 
 from snapstore.errors import Conflict, Corrupt, Invalid, Unavailable, Unsupported
 from snapstore.rows import Batch, Cells, Column, Table
-from snapstore.sources.qdrant.collections import normalised_columns
+from snapstore.sources.qdrant.collections import normalised_columns, page_limit
 from snapstore.sources.qdrant.connection import Session
 from snapstore.sources.qdrant.points import (
     SPARSE,
@@ -84,11 +84,10 @@ def condition_of(table: str, where: str) -> models.Filter:
         ) from error
 
 
-def survey_points(session: Session, name: str, where: models.Filter | None = None) -> Survey:
-    """Read ids and payloads, without vectors."""
-    surveyor = Surveyor()
-    for ids, records, payloads in _pages(session, name, where, vectors=False):
-        assert len(records) == len(ids)
+def survey_points(session: Session, definition: Mapping[str, Any], where: models.Filter | None = None) -> Survey:
+    """Read ids and payloads, without vectors, of the collection with this definition."""
+    surveyor, most = Surveyor(), page_limit(definition, _MOST)
+    for ids, _, payloads in _pages(session, definition["name"], where, vectors=False, most=most):
         surveyor.see(ids, payloads)
     return surveyor.survey
 
@@ -108,7 +107,8 @@ def read_points(
     names = [vector_name(column.name) for column in vectors]
     wanted: bool | list[str] = True if "" in names else names or False
     step = max(_FIRST, _CELLS // (1 + len(table.columns)))
-    for ids, records, payloads in _pages(session, name, where, vectors=wanted, most=min(_MOST, step)):
+    most = page_limit(table.definition, min(_MOST, step))
+    for ids, records, payloads in _pages(session, name, where, vectors=wanted, most=most):
         if surveyor is not None:
             surveyor.see(ids, payloads)
         _check_keys(table, payloads, keys, left_out)
@@ -156,11 +156,11 @@ def _check_keys(
 
 
 def _pages(
-    session: Session, name: str, where: models.Filter | None, *, vectors: bool | list[str], most: int = _MOST
+    session: Session, name: str, where: models.Filter | None, *, vectors: bool | list[str], most: int
 ) -> Generator[tuple[list[bytes], list[models.Record], list[dict[str, Any]]], None, None]:
     """Ids as cells, and the points, in ascending order; the next page is asked for in the measure of the last one."""
     failing = f"the points of {name} cannot be read"
-    limit, offset, last = _FIRST, None, b""
+    limit, offset, last = min(_FIRST, most), None, b""
     while True:
         records, offset = session.ask(
             failing,

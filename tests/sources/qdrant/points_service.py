@@ -1,7 +1,7 @@
 """The gRPC side of the server: points alone, turned into REST requests by the client library's own conversions.
 
-    with Server() as server, PointsService(server) as service:
-        QdrantSource(f"{server.url}?grpc={service.port}")
+with Server() as server, PointsService(server) as service:
+    QdrantSource(f"{server.url}?grpc={service.port}")
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 import grpc
-from qdrant_client import models
 from qdrant_client import grpc as protocol
+from qdrant_client import models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 from qdrant_client.http.api.points_api import jsonable_encoder
 
@@ -103,7 +103,9 @@ _DONE = protocol.UpdateResult(operation_id=1, status=protocol.UpdateStatus.Compl
 
 
 def _selected(request: Any) -> dict[str, Any]:
-    vectors = GrpcToRest.convert_with_vectors_selector(request.with_vectors) if request.HasField("with_vectors") else None
+    vectors = (
+        GrpcToRest.convert_with_vectors_selector(request.with_vectors) if request.HasField("with_vectors") else None
+    )
     return {"with_payload": request.with_payload.enable, "with_vector": vectors}
 
 

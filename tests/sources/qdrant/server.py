@@ -255,7 +255,7 @@ class Server:
             fields(one, "size distance", known)
         for one in (own.get("sparse_vectors") or {}).values():
             fields(one, "", "index modifier")
-        config = {
+        config: dict[str, Any] = {
             "params": {**PARAMS, "vectors": dense, **{k: own[k] for k in params.split() if k in own}},
             "hnsw_config": {**HNSW, **fields(own.get("hnsw_config") or {}, "", " ".join([*HNSW, "payload_m"]))},
             "optimizer_config": {**OPTIMIZER, **fields(own.get("optimizers_config") or {}, "", " ".join(OPTIMIZER))},
@@ -287,6 +287,9 @@ class Server:
         own, limit = self.collection(name), asked.get("limit", 10)
         if limit < 1:
             raise RefusedError(422, "limit must be 1 or larger")
+        strict = own.config.get("strict_mode_config") or {}
+        if strict.get("enabled") and limit > strict.get("max_query_limit", limit):
+            raise RefusedError(400, "Forbidden: Limit exceeded")
         ids = sorted(own.points, key=place_of)
         if asked.get("filter"):
             condition = models.Filter.model_validate(asked["filter"])

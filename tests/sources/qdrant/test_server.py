@@ -111,6 +111,14 @@ def test_points_come_in_pages_of_a_size_and_once(server: Server, remote: Agent) 
     assert roots(empty.take()) == roots(snapshot)
 
 
+def test_pages_are_as_small_as_strict_mode_demands(server: Server, remote: Agent) -> None:
+    notes(remote)
+    server.collections["notes"].config["strict_mode_config"] = {"enabled": True, "max_query_limit": 7}
+    server.calls.clear()
+    assert remote.take().sources[0].tables[0].rows == 30
+    assert server.calls[SCROLL] == 10
+
+
 def test_a_restore_waits_for_green(server: Server, remote: Agent) -> None:
     notes(remote)
     snapshot = remote.take()
