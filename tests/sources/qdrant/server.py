@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -130,8 +132,9 @@ class Collection:
 class Server:
     """Started by `with`; `calls` counts requests by route."""
 
-    def __init__(self, *, key: str = "") -> None:
+    def __init__(self, *, key: str = "", certificate: Path | None = None) -> None:
         self.key = key
+        self._scheme = "qdrant" if certificate is None else "qdrant+https"
         self.collections: dict[str, Collection] = {}
         self.aliases: dict[str, str] = {}
         self.calls: Counter[str] = Counter()
@@ -161,11 +164,15 @@ class Server:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
     @property
     def url(self) -> str:
-        return f"qdrant://127.0.0.1:{self._http.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._http.server_address[1]}"
 
     def __enter__(self) -> Server:
         self._thread.start()

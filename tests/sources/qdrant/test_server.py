@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import re
 import socket
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from qdrant_client import models
 
 from snapstore.errors import Conflict, Invalid, SnapstoreError, Unavailable, Unsupported
@@ -95,6 +101,31 @@ def test_the_key_opens_and_is_never_told() -> None:
             snapshot = agent.take()
             assert "s3cret" not in repr(snapshot)
         server.before = lambda *_: (_ for _ in ()).throw(RuntimeError)  # from here on it breaks the connection
+
+
+def test_tls_is_spoken_and_certificates_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = tmp_path / "server.pem"
+    certificate.write_bytes(_certificate())
+    with Server(key="s3cret", certificate=certificate) as server:
+        with pytest.raises(Unavailable, match=r"(?i)certificate"):
+            Agent(server.url, key="s3cret").take()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert Agent(server.url, key="s3cret").take().sources[0].url == server.url
+
+
+def _certificate() -> bytes:
+    """A key and a certificate for this machine, which nobody vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a Qdrant")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 7, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    forms = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    pem = serialization.Encoding.PEM
+    return key.private_bytes(pem, *forms) + made.public_bytes(pem)
 
 
 def test_points_come_in_pages_of_a_size_and_once(server: Server, remote: Agent) -> None:
