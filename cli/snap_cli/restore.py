@@ -81,7 +81,7 @@ def restore_command(
 
     Each source is restored in one transaction or not at all, after a snapshot of what will be overwritten (`snap undo`
     restores that). An empty database gets everything: extensions, tables, rows, indexes; an SQLite file that is not
-    there is made.
+    there is made. Qdrant has no transactions: what fails half-way says what was done, and goes on when repeated.
 
     Where a live table has other columns, types or constraints by now, the columns that both have are restored, cells
     of another type converted as the server assigns them; what cannot be is refused, and --recreate rebuilds the table.
