@@ -40,6 +40,7 @@ _COMMANDS = {
     ),
     "list": ("snap_cli.list", "List the snapshots, oldest first."),
     "show": ("snap_cli.show", "Show a snapshot, a table of it, or one row."),
+    "log": ("snap_cli.log", "Show the history of one row: when it appeared, each change, when it vanished and came back."),
     "diff": ("snap_cli.diff", "Show what changed from one snapshot to another."),
     "status": ("snap_cli.status", "Compare the live rows with the last snapshot: the same as `snap diff latest live`."),
     "restore": (
