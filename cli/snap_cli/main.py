@@ -40,7 +40,14 @@ _COMMANDS = {
     ),
     "list": ("snap_cli.list", "List the snapshots, oldest first."),
     "show": ("snap_cli.show", "Show a snapshot, a table of it, or one row."),
-    "log": ("snap_cli.log", "Show the history of one row: when it appeared, each change, when it vanished and came back."),
+    "log": (
+        "snap_cli.log",
+        "Show the history of one row: when it appeared, each change, when it vanished and came back.",
+    ),
+    "find": (
+        "snap_cli.find",
+        "Find a text in all snapshots: each version that holds it, with the first and last snapshot of it.",
+    ),
     "diff": ("snap_cli.diff", "Show what changed from one snapshot to another."),
     "status": ("snap_cli.status", "Compare the live rows with the last snapshot: the same as `snap diff latest live`."),
     "restore": (

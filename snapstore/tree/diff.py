@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,20 +88,25 @@ def diff(before: TableTree, after: TableTree) -> Iterator[RowChanges]:
         yield from walk.changes(run)
 
 
-def differing_leaves(before: TableTree, after: TableTree) -> Iterator[list[Pair]]:
-    """The stretches of level 0 in which something may differ, in order of key, some dozens at a time.
+def differing_leaves(before: TableTree, after: TableTree, *, at_once: int = _PAIRS) -> Iterator[list[Pair]]:
+    """The stretches of level 0 in which something may differ, in order of key, `at_once` or fewer at a time.
 
     Nodes are read where they differ, and no chunk is. Both tables must have the same key.
     """
     if before.root != after.root:
-        yield from _Walk(before, after, common_columns(before, after)).leaves()
+        yield from _Walk(before, after, common_columns(before, after), at_once).leaves()
 
 
 class _Walk:
-    def __init__(self, before: TableTree, after: TableTree, common: list[tuple[int, int]]) -> None:
+    def __init__(
+        self, before: TableTree, after: TableTree, common: list[tuple[int, int]], at_once: int = _PAIRS
+    ) -> None:
         self._before = before
         self._after = after
         self._common = common
+        self._at_once = at_once
+        # Then equal references are of equal columns, and most spans are told to be equal at a glance.
+        self._is_alike = before.table.columns == after.table.columns
 
     def leaves(self) -> Iterator[list[Pair]]:
         """The pairs of level 0 that may differ, as far as is known above them."""
@@ -110,32 +116,29 @@ class _Walk:
         """Descend into each pair, depth first, a bounded number at a time."""
         # Narrowed first: of many children few differ, and those are then read together.
         narrow = [narrowed for pair in pairs if (narrowed := self._narrow(pair))]
-        for start in range(0, len(narrow), _PAIRS):
-            some = narrow[start : start + _PAIRS]
-            run: list[Pair] = []
-            for at, pair in enumerate(some):
-                run.append(pair)
-                is_leaf = not _level(pair)
-                if at + 1 == len(some) or (not _level(some[at + 1])) != is_leaf:
-                    if is_leaf:
-                        yield run
-                    else:
-                        yield from self._pairs(self._descend(run))
-                    run = []
+        for start in range(0, len(narrow), self._at_once):
+            some = narrow[start : start + self._at_once]
+            for is_inner, run in groupby(some, key=lambda pair: _level(pair) > 0):
+                if is_inner:
+                    yield from self._pairs(self._descend(list(run)))
+                else:
+                    yield list(run)
 
     def _narrow(self, pair: Pair) -> Pair | None:
         """None if nothing differs; where the keys are the same, only the columns that may differ stay wanted."""
         if not (len(pair.before) == len(pair.after) == 1):
             return pair if pair.before or pair.after else None
+        if pair.aligned and self._is_alike and len(self._common) == 1:
+            return pair  # it is one only because this column differs
         before, after = pair.before[0], pair.after[0]
         if before.level != after.level or before.refs[0] != after.refs[0]:
             return pair
         differing = [(a, b) for a, b in self._common if before.refs[a + 1] != after.refs[b + 1]]
         if not differing:
             return None
-        return Pair(
-            [_only(before, [a for a, _ in differing])], [_only(after, [b for _, b in differing])], aligned=True
-        )
+        if len(differing) == len(before.refs) - 1 == len(after.refs) - 1:
+            return Pair(pair.before, pair.after, aligned=True)
+        return Pair([_only(before, [a for a, _ in differing])], [_only(after, [b for _, b in differing])], aligned=True)
 
     def _descend(self, pairs: Sequence[Pair]) -> list[Pair]:
         """The pairs one level down; of unequal heights only the higher side descends."""
@@ -144,9 +147,13 @@ class _Walk:
         below: list[Pair] = []
         for old, new, pair in zip(before, after, pairs, strict=True):
             if pair.aligned:
-                below.extend(Pair([a], [b], aligned=True) for a, b in zip(old, new, strict=True))
+                below.extend(
+                    Pair([a], [b], aligned=True)
+                    for a, b in zip(old, new, strict=True)
+                    if not self._is_alike or a.refs != b.refs
+                )
             else:
-                below.extend(_align(old, new))
+                below.extend(_align(old, new, self._is_alike))
         return below
 
     @staticmethod
@@ -224,7 +231,8 @@ class _Walk:
 
 
 def _level(pair: Pair) -> int:
-    return max(span.level for span in (*pair.before, *pair.after))
+    # All spans of one side are of one level: they came down together.
+    return max(side[0].level for side in (pair.before, pair.after) if side)
 
 
 def _only(span: Span, columns: Sequence[int]) -> Span:
@@ -233,31 +241,23 @@ def _only(span: Span, columns: Sequence[int]) -> Span:
     return Span(span.level, span.count, span.separator, refs)
 
 
-def _align(before: Sequence[Span], after: Sequence[Span]) -> list[Pair]:
-    """Cut two lists of spans over one stretch of keys at every separator they share."""
-    ends = {span.separator for span in after}
-    shared = {span.separator for span in before} & ends
+def _align(before: Sequence[Span], after: Sequence[Span], is_alike: bool) -> list[Pair]:
+    """Cut two lists of spans over one stretch of keys at every separator they share; equal ones are left out where
+    both tables are alike.
+    """
+    ends = {span.separator: at for at, span in enumerate(after, 1)}
     pairs: list[Pair] = []
-    new = iter(after)
-    group: list[Span] = []
-    for span in before:
-        group.append(span)
-        if span.separator in shared:
-            pairs.append(Pair(group, _until(new, span.separator), aligned=False))
-            group = []
-    rest = list(new)
-    if group or rest:
-        pairs.append(Pair(group, rest, aligned=False))
+    old = new = 0
+    for at, span in enumerate(before, 1):
+        end = ends.get(span.separator)
+        if end is None:
+            continue
+        if not (is_alike and at - old == end - new == 1 and span.refs == after[new].refs):
+            pairs.append(Pair(list(before[old:at]), list(after[new:end]), aligned=False))
+        old, new = at, end
+    if old < len(before) or new < len(after):
+        pairs.append(Pair(list(before[old:]), list(after[new:]), aligned=False))
     return pairs
-
-
-def _until(spans: Iterator[Span], separator: bytes | None) -> list[Span]:
-    taken: list[Span] = []
-    for span in spans:
-        taken.append(span)
-        if span.separator == separator:
-            break
-    return taken
 
 
 def unequal(before: Cells, after: Cells) -> NDArray[np.bool_]:

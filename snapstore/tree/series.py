@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -28,29 +29,47 @@ from snapstore.tree.reference import Ref
 
 __all__ = ["one_shape", "open_all", "rows_with_key"]
 
-_CHILDREN = 1 << 18
-"""Children of all nodes that are kept decoded: some 50 MB, enough for both sides of a table of a million rows."""
+_CHILDREN = 1 << 17
+"""Children of all nodes that are kept decoded, once as nodes and once as spans: some 80 MB, enough for both sides of a
+table of a million rows."""
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 
-class _Nodes:
-    """Decoded nodes, those that were used last, within a number of children."""
+class _Kept(Generic[Key, Value]):
+    """What was used last, within a sum of sizes."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held: OrderedDict[tuple[bool, int, Ref], node.Node] = OrderedDict()
+        self._held: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
         self._size = 0
 
-    def get(self, key: tuple[bool, int, Ref]) -> node.Node | None:
+    def get(self, key: Key) -> Value | None:
         found = self._held.get(key)
-        if found is not None:
-            self._held.move_to_end(key)
-        return found
+        if found is None:
+            return None
+        self._held.move_to_end(key)
+        return found[0]
 
-    def keep(self, key: tuple[bool, int, Ref], one: node.Node) -> None:
-        self._held[key] = one
-        self._size += len(one.refs)
+    def keep(self, key: Key, value: Value, size: int) -> None:
+        if key not in self._held:
+            self._held[key] = (value, size)
+            self._size += size
         while self._size > self._limit:
-            self._size -= len(self._held.popitem(last=False)[1].refs)
+            self._size -= self._held.popitem(last=False)[1][1]
+
+
+_Place = tuple[bool, int, Ref]
+"""What a node depends on: whether it is of keys, its level, and how it is named."""
+
+
+class _Nodes:
+    """What the trees of a series have read: nodes by what they depend on, and children of spans by their shape."""
+
+    def __init__(self) -> None:
+        self.nodes: _Kept[_Place, node.Node] = _Kept(_CHILDREN)
+        self.children: _Kept[Span, list[Span]] = _Kept(_CHILDREN)
 
 
 class _Sharing(TableTree):
@@ -60,19 +79,32 @@ class _Sharing(TableTree):
         super().__init__(root, table, parsed, fetch)
         self._held = held
 
+    def expand(self, spans: Sequence[Span]) -> list[list[Span]]:
+        """As of any tree, reading no node that a neighbour has read."""
+        found: dict[Span, list[Span]] = {}
+        for span in spans:
+            held = self._held.children.get(span)
+            if held is not None:
+                found[span] = held
+        fresh = list(dict.fromkeys(span for span in spans if span not in found))
+        for span, children in zip(fresh, super().expand(fresh), strict=True):
+            found[span] = children
+            self._held.children.keep(span, children, len(children))
+        return [found[span] for span in spans]
+
     def _nodes(self, wanted: Sequence[tuple[int, Ref, int]]) -> list[node.Node]:
-        found: dict[tuple[bool, int, Ref], node.Node] = {}
-        missing: dict[tuple[bool, int, Ref], tuple[int, Ref, int]] = {}
         places = [(tree == 0, level, ref) for tree, ref, level in wanted]
+        found: dict[_Place, node.Node] = {}
+        missing: dict[_Place, tuple[int, Ref, int]] = {}
         for place, one in zip(places, wanted, strict=True):
-            held = self._held.get(place)
+            held = self._held.nodes.get(place)
             if held is None:
                 missing.setdefault(place, one)
             else:
                 found[place] = held
         for place, own in zip(missing, super()._nodes(list(missing.values())), strict=True):
             found[place] = own
-            self._held.keep(place, own)
+            self._held.nodes.keep(place, own, len(own.refs))
         return [found[place] for place in places]
 
     def shaped(self, table: Table) -> _Sharing:
@@ -98,7 +130,7 @@ def open_all(roots: Sequence[Digest], fetch: Fetch) -> list[TableTree]:
         if len(one.refs) != 1 + len(tables[one.schema].columns):
             columns = len(tables[one.schema].columns)
             raise Corrupt(f"table {name.hex()}: {len(one.refs) - 1} column trees, {columns} columns")
-    held = _Nodes(_CHILDREN)
+    held = _Nodes()
     trees = {name: _Sharing(name, tables[one.schema], one, fetch, held) for name, one in parsed.items()}
     return [trees[root] for root in roots]
 
