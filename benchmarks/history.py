@@ -2,10 +2,10 @@
 
     python -m benchmarks.history make FOLDER            # 365 takes of 100,000 rows, a tenth of them new or gone
     python -m benchmarks.history time FOLDER            # the commands as processes of their own
-    python -m benchmarks.history count FOLDER           # blobs and bytes that each reads
+    python -m benchmarks.history count FOLDER           # blobs that `log` and `find` read, and bytes
 
-Each day 1 % of the rows change: of 100,000 rows 800 have another text, 100 are new and 100 are gone. The row 5,000 holds
-the word `zanzibar` from day 100 to day 299, with another text from day 200; nobody else does.
+Each day 1 % of the rows change: of 100,000 rows 800 have another text, 100 are new and 100 are gone. The row 5,000
+holds the word `zanzibar` from day 100 to day 299, with another text from day 200; nobody else does.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 
 import psycopg
 
 from benchmarks.bench import SETTINGS, snap
-from benchmarks.cold_diff import CountedStore
 from benchmarks.process import run
 from snap_cli.embedded import EmbeddedServer
 from snap_cli.sample import load
 from snapstore.backends.directory import DirectoryBackend
-from snapstore.backends.recording import RecordingBackend
+from snapstore.operations.chain import chains
+from snapstore.operations.find import find
+from snapstore.operations.log import log
+from snapstore.operations.needle import Needle
 from snapstore.operations.take import Request, take
 from snapstore.repository import Repository
 from snapstore.sources.postgres.source import PostgresSource
@@ -85,11 +86,11 @@ def make(folder: Path, rows: int, days: int) -> None:
 
 
 _COMMANDS = {
-    "log": ["log", f"memories:{ROW}", "--json"],
-    "find a word": ["find", WORD, "--json"],
-    "find any case": ["find", WORD.upper(), "--ignore-case", "--json"],
-    "find a pattern": ["find", "--regex", "zan[a-z]+ar", "--json"],
-    "stats": ["stats", "--json"],
+    "log": ["log", f"memories:{ROW}"],
+    "find a word": ["find", WORD],
+    "find any case": ["find", WORD.upper(), "--ignore-case"],
+    "find a pattern": ["find", "--regex", "zan[a-z]+ar"],
+    "stats": ["stats"],
 }
 
 
@@ -101,9 +102,21 @@ def measure(folder: Path, repeats: int) -> None:
         print(json.dumps({"what": name, "seconds": round(found[repeats // 2], 3), "peak_bytes": peak}), flush=True)
 
 
+def count(folder: Path) -> None:
+    """Print how many blobs the history of a row and of a word read, and how many different ones."""
+    for name in ("log", "find"):
+        backend = RecordingBackend(DirectoryBackend(folder / "repo"))
+        repository = Repository.open(backend)
+        repository.blobs = store = CountedStore(backend)
+        chain = next(one for one in chains(repository.snapshots()) if one.name == "public.memories")
+        found = log(repository, chain, str(ROW)).events if name == "log" else find(repository, [chain], Needle(WORD))
+        told = {"what": name, "found": len(list(found)), "blobs": store.blobs}
+        print(json.dumps({**told, "reads": backend.count("get", "get_range"), "bytes": backend.bytes_read}))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.history", description=__doc__)
-    parser.add_argument("what", choices=["make", "time"])
+    parser.add_argument("what", choices=["make", "time", "count"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--days", type=int, default=365)
@@ -111,5 +124,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     if arguments.what == "make":
         make(arguments.folder, arguments.rows, arguments.days)
+    elif arguments.what == "count":
+        count(arguments.folder)
     else:
         measure(arguments.folder, arguments.repeats)

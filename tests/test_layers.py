@@ -73,10 +73,11 @@ LIBRARIES = {
     "apsw": {"snapstore.sources.sqlite"},
     "click": {"snap_cli"},
     "rich": {"snap_cli"},
+    "matplotlib": {"snap_cli.growth"},
 }
 
 # Those that come with an extra; the others come with snapstore.
-EXTRAS = {"cryptography": "encryption", "obstore": "cloud", "apsw": "sqlite"}
+EXTRAS = {"cryptography": "encryption", "obstore": "cloud", "apsw": "sqlite", "matplotlib": "plot"}
 
 # (module, what it imports inside a function): why it is not at the top.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
@@ -85,6 +86,7 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("snap_cli.progress", "rich.console"): "nobody watches a program that another one runs (20 ms)",
     ("snap_cli.progress", "rich.progress"): "as rich.console",
     ("snapstore.repository.keyring", "snapstore.encryption"): "it needs the extra `encryption`, and 30 ms to load",
+    ("snap_cli.stats", "snap_cli.growth"): "it needs the extra `plot`",
     ("snap_cli.places", "snapstore.backends.cloud"): "it needs the extra `cloud`",
 }
 

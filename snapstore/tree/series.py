@@ -109,7 +109,7 @@ class _Sharing(TableTree):
 
     def shaped(self, table: Table) -> _Sharing:
         """The same rows with the columns of `table`: of a column that is not here every cell is NULL."""
-        own = {column: ref for column, ref in zip(self.table.columns, self._parsed.refs[1:], strict=True)}
+        own = dict(zip(self.table.columns, self._parsed.refs[1:], strict=True))
         refs = (self._parsed.refs[0], *(own.get(column, reference.NULLS) for column in table.columns))
         return _Sharing(self.root, table, replace(self._parsed, refs=refs), self.fetch, self._held)
 

@@ -19,10 +19,10 @@ from snapstore.operations.find import find
 from snapstore.operations.log import log
 from snapstore.operations.needle import Needle
 from snapstore.repository import Repository, Snapshot, SnapshotSource
-from snapstore.rows import Cells, Column, KeyPart, Table
+from snapstore.rows import Column, KeyPart, Table
 from snapstore.sources.display import texts
 from snapstore.tree.values import resolve
-from tests.operations.sample import START, Rows, Take, key, take
+from tests.operations.sample import START, Rows, Take
 
 NOTES = Table(
     "public.notes",
@@ -78,9 +78,10 @@ def naive_versions(history: Sequence[tuple[Table, Rows]], needle: Needle) -> dic
     for at, (table, rows) in enumerate(history):
         for id_, cells in rows.items():
             for column, cell in zip(table.columns, cells, strict=True):
-                if column.name != "heat" and cell is not None:
-                    if any(needle.span(text) for text in texts(column.type, cell)):
-                        found.setdefault((id_, column.name, cell), []).append(at)
+                if column.name == "heat" or cell is None:
+                    continue
+                if any(needle.span(text) for text in texts(column.type, cell)):
+                    found.setdefault((id_, column.name, cell), []).append(at)
     return found
 
 
@@ -248,7 +249,7 @@ def test_text_in_keys_is_found_and_keys_may_change_their_type() -> None:
 def test_what_cannot_be_read_is_an_error_and_not_a_silence() -> None:
     backend = MemoryBackend()
     repository = Repository.init(backend)
-    taken(repository, {id_: (b"tea", None, None) for id_ in range(7)}, 0)
+    taken(repository, dict.fromkeys(range(7), (b"tea", None, None)), 0)
     taken(repository, {id_: (b"%d" % id_ * 40, None, None) for id_ in range(700)}, 1)
     (chain,) = chains(repository.snapshots())
     for entry in list(backend.list("packs/"))[1:]:
