@@ -18,10 +18,12 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.bench import SETTINGS, snap
+from benchmarks.cold_diff import CountedStore
 from benchmarks.process import run
 from snap_cli.embedded import EmbeddedServer
 from snap_cli.sample import load
 from snapstore.backends.directory import DirectoryBackend
+from snapstore.backends.recording import RecordingBackend
 from snapstore.operations.chain import chains
 from snapstore.operations.find import find
 from snapstore.operations.log import log

@@ -19,10 +19,10 @@ from snapstore.rows import KeyPart, Table
 from snapstore.sources.postgres import display as postgres
 from snapstore.sources.postgres import keytext
 from snapstore.sources.postgres.display import shorten
-from snapstore.sources.postgres.types import is_worded
+from snapstore.sources.postgres.types import is_worded, key_part
 from snapstore.sources.sqlite import display as sqlite
 
-__all__ = ["display", "holds_text", "parse_key", "shorten", "texts"]
+__all__ = ["comparable", "display", "holds_text", "parse_key", "shorten", "texts"]
 
 _WORDS = {"text", "varchar", "bpchar", "name", "json", "jsonb", "jsonpath", "xml"}
 
@@ -74,6 +74,23 @@ def _words(value: Any) -> Iterator[str]:
         # A type of an extension or of the user, which is text only if its bytes are (citext with line ends, say).
         with suppress(UnicodeDecodeError):
             yield bytes.fromhex(value["hex"]).decode()
+
+
+_OF_SQLITE = {"sqlite.integer": "int8", "sqlite.real": "float8", "sqlite.text": "bytes", "sqlite.value": "value"}
+_EQUAL_AS_BYTES = {"pg_catalog.text", "pg_catalog.varchar", "pg_catalog.name"}
+_IN_ORDER = {"int2", "int4", "int8", "fixed16", "fixed1", "float4", "float8", "numeric"}
+
+
+def comparable(table: Table, name: str) -> KeyPart | None:
+    """How values of a column (or of a part of the key) compare, as if it were a key; None where nobody but the engine
+    knows. Of the encodings `bytes` compares for equality alone, and so do texts of `value`.
+    """
+    column_type = next((one.type for one in (*table.columns, *table.key) if one.name == name), "")
+    if sqlite.is_ours(column_type):
+        encoding = _OF_SQLITE.get(column_type)
+        return None if encoding is None else KeyPart(name, column_type, encoding)
+    part = key_part(name, column_type)
+    return part if part.encoding in _IN_ORDER or column_type in _EQUAL_AS_BYTES else None
 
 
 def parse_key(table: Table, text: str) -> bytes:

@@ -245,8 +245,10 @@ def _align(before: Sequence[Span], after: Sequence[Span], is_alike: bool) -> lis
     """Cut two lists of spans over one stretch of keys at every separator they share; equal ones are left out where
     both tables are alike.
     """
-    ends = {span.separator: at for at, span in enumerate(after, 1)}
     pairs: list[Pair] = []
+    if is_alike and [span.separator for span in before] == [span.separator for span in after]:
+        return [Pair([a], [b], aligned=False) for a, b in zip(before, after, strict=True) if a.refs != b.refs]
+    ends = {span.separator: at for at, span in enumerate(after, 1)}
     old = new = 0
     for at, span in enumerate(before, 1):
         end = ends.get(span.separator)
