@@ -6,9 +6,10 @@ draw([(snapshot.time, stored_bytes), …], Path("growth.png"))
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -22,8 +23,10 @@ def draw(growth: Sequence[tuple[datetime, int]], path: Path) -> None:
     figure = Figure(figsize=(8, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.step([when for when, _ in growth], [size / 1e6 for _, size in growth], where="post", color="#2a6fbb")
+    times = np.array([when.astimezone(UTC).replace(tzinfo=None) for when, _ in growth], "datetime64[us]")
+    axes.step(times, [size / 1e6 for _, size in growth], where="post", color="#2a6fbb")
     axes.set_ylabel("stored, MB")
+    axes.set_xlabel("UTC")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     figure.autofmt_xdate()

@@ -46,7 +46,7 @@ _COMMANDS = {
     ),
     "find": (
         "snap_cli.find",
-        "Find a text in all snapshots: each version that holds it, with the first and last snapshot of it.",
+        "Find a text in all snapshots: in columns of text and JSON, arrays of text, and keys, large values too.",
     ),
     "diff": ("snap_cli.diff", "Show what changed from one snapshot to another."),
     "status": ("snap_cli.status", "Compare the live rows with the last snapshot: the same as `snap diff latest live`."),
