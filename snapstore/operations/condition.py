@@ -94,7 +94,7 @@ class Condition:
     def _column(self, word: str) -> str:
         known = [*(part.name for part in self._table.key if part.name), *(one.name for one in self._table.columns)]
         name = word[1:-1].replace('""', '"') if word.startswith('"') else word
-        for candidate in (name, *(() if word.startswith('"') else (name.lower(),))):
+        for candidate in [name] if word.startswith('"') else [name, name.lower()]:
             if candidate in known:
                 return candidate
         raise Invalid(f"no column {name!r} in {self._table.name}", hint=f"It has: {', '.join(dict.fromkeys(known))}.")
@@ -168,5 +168,5 @@ def _meets(test: _Test, cells: Cells) -> NDArray[np.bool_]:
     there = np.flatnonzero(valid)
     compare = _SIGNS[test.sign]
     found = encode((test.part,), [cells.take(there)]) if len(there) else cells.slice(0, 0)
-    valid[there] = np.fromiter((compare(cell, test.value) for cell in found.to_list()), np.bool_, len(there))
+    valid[there] = np.fromiter((compare(cell or b"", test.value) for cell in found.to_list()), np.bool_, len(there))
     return valid

@@ -85,7 +85,8 @@ def comparable(table: Table, name: str) -> KeyPart | None:
     """How values of a column (or of a part of the key) compare, as if it were a key; None where nobody but the engine
     knows. Of the encodings `bytes` compares for equality alone, and so do texts of `value`.
     """
-    column_type = next((one.type for one in (*table.columns, *table.key) if one.name == name), "")
+    types = {**{part.name: part.type for part in table.key}, **{one.name: one.type for one in table.columns}}
+    column_type = types.get(name, "")
     if sqlite.is_ours(column_type):
         encoding = _OF_SQLITE.get(column_type)
         return None if encoding is None else KeyPart(name, column_type, encoding)
