@@ -152,7 +152,9 @@ def _removal(app: App, repository: Repository, snapshots: Sequence[Snapshot]) ->
     stored = amount(round(found.unique.stored_bytes))
     blobs = plural(found.unique.blobs, "blob")
     app.out(f"  needed by no other: {blobs}, {amount(found.unique.plain_bytes)}, stored in {stored}")
-    app.out(f"  gc would then free {amount(found.freed_bytes)} (without removing them {amount(found.garbage_bytes)})")
+    app.out(
+        f"  gc would then free about {amount(found.freed_bytes)} (without removing them {amount(found.garbage_bytes)})"
+    )
     if found.freed_bytes < found.unique.stored_bytes:
         app.say("  packs that hold more of what others need than of this are rewritten when that is no longer so")
 

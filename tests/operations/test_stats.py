@@ -86,14 +86,13 @@ def test_gc_frees_what_was_told_before() -> None:
     repository = Repository.init(backend)
     first = take(repository, FIRST)
     for at in range(1, 4):
-        take(repository, rows(range(400), seed=at), at=at)
-    take(repository, rows(range(400), seed=9), at=9)
+        take(repository, rows(range(1000 * at, 1000 * at + 60)), at=at)
+    take(repository, FIRST | rows([500]), at=9)
     going = repository.snapshots()[1:4]
     told = removal(repository, going)
     assert told.garbage_bytes == 0
     rm(repository, [snapshot.id for snapshot in going])
-    assert gc(repository).bytes_freed == pytest.approx(told.freed_bytes, rel=0.02)
-    assert told.freed_bytes > 0
+    assert gc(repository).bytes_freed == told.freed_bytes > told.unique.stored_bytes > 0
     assert stats(repository).snapshots[0].snapshot.id == first.id
 
 
