@@ -73,7 +73,8 @@ class Removal:
     """What removing some snapshots gives back: blobs that no other needs, and what gc would free at once.
 
     `freed_bytes` is what a dry run of gc would tell, without the bytes around what is written anew. It is less where
-    packs are more than half full of what others need, and more by the garbage there is already (`garbage_bytes`, as gc would free it now).
+    packs are more than half full of what others need, and more by the garbage there is
+    already (`garbage_bytes`, as gc would free it now).
     """
 
     unique: Amount
