@@ -63,6 +63,10 @@ _COMMANDS = {
         "snap_cli.stats",
         "Show where the space goes: by source, table and kind of blob, and what each snapshot alone takes.",
     ),
+    "guard": (
+        "snap_cli.guard",
+        "Take a snapshot, run a command, and show what the command did to the memory.",
+    ),
     "gc": ("snap_cli.gc", "Remove the snapshots that no rule keeps, and give back the space of what none needs."),
     "rm": ("snap_cli.rm", "Remove snapshots; all of those named, or none if one of them is pinned or not there."),
     "pin": ("snap_cli.pin", "Keep snapshots: neither `gc` nor `rm` removes a pinned one."),

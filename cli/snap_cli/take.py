@@ -18,7 +18,7 @@ from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
 from snapstore.sources import Selection
 
-__all__ = ["take_command"]
+__all__ = ["selection_from", "sources_to_take", "take_command"]
 
 
 @command(
@@ -62,9 +62,9 @@ def take_command(
     """
     app: App = context.obj
     repository = app.repository()
-    named = _named(app, sources, name)
+    named = sources_to_take(app, sources, name)
     requests = [
-        Request(own.name, open_source(own.url), _selection(own, allow_partial=allow_partial, **selected))
+        Request(own.name, open_source(own.url), selection_from(own, allow_partial=allow_partial, **selected))
         for own in named
     ]
     if salvage:
@@ -96,7 +96,8 @@ def take_command(
         context.exit(INCOMPLETE)
 
 
-def _named(app: App, sources: Sequence[str], name: str | None) -> list[NamedSource]:
+def sources_to_take(app: App, sources: Sequence[str], name: str | None = None) -> list[NamedSource]:
+    """What these words mean, or what is taken without any: SNAP_SOURCE, else every source in snap.toml."""
     texts = list(sources) or ([app.default_source] if app.default_source else [])
     found = [named_source(app, text) for text in texts] or list(app.settings.sources.values())
     if not found:
@@ -106,16 +107,16 @@ def _named(app: App, sources: Sequence[str], name: str | None) -> list[NamedSour
     return [NamedSource(name or one.name, one.url, one.selection) for one in found]
 
 
-def _selection(
+def selection_from(
     named: NamedSource,
     *,
-    tables: tuple[str, ...],
-    exclude: tuple[str, ...],
-    exclude_columns: tuple[str, ...],
-    where: tuple[str, ...],
-    no_vectors: bool,
-    schema_only: bool,
-    allow_partial: bool,
+    tables: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    exclude_columns: tuple[str, ...] = (),
+    where: tuple[str, ...] = (),
+    no_vectors: bool = False,
+    schema_only: bool = False,
+    allow_partial: bool = False,
 ) -> Selection:
     """What snap.toml says of the source, with the options added."""
     base, schema = named.selection, schema_of(named.url)
