@@ -85,12 +85,13 @@ def test_what_cron_runs_takes_a_snapshot_and_says_so_later(named: Snap, table: P
     assert status["last"]["snapshot"] == held["snapshot"]
     assert status["next"].endswith("02:30:00")
     assert held["snapshot"] in Path(status["log"]).read_text(encoding="utf-8")
-    run(url, "ALTER DATABASE " + url.partition("@/")[2].partition("?")[0] + " ALLOW_CONNECTIONS false")
+    name = url.partition("@/")[2].partition("?")[0]
+    others = url.replace(f"/{name}?", "/postgres?")
+    run(others, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     try:
         failed = subprocess.run(["sh", "-c", command], cwd="/", capture_output=True, text=True, check=False)
     finally:
-        run(url.replace(url.partition("@/")[2].partition("?")[0], "postgres"),
-            "ALTER DATABASE " + url.partition("@/")[2].partition("?")[0] + " ALLOW_CONNECTIONS true")  # fmt: skip
+        run(others, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     assert failed.returncode != 0
     told = named("schedule", "status", code=1).stdout
     assert "exit code" in told
