@@ -83,6 +83,29 @@ class App:
         return socket.gethostname()
 
     @property
+    def home(self) -> Path:
+        """The user's own folder."""
+        return Path.home()
+
+    @property
+    def states(self) -> Path:
+        """Where programs of this user keep what they did (XDG_STATE_HOME)."""
+        given = os.environ.get("XDG_STATE_HOME", "")
+        return (Path(given) if given.startswith("/") else self.home / ".local/state") / "snapstore"
+
+    @property
+    def units(self) -> Path:
+        """Where this user's units of systemd are (XDG_CONFIG_HOME)."""
+        given = os.environ.get("XDG_CONFIG_HOME", "")
+        return (Path(given) if given.startswith("/") else self.home / ".config") / "systemd/user"
+
+    @property
+    def given_in_environment(self) -> list[str]:
+        """Variables that a program started by somebody else would not have."""
+        names = ("SNAP_REPO", "SNAP_SOURCE", "SNAP_PASSPHRASE", "SNAP_PASSPHRASE_FILE", "SNAP_PASSPHRASE_COMMAND")
+        return [name for name in names if os.environ.get(name)]
+
+    @property
     def is_debugging(self) -> bool:
         """Whether tracebacks are wanted."""
         return self.verbose >= 2 or bool(os.environ.get("SNAP_DEBUG"))

@@ -67,6 +67,10 @@ _COMMANDS = {
         "snap_cli.guard",
         "Take a snapshot, run a command, and show what the command did to the memory.",
     ),
+    "schedule": (
+        "snap_cli.schedule",
+        "Take snapshots at their time: a job of this machine's own scheduler, for this folder's sources.",
+    ),
     "gc": ("snap_cli.gc", "Remove the snapshots that no rule keeps, and give back the space of what none needs."),
     "rm": ("snap_cli.rm", "Remove snapshots; all of those named, or none if one of them is pinned or not there."),
     "pin": ("snap_cli.pin", "Keep snapshots: neither `gc` nor `rm` removes a pinned one."),
