@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import orjson
 
 from snapstore.operations.formats import Rows
+from snapstore.plainjson import dump
 from snapstore.sources.plain import SHOWN, Form
 from snapstore.sources.roles import Roles
 
@@ -223,7 +223,7 @@ def _text(value: Any) -> str:
         return _text(value[SHOWN])
     if isinstance(value, str):
         return value
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+    return dump(value).decode()
 
 
 def _inline(text: str) -> str:

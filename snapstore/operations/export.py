@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from snapstore.errors import Exists, Invalid, Unavailable
 from snapstore.keys import decode_equal
 from snapstore.operations.archive import Archive
 from snapstore.operations.capture import Progress, silent
-from snapstore.operations.formats import Arrow, Csv, Format, JsonDocument, JsonLines, Writer
+from snapstore.operations.formats import Csv, Format, JsonDocument, JsonLines, Writer
 from snapstore.operations.state import State, StateTable
+from snapstore.plainjson import dump
 from snapstore.rows import Batch, Table
 from snapstore.sources.plain import Form
 from snapstore.sources.roles import Roles
@@ -149,16 +149,20 @@ class _Export:
             "tables": shapes,
             "objects": {name: base64.b64encode(data).decode() for name, data in objects.items()},
         }
-        (self._folder / METADATA).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2))
+        (self._folder / METADATA).write_bytes(dump(about, indent=True))
         files = checksums(self._folder)
         document = {"algorithm": "sha256", "files": files, "combined": combined(files)}
-        (self._folder / CHECKSUMS).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        (self._folder / CHECKSUMS).write_bytes(dump(document, indent=True))
         return Exported({shape["label"]: shape.get("rows", 0) for shape in shapes}, files, tuple(self._missing))
 
     def _writer(self, at: datetime | None) -> Writer:
         if self._form is Format.MARKDOWN:
             return Archive(self._folder, self._roles, self._state.label, at)
-        kinds = {Format.JSON: JsonDocument, Format.JSONL: JsonLines, Format.CSV: Csv, Format.PARQUET: Arrow}
+        if self._form is Format.PARQUET:
+            from snapstore.operations.parquet import Arrow  # an extra: see test_layers.py
+
+            return Arrow(self._folder)
+        kinds = {Format.JSON: JsonDocument, Format.JSONL: JsonLines, Format.CSV: Csv}
         return kinds[self._form](self._folder)
 
     def _in_order(self) -> list[StateTable]:

@@ -16,15 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
-import orjson
-
-from snapstore.errors import Invalid, Unsupported
+from snapstore.errors import Invalid
+from snapstore.plainjson import dump, load
 from snapstore.sources.plain import HEX, Form
 
-__all__ = ["EXACT", "Arrow", "Csv", "Format", "JsonDocument", "JsonLines", "Rows", "Writer", "from_text", "to_text"]
-
-EXACT = "$exact"
-_DUMP = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+__all__ = ["Csv", "Files", "Format", "JsonDocument", "JsonLines", "Rows", "Writer", "from_text", "to_text"]
 
 
 class Format(StrEnum):
@@ -62,7 +58,7 @@ class Writer(Protocol):
         """After the last table, with what is said of all."""
 
 
-class _Files:
+class Files:
     """What writers of one file a table share."""
 
     ending = ""
@@ -97,7 +93,7 @@ class _Files:
         return f"{name}.{self.ending}"
 
 
-class JsonLines(_Files):
+class JsonLines(Files):
     """One object a line."""
 
     ending = "jsonl"
@@ -122,15 +118,15 @@ class _Lines:
         self._is_first = True
 
     def add(self, columns: Sequence[Sequence[Any]], count: int) -> None:
-        names, dump = self._names, orjson.dumps
+        names = self._names
         rows = zip(*columns, strict=True) if columns else [()] * count
-        lines = [dump(dict(zip(names, row, strict=True)), option=_DUMP) for row in rows]
+        lines = [dump(dict(zip(names, row, strict=True))) for row in rows]
         joined = (self._after + self._before).join(lines)
         self._out.write((b"" if self._is_first else self._before) + joined + self._after)
         self._is_first = False
 
 
-class JsonDocument(_Files):
+class JsonDocument(Files):
     """One document, `export.json`, with a row on each line of it."""
 
     ending = "json"
@@ -158,7 +154,7 @@ class JsonDocument(_Files):
             self._has_others = True
         else:
             self._file.write(b",\n")
-        self._file.write(orjson.dumps(part or label) + b": [\n")
+        self._file.write(dump(part or label) + b": [\n")
         yield _Lines(self._file, "export.json", [one.name for one in forms], b",\n", b"")
         self._file.write(b"\n],\n" if part else b"\n]")
 
@@ -168,15 +164,15 @@ class JsonDocument(_Files):
             self._file.write(b"\n},\n")
         else:
             self._absent()
-        self._file.write(b'"metadata": ' + orjson.dumps(head) + b"\n}\n")
+        self._file.write(b'"metadata": ' + dump(head) + b"\n}\n")
 
     def _absent(self) -> None:
         for part in ("memories", "relationships"):
             if part not in self._parts:
-                self._file.write(orjson.dumps(part) + b": [],\n")
+                self._file.write(dump(part) + b": [],\n")
 
 
-class Csv(_Files):
+class Csv(Files):
     """A header and rows as in RFC 4180; NULL is nothing, an empty text two quotes."""
 
     ending = "csv"
@@ -213,21 +209,21 @@ def to_text(form: Form, value: Any) -> str:
     if form.scalar == "str" and isinstance(value, str) and not value.startswith(_ESCAPE):
         return value
     if form.scalar == "str" and isinstance(value, str):
-        return orjson.dumps({HEX: (form.cells([value]).to_list()[0] or b"").hex()}).decode()
+        return dump({HEX: (form.cells([value]).to_list()[0] or b"").hex()}).decode()
     if not form.scalar and isinstance(value, str):
         try:
-            orjson.loads(value)
+            load(value)
         except ValueError:
             return value or '""'
-    return orjson.dumps(value, option=_DUMP).decode()
+    return dump(value).decode()
 
 
 def from_text(form: Form, text: str) -> Any:
     """The value that this text means in a column of this type. Raises `Invalid`."""
     if form.scalar == "str":
-        return orjson.loads(text) if text.startswith(_ESCAPE) else text
+        return load(text) if text.startswith(_ESCAPE) else text
     try:
-        value = orjson.loads(text)
+        value = load(text)
     except ValueError:
         if not form.scalar:
             return text
@@ -236,59 +232,3 @@ def from_text(form: Form, text: str) -> Any:
 
 
 _ESCAPE = '{"' + HEX + '"'
-
-
-class Arrow(_Files):
-    """Parquet with the types of the columns as far as it has them; the others are text as in a CSV.
-
-    A value that its column's type cannot hold is NULL there, and stands in the column `$exact`, as JSON by name.
-    """
-
-    ending = "parquet"
-
-    @contextmanager
-    def table(self, label: str, part: str, forms: Sequence[Form]) -> Iterator[Rows]:
-        """As `Writer.table`."""
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError as error:
-            raise Unsupported(
-                "Parquet needs a library that is not installed: pyarrow",
-                hint="Install it with: pip install 'snapstore[parquet]'",
-            ) from error
-        name = self._name(label, part)
-        kinds = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
-        types = [pa.list_(pa.float32()) if one.is_vector else kinds.get(one.scalar, pa.string()) for one in forms]
-        schema = pa.schema([(one.name, kind) for one, kind in zip(forms, types, strict=True)] + [(EXACT, pa.string())])
-        with pq.ParquetWriter(self._folder / name, schema, compression="zstd") as writer:
-            yield _ArrowRows(writer, schema, name, forms)
-
-
-class _ArrowRows:
-    def __init__(self, writer: Any, schema: Any, file: str, forms: Sequence[Form]) -> None:
-        self._writer = writer
-        self._schema = schema
-        self.file = file
-        self._forms = forms
-
-    def add(self, columns: Sequence[Sequence[Any]], count: int) -> None:
-        import pyarrow as pa
-
-        exact: list[dict[str, Any]] = [{} for _ in range(count)]
-        shown: list[list[Any]] = []
-        for form, values in zip(self._forms, columns, strict=True):
-            held: list[Any] = []
-            for at, value in enumerate(values):
-                is_native = form.is_vector or form.scalar
-                if is_native and isinstance(value, dict):
-                    exact[at][form.name] = value
-                    held.append(None)
-                elif not form.scalar and not form.is_vector and value is not None:
-                    held.append(to_text(form, value))
-                else:
-                    held.append(value)
-            shown.append(held)
-        told = [orjson.dumps(one).decode() if one else None for one in exact]
-        arrays = [pa.array(held, kind) for held, kind in zip([*shown, told], self._schema.types, strict=True)]
-        self._writer.write_table(pa.table(arrays, schema=self._schema))

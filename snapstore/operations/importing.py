@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from snapstore import keys
@@ -26,6 +25,7 @@ from snapstore.errors import Corrupt, Invalid, NotFound, Unsupported
 from snapstore.multiset import by_content
 from snapstore.operations.export import CHECKSUMS, METADATA, VERSION, checksums, combined, forms_of
 from snapstore.operations.rowfiles import rows_in
+from snapstore.plainjson import load
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection, Target, View
 from snapstore.sources.plain import Form
@@ -113,7 +113,7 @@ def _check(folder: Path) -> None:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = orjson.loads(path.read_bytes())
+        document = load(path.read_bytes())
     except ValueError as error:
         raise Corrupt(f"{path} is no JSON: {error}") from error
     if not isinstance(document, dict):
@@ -194,7 +194,7 @@ class _View:
             raise Corrupt(f"{path} has {count:,} rows of {table.name}, and the export says {part.rows:,}")
 
     def _columns(
-        self, name: str, rows: Iterator[list[Mapping[str, Any]]], forms: Sequence[Form]
+        self, name: str, rows: Iterator[Sequence[Mapping[str, Any]]], forms: Sequence[Form]
     ) -> Iterator[tuple[dict[str, Cells], int]]:
         known = {one.name for one in forms}
         for group in rows:

@@ -13,10 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-import orjson
-
-from snapstore.errors import Corrupt, Invalid, Unsupported
-from snapstore.operations.formats import EXACT, from_text
+from snapstore.errors import Corrupt, Invalid
+from snapstore.operations.formats import from_text
+from snapstore.plainjson import dump, load
 from snapstore.sources.plain import Form
 
 __all__ = ["rows_in"]
@@ -24,10 +23,12 @@ __all__ = ["rows_in"]
 Row = Mapping[str, Any]
 
 
-def rows_in(path: Path, form: str, member: str, forms: Sequence[Form], count: int) -> Iterator[list[Row]]:
+def rows_in(path: Path, form: str, member: str, forms: Sequence[Form], count: int) -> Iterator[Sequence[Row]]:
     """The rows of one table, `count` at a time. Raises `Corrupt` naming the file and the line."""
     if form == "parquet":
-        yield from _parquet(path, forms, count)
+        from snapstore.operations.parquet import rows_in_parquet  # an extra: see test_layers.py
+
+        yield from rows_in_parquet(path, forms, count)
         return
     found = {"json": _in_document, "jsonl": _in_lines, "csv": _in_csv}.get(form)
     if found is None:
@@ -39,7 +40,7 @@ def rows_in(path: Path, form: str, member: str, forms: Sequence[Form], count: in
 
 def _object(path: Path, number: int, line: bytes) -> Row:
     try:
-        row = orjson.loads(line)
+        row = load(line)
     except ValueError as error:
         raise Corrupt(f"{path}, line {number}: no JSON: {error}") from error
     if not isinstance(row, dict):
@@ -56,7 +57,7 @@ def _in_lines(path: Path, member: str, forms: Sequence[Form]) -> Iterator[Row]:
 
 def _in_document(path: Path, member: str, forms: Sequence[Form]) -> Iterator[Row]:
     """The document has a row on each line, so that it need not be in memory."""
-    start = orjson.dumps(member) + b": ["
+    start = dump(member) + b": ["
     with path.open("rb") as file:
         before = _line_that_begins(file, start)
         if not before:
@@ -133,29 +134,3 @@ def _field(text: str, at: int, path: Path) -> tuple[str | None, int]:
     if end < 0:
         return text[at:] or None, len(text) + 1
     return text[at:end] or None, end
-
-
-def _parquet(path: Path, forms: Sequence[Form], count: int) -> Iterator[list[Row]]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise Unsupported(
-            "Parquet needs a library that is not installed: pyarrow",
-            hint="Install it with: pip install 'snapstore[parquet]'",
-        ) from error
-    texts = [one for one in forms if not one.scalar and not one.is_vector]
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(count):
-                rows = batch.to_pylist()
-                for row in rows:
-                    for one in texts:
-                        if row.get(one.name) is not None:
-                            row[one.name] = from_text(one, row[one.name])
-                    exact = row.pop(EXACT, None)
-                    if exact is not None:
-                        row.update(orjson.loads(exact))
-                yield rows
-    except pa.ArrowException as error:
-        raise Corrupt(f"{path} cannot be read as Parquet: {error}") from error

@@ -39,8 +39,9 @@ CREATE TYPE mood AS ENUM ('calm', 'odd, "quoted"');
 CREATE TYPE pair AS (a int, b text);
 CREATE TABLE memories (
   id bigint PRIMARY KEY, content text, embedding vector(3), half halfvec(2), sparse sparsevec(9), heat real,
-  score float8, user_id text, tags text[], moods mood[], mood mood, pair pair, metadata jsonb, raw json, at timestamptz, day date,
-  age interval, price numeric, is_old boolean, uid uuid, data bytea, addr inet, span int4range, bits varbit, box box
+  score float8, user_id text, tags text[], moods mood[], mood mood, pair pair, metadata jsonb, raw json,
+  at timestamptz, day date, age interval, price numeric, is_old boolean,
+  uid uuid, data bytea, addr inet, span int4range, bits varbit, box box
 );
 INSERT INTO memories (id, content, embedding, heat, score, user_id, tags, metadata, raw, at, day, price, is_old, uid,
     data, moods, mood, pair, half, sparse, age, addr, span, bits, box) VALUES
@@ -53,8 +54,8 @@ INSERT INTO memories (id, content, embedding, heat, score, user_id, tags, metada
    '-infinity', '0001-01-01', 12345678901234567890.000100, NULL, NULL, NULL, NULL, NULL, '(,)', NULL, NULL, NULL, NULL,
    NULL, NULL, NULL),
   (4, '{"$hex": "00"}', '[1,2,3]', 16777216, 1e22, NULL, '{"{1,2}"}',
-   '{"$hex": "00", "n": 123456789012345678901234567890}', '"\ud83d\ude00"', '2026-02-28', '2026-02-28', -0.00, NULL, NULL,
-   NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+   '{"$hex": "00", "n": 123456789012345678901234567890}', '"\ud83d\ude00"', '2026-02-28', '2026-02-28', -0.00, NULL,
+   NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 CREATE TABLE relationships (source_id bigint REFERENCES memories, target_id bigint REFERENCES memories, kind text,
   weight real, PRIMARY KEY (source_id, target_id));
 INSERT INTO relationships VALUES (1, 3, 'follows', 0.5), (1, 2, 'contradicts', 1), (3, 1, NULL, NULL);
