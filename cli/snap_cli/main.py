@@ -71,6 +71,14 @@ _COMMANDS = {
         "snap_cli.schedule",
         "Take snapshots at their time: a job of this machine's own scheduler, for this folder's sources.",
     ),
+    "export": (
+        "snap_cli.export",
+        "Write the rows of a snapshot, or of `live`, into files: JSON, JSON lines, CSV, Parquet, or Markdown to read.",
+    ),
+    "import": (
+        "snap_cli.import_",
+        "Read back what `snap export` wrote: as a snapshot, and from there into a live source.",
+    ),
     "gc": ("snap_cli.gc", "Remove the snapshots that no rule keeps, and give back the space of what none needs."),
     "rm": ("snap_cli.rm", "Remove snapshots; all of those named, or none if one of them is pinned or not there."),
     "pin": ("snap_cli.pin", "Keep snapshots: neither `gc` nor `rm` removes a pinned one."),
