@@ -113,7 +113,7 @@ class Timetable:
         parts = [("Minute", self.minutes, 60), ("Hour", self.hours, 24), ("Month", self.months, 12)]
         days, week = ("Day", self.days, 31), ("Weekday", self.weekdays, 7)
         either = [[*parts, days], [*parts, week]] if self.has_days and self.has_weekdays else [[*parts, days, week]]
-        found = []
+        found: list[Mapping[str, int]] = []
         for fields in either:
             limited = [(name, sorted(values)) for name, values, size in fields if len(values) < size]
             names = [name for name, _ in limited]
