@@ -159,14 +159,22 @@ class CloudBackend:
             for page in obstore.list(self._store, folder or None, chunk_size=_PAGE):
                 for one in page:
                     if one["path"].startswith(prefix) and _is_name(one["path"]):
-                        entries.append(Entry(one["path"], one["size"], one["last_modified"].timestamp()))
+                        tag = one["version"] if isinstance(self._store, GCSStore) else one["e_tag"]
+                        entries.append(Entry(one["path"], one["size"], one["last_modified"].timestamp(), tag or ""))
         return iter(sorted(entries, key=lambda entry: entry.name))
 
     def delete(self, name: str) -> None:
         """See `Backend.delete`. Of two that delete at the same moment both may be told that it was there."""
-        self._size(check_name(name))  # the stores say nothing of what is not there
-        with self._translated(name):
+        check_name(name)
+        missing: NotFound | None = None
+        try:
+            self._size(name)  # the stores say nothing of what is not there
+        except NotFound as error:
+            missing = error
+        with self._translated(name):  # asked all the same: who may not delete is told so
             obstore.delete(self._store, name)
+        if missing is not None:
+            raise missing
 
     def _size(self, name: str) -> int:
         with self._translated(name):

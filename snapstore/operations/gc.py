@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from snapstore.backends.directory import DirectoryBackend
+from snapstore.backends.directory import directory_of
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.blobs.sweep import copy_live, indexed_packs, merge, purge
 from snapstore.errors import Conflict, NotFound, SnapstoreError
@@ -243,9 +243,10 @@ def _copy(store: BlobStore, condemned: set[str], marks: Marks) -> tuple[list[Pac
 def _delete_stray(repository: Repository) -> int:
     """Remove what crashed writers left in a folder for a day; returns bytes."""
     freed = 0
-    if isinstance(repository.backend, DirectoryBackend):
-        for entry in list(repository.backend.stray()):
+    directory = directory_of(repository.backend)
+    if directory is not None:
+        for entry in list(directory.stray()):
             if time.time() - entry.modified > STALE_SECONDS:
-                repository.backend.delete_stray(entry)
+                directory.delete_stray(entry)
                 freed += entry.size_bytes
     return freed

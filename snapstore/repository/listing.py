@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from snapstore.errors import Conflict, NotFound, Unavailable
 from snapstore.repository.repository import Repository
-from snapstore.repository.snapshot import COMMITTED, PENDING, Snapshot, decode, encode
+from snapstore.repository.snapshot import COMMITTED, PENDING, Snapshot, encode
 
 __all__ = ["SNAPSHOTS", "Listed", "committed", "evict_stale", "pending", "read_all"]
 
@@ -45,7 +45,9 @@ def read_all(repository: Repository) -> list[Listed]:
     """
     for _ in range(_TRIES):
         try:
-            return [_read(repository, entry.name, entry.modified) for entry in repository.backend.list(SNAPSHOTS)]
+            return [
+                Listed(*repository.read_listed(entry), entry.modified) for entry in repository.backend.list(SNAPSHOTS)
+            ]
         except NotFound as error:
             _log.debug("listing again: %s", error)
     raise Unavailable(
@@ -85,11 +87,6 @@ def evict_stale(repository: Repository, there: Sequence[Listed], *, stale_second
 
 def _is_pending(one: Listed) -> bool:
     return one.snapshot.state == PENDING
-
-
-def _read(repository: Repository, name: str, modified: float) -> Listed:
-    stored = repository.backend.get(name)
-    return Listed(decode(stored.data, name, repository.seal), stored.tag, modified)
 
 
 def _store_time(repository: Repository) -> float:
