@@ -33,7 +33,7 @@ Live = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 _SEGMENT_BLOBS = 200_000
 _SMALL_BYTES = 1 << 20
 _MERGED_BYTES = 16 << 20
-_MANY, _FOLDED = 16, 3
+_MANY, _FOLDED = 12, 3
 
 
 def copy_live(store: BlobStore, names: Collection[str], live: Live, snapshot_id: bytes) -> Written:

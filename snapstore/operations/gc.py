@@ -26,7 +26,7 @@ from snapstore.operations.condemn import delete_packs, needed_only_there, survey
 from snapstore.operations.marks import Marks, needed_by
 from snapstore.operations.retention import Choice, Policy, choose
 from snapstore.repository import Repository, Snapshot, tombstones
-from snapstore.repository.listing import Listed, committed, evict_stale, pending, read_all
+from snapstore.repository.listing import Listed, committed, delete_ended, evict_stale, pending, read_all
 
 __all__ = ["STALE_SECONDS", "Collected", "GcPlan", "gc", "plan_gc"]
 
@@ -107,6 +107,7 @@ def gc(
     found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
     # Only now, when all that stays was read: a damaged repository must not lose the snapshots that are whole.
     removed = _forget(repository, doomed)
+    delete_ended(repository, there)
     freed = _delete_stray(repository)
     condemned = {pack.name for pack in found if pack.is_condemned}
     for pack in found:

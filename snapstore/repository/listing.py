@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from snapstore.errors import Conflict, NotFound, Unavailable
 from snapstore.repository.repository import Repository
-from snapstore.repository.snapshot import COMMITTED, PENDING, Snapshot, encode
+from snapstore.repository.snapshot import COMMITTED, ENDED, PENDING, Snapshot, encode
 
-__all__ = ["SNAPSHOTS", "Listed", "committed", "evict_stale", "pending", "read_all"]
+__all__ = ["SNAPSHOTS", "Listed", "committed", "delete_ended", "evict_stale", "pending", "read_all"]
 
 SNAPSHOTS = "snapshots/"
 _TRIES = 10
@@ -64,8 +64,16 @@ def committed(there: Sequence[Listed]) -> list[Snapshot]:
 
 def pending(there: Sequence[Listed]) -> list[Snapshot]:
     """What has begun and not ended, oldest first."""
-    found = [one.snapshot for one in there if one.snapshot.state != COMMITTED]
+    found = [one.snapshot for one in there if one.snapshot.state not in (COMMITTED, ENDED)]
     return sorted(found, key=lambda snapshot: (snapshot.time, snapshot.id))
+
+
+def delete_ended(repository: Repository, there: Sequence[Listed]) -> None:
+    """Delete what says of itself that it has ended: whoever it was could not. It never changes again."""
+    for one in there:
+        if one.snapshot.state == ENDED:
+            with suppress(NotFound):
+                repository.backend.delete(one.snapshot.name)
 
 
 def evict_stale(repository: Repository, there: Sequence[Listed], *, stale_seconds: float) -> set[str]:

@@ -23,10 +23,10 @@ from snapstore.backends.cachefolder import CacheFolder
 from snapstore.backends.caching import CachingBackend
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import Digest
-from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError, WrongKey
+from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError, Unavailable, WrongKey
 from snapstore.repository import config, keyring, sequence
 from snapstore.repository.keyring import Passphrase
-from snapstore.repository.snapshot import COMMITTED, PENDING, Snapshot, decode, encode, new_id, utc_text
+from snapstore.repository.snapshot import COMMITTED, ENDED, PENDING, Snapshot, decode, encode, new_id, utc_text
 from snapstore.seal import PLAIN, Cost, Seal
 
 __all__ = ["PROGRAM", "Pending", "Repository"]
@@ -91,7 +91,8 @@ class Repository:
         there = [entry.name for entry in backend.list("")]
         if config.NAME in there:
             raise Exists(f"{backend.location} is a repository already", hint="Nothing was changed; use it.")
-        stray = next((name for name in there if not name.startswith(keyring.KEYS)), None)
+        # A probe of the store's conditions stays where nobody may delete.
+        stray = next((name for name in there if not name.startswith((keyring.KEYS, "probe/"))), None)
         if stray is not None:
             raise Invalid(
                 f"{backend.location} is not empty: it holds {stray!r}",
@@ -112,7 +113,7 @@ class Repository:
             raise Exists(f"{backend.location} is a repository already", hint="Nothing was changed; use it.") from error
         # Before there was a config nobody could add a key: these are of an `init` that died.
         for name in there:
-            with suppress(NotFound):
+            with suppress(NotFound, Unavailable):
                 backend.delete(name)
         return made
 
@@ -262,15 +263,27 @@ class Repository:
 
     def _gone(self, snapshot: Snapshot) -> dict[str, Mapping[str, int]]:
         """What the snapshot has seen and is not there any more, and what those had seen as far as is known."""
+        if not snapshot.seen:
+            return {}
         known = {one.id: one.seen for one in self._seen}
-        return {id_: known.get(id_, {}) for id_ in snapshot.seen if not any(self.backend.list(f"snapshots/{id_}"))}
+        there = {entry.name for entry in self.backend.list("snapshots/")}
+        return {id_: known.get(id_, {}) for id_ in snapshot.seen if f"snapshots/{id_}" not in there}
 
     def abandon(self, pending: Pending) -> None:
-        """End work without a result; its blobs are garbage for gc. Does nothing if it has ended."""
+        """End work without a result; its blobs are garbage for gc. Does nothing if it has ended.
+
+        Who may not delete says in the object that it has ended; gc deletes it then.
+        """
         try:
-            if self.backend.get(pending.name).tag == pending.tag:
+            snapshot, tag = self._read(pending.name)
+            if tag != pending.tag:
+                return
+            try:
                 self.backend.delete(pending.name)
-        except NotFound:
+            except Unavailable:
+                ended = dataclasses.replace(snapshot, state=ENDED, roots=())
+                self.backend.replace(pending.name, encode(ended, self.seal), tag=tag)
+        except (Conflict, NotFound):
             _log.debug("%s has ended already", pending.name)
 
     def change(self, snapshot_id: str, edit: Callable[[Snapshot], Snapshot]) -> Snapshot:
