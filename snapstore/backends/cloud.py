@@ -72,7 +72,11 @@ class CloudBackend:
             # The library has a type for the options of each store; which they are is known when it runs.
             make: Any = from_url
             client = {**_CLIENT, "allow_http": allow_http}
-            store = make(self._location, config=options, client_options=client, retry_config=_RETRIES)
+            # S3 checks what it is sent, and takes nothing without a checksum where objects are locked for a time.
+            own = {"checksum_algorithm": "SHA256"} if parts.scheme == "s3" else {}
+            store = make(
+                self._location, config={**own, **(options or {})}, client_options=client, retry_config=_RETRIES
+            )
         self._store = store
         if create:
             self._prove_conditions()
