@@ -336,6 +336,7 @@ def test_a_bucket_or_server_that_is_not_there_is_unavailable(
 
 def test_the_command_line_works_on_a_bucket(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SNAP_CACHE", str(tmp_path / "cache"))
     snap = Snap(tmp_path)
     assert snap.error("-r", place, "list", code=10)["message"] == f"there is no repository in {place}"
     assert snap.json("init", place)["repository"] == place
@@ -345,4 +346,9 @@ def test_the_command_line_works_on_a_bucket(place: str, tmp_path: Path, monkeypa
     assert snap.error("-r", "ftp://x/y", "list", code=1)["code"] == "unsupported"
     told = snap("-r", "s3://nowhere/x", "init", "-vv", code=1)
     assert SECRET not in told.stdout + told.stderr
+    assert not list(tmp_path.iterdir()), "an empty repository leaves nothing to keep"
+    take(Repository.open(bucket(place)), rows(range(20)))
+    assert len(snap.json("-r", place, "list", "--no-cache")) == 1
     assert not list(tmp_path.iterdir())
+    assert len(snap.json("-r", place, "list", "--limit-upload", "1GB")) == 1
+    assert [one["entries"] for one in snap.json("cache", "info")["repositories"]] == [1]
