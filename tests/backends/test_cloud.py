@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -165,13 +165,14 @@ BUSY = ("503 Slow Down", b"<Error><Code>SlowDown</Code></Error>")
 
 def test_a_server_that_fails_now_and_then_is_asked_again(place: str, weather: Weather) -> None:
     backend = bucket(place)
-    for method, call in (
+    calls: tuple[tuple[str, Callable[[], object]], ...] = (
         ("PUT", lambda: backend.put("snapshots/a", [b"nonce"])),
         ("GET", lambda: backend.get("snapshots/a")),
         ("GET", lambda: backend.get_range("snapshots/a", 1, 2)),
         ("GET", lambda: list(backend.list())),
         ("HEAD", lambda: backend.delete("snapshots/a")),
-    ):
+    )
+    for method, call in calls:
         weather.faults = [(method, *BUSY), (method, "500 Internal Server Error", b"")]
         weather.requests.clear()
         call()
@@ -206,7 +207,10 @@ def test_a_server_that_fails_for_long_is_told_as_that(
 def test_credentials_that_are_refused_are_told_without_secrets(place: str, weather: Weather, code: str) -> None:
     backend = bucket(place)
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><StringToSign>{SECRET}</StringToSign></Error>".encode()
-    calls = {"GET": lambda: backend.get("config"), "PUT": lambda: backend.put("config", [b"x"])}
+    calls: dict[str, Callable[[], object]] = {
+        "GET": lambda: backend.get("config"),
+        "PUT": lambda: backend.put("config", [b"x"]),
+    }
     for method, call in calls.items():
         weather.faults = [(method, "403 Forbidden", body)]
         with pytest.raises(Unavailable) as caught:
@@ -215,9 +219,11 @@ def test_credentials_that_are_refused_are_told_without_secrets(place: str, weath
         assert SECRET not in caught.value.message + caught.value.hint
 
 
-def ask(server: str, method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+def ask(server: str, method: str, path: str, body: bytes = b"", *, lock: bool = False) -> bytes:
     """A request of the test's own, by which a bucket is set up; the server asks nobody for credentials."""
-    headers["Content-Type"] = "application/xml"
+    headers = {"Content-Type": "application/xml"}
+    if lock:
+        headers["x-amz-bucket-object-lock-enabled"] = "true"
     request = urllib.request.Request(f"{server}/{path}", data=body or None, method=method, headers=headers)
     with urllib.request.urlopen(request) as reply:
         return bytes(reply.read())
@@ -243,7 +249,7 @@ LOCKED = (
 def test_a_bucket_with_versions_and_locks_holds_a_repository_and_all_that_was_deleted(
     environment: None, server: str
 ) -> None:
-    ask(server, "PUT", "locked", **{"x-amz-bucket-object-lock-enabled": "true"})
+    ask(server, "PUT", "locked", lock=True)
     ask(server, "PUT", "locked?object-lock", LOCKED)
     place = "s3://locked/tests"
     repository = Repository.init(bucket(place, create=True))
@@ -277,8 +283,9 @@ def test_a_take_asks_for_what_the_calls_say(place: str, weather: Weather, tmp_pa
     Repository.init(bucket(place))
     held = rows(range(50), elements=140)
     cache = CacheFolder(tmp_path / "cache", limit_bytes=1 << 30)
+    recording = RecordingBackend(bucket(place))
     for number in range(14):
-        recording = RecordingBackend(bucket(place))
+        recording.reset()
         weather.requests.clear()
         repository = Repository.open(recording, cache=cache)
         repository.snapshots()
