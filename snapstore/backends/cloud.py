@@ -28,7 +28,7 @@ from obstore.exceptions import (
     PreconditionError,
     UnauthenticatedError,
 )
-from obstore.store import GCSStore, from_url
+from obstore.store import AzureStore, GCSStore, from_url
 
 from snapstore.backends import Entry, Stored, check_name
 from snapstore.digest import Buffer
@@ -163,8 +163,8 @@ class CloudBackend:
             for page in obstore.list(self._store, folder or None, chunk_size=_PAGE):
                 for one in page:
                     if one["path"].startswith(prefix) and _is_name(one["path"]):
-                        tag = one["version"] if isinstance(self._store, GCSStore) else one["e_tag"]
-                        entries.append(Entry(one["path"], one["size"], one["last_modified"].timestamp(), tag or ""))
+                        tag = self._listed_tag(one)
+                        entries.append(Entry(one["path"], one["size"], one["last_modified"].timestamp(), tag))
         return iter(sorted(entries, key=lambda entry: entry.name))
 
     def delete(self, name: str) -> None:
@@ -194,6 +194,11 @@ class CloudBackend:
         if not tag:
             raise Unsupported(f"{self._location} gives its objects no versions: nothing can be replaced safely there")
         return str(tag)
+
+    def _listed_tag(self, meta: Mapping[str, Any]) -> str:
+        """The tag of what was listed, as `_tag` gives it; Azure leaves its quotes out there. Empty if there is none."""
+        tag = str((meta["version"] if isinstance(self._store, GCSStore) else meta["e_tag"]) or "")
+        return f'"{tag}"' if isinstance(self._store, AzureStore) and tag and not tag.startswith('"') else tag
 
     def _prove_conditions(self) -> None:
         """Write a name twice and replace a version twice: the second must fail, or two takes could both win."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +19,11 @@ from snapstore.operations import heartbeat
 from snapstore.operations.capture import silent
 from snapstore.operations.gc import gc
 from snapstore.operations.heartbeat import BEAT_SECONDS, Heartbeat
+from snapstore.operations.take import Request
+from snapstore.operations.take import take as run_take
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository
+from snapstore.sources.sqlite.source import SqliteSource
 from tests.operations.crowd import copied, everything_is_well, nothing_is_left_behind, repository_with_garbage
 from tests.operations.points import Faulty
 from tests.operations.sample import Take, init, objects, reopen, rows, take
@@ -214,3 +219,42 @@ def test_verify_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verify(reopen(store), read_data=True, progress=day).damaged == ()
     assert len(collected) > 4
     assert repository.pendings() == []
+
+
+def sqlite_request(folder: Path) -> Request:
+    file = folder / "memory.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, said TEXT)")
+        connection.executemany("INSERT INTO t VALUES (?, ?)", [(n, f"memory {n} " * 60) for n in range(3000)])
+        connection.commit()
+    return Request("memory", SqliteSource(f"sqlite:///{file}"))
+
+
+def test_a_real_take_beats_and_one_that_stalled_is_refused_and_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", -1.0)
+    request = sqlite_request(tmp_path)
+    store = Slow()
+    Repository.init(store)
+    collected = []
+
+    def day(what: str, done: int, total: int | None, /) -> None:
+        store.now += 20 * HOUR
+        collected.append(gc(reopen(store)))
+
+    first = run_take(reopen(store), [request], progress=day)
+    assert len(collected) > 0
+    assert [one.id for one in reopen(store).snapshots()] == [first.snapshot.id]
+
+    def stall(what: str, done: int, total: int | None, /) -> None:
+        store.now += 25 * HOUR
+        gc(reopen(store))
+
+    with pytest.raises(Conflict, match="gave it up; nothing was committed"):
+        run_take(reopen(store), [request], full=True, progress=stall)
+    assert reopen(store).pendings() == []
+    again = run_take(reopen(store), [request], full=True)
+    assert again.bytes_new == 0, "all of it was there"
+    assert again.snapshot.sources[0].tables[0].root == first.snapshot.sources[0].tables[0].root
+    assert verify(reopen(store), read_data=True).damaged == ()
