@@ -89,6 +89,10 @@ _COMMANDS = {
         "Check that the repository is as it was written, and that snapshots (all, if none is named) are whole.",
     ),
     "key": ("snap_cli.key", "The keys of an encrypted repository: each is a passphrase that opens it."),
+    "cache": (
+        "snap_cli.cache",
+        "What this machine keeps of repositories in buckets: it can be deleted at any time.",
+    ),
     "demo": ("snap_cli.demo", "Show the main job on real memories: take, lose, see what was lost, put it back."),
 }
 _ALIASES = {"backup": "take", "snapshots": "list", "prune": "gc", "check": "verify"}

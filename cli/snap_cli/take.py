@@ -13,6 +13,7 @@ from snap_cli.errors import INCOMPLETE
 from snap_cli.manifests import changes, rows_in, tell_missing, tell_narrowed
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
+from snap_cli.sizes import SIZE
 from snap_cli.sources import URLS, named_source, open_source, qualified, schema_of
 from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
@@ -42,6 +43,10 @@ __all__ = ["selection_from", "sources_to_take", "take_command"]
 @click.option("--no-verify", is_flag=True, help="Do not decode and hash again what was written.")
 @click.option("--allow-partial", is_flag=True, help="Save what can be held and reached; say what could not (exit 3).")
 @click.option("--salvage", is_flag=True, help="Of a damaged SQLite file take what can still be read (exit 3).")
+@click.option("--min-free", type=SIZE, metavar="SIZE", envvar="SNAP_MIN_FREE", default=500_000_000,
+              help="Do not begin with less free space in a repository's folder [SNAP_MIN_FREE, 500MB].")  # fmt: skip
+@click.option("--max-size", type=SIZE, metavar="SIZE", envvar="SNAP_MAX_SIZE",
+              help="Do not begin where the repository is larger already [SNAP_MAX_SIZE].")  # fmt: skip
 @click.pass_context
 def take_command(
     context: click.Context,
@@ -54,6 +59,8 @@ def take_command(
     full: bool,
     allow_partial: bool,
     salvage: bool,
+    min_free: int,
+    max_size: int | None,
     **selected: Any,
 ) -> None:
     """Take a snapshot of databases: one consistent state of each, stored without what is there already.
@@ -80,6 +87,8 @@ def take_command(
             host=app.host,
             verify=not no_verify,
             full=full,
+            min_free_bytes=min_free,
+            max_bytes=max_size,
             progress=progress,
         )
     for told in [*taken.unavailable, *(line for one in taken.snapshot.sources for line in tell_missing(one))]:
