@@ -71,16 +71,20 @@ LIBRARIES = {
     # the server's source; and the command line where it makes a server of its own.
     "psycopg": {"snapstore.sources.postgres", "snap_cli.embedded", "snap_cli.demo"},
     "apsw": {"snapstore.sources.sqlite"},
+    "pathspec": {"snapstore.sources.files.choosing"},
     "click": {"snap_cli"},
     "rich": {"snap_cli"},
 }
 
 # Those that come with an extra; the others come with snapstore.
-EXTRAS = {"cryptography": "encryption", "obstore": "cloud", "apsw": "sqlite"}
+EXTRAS = {"cryptography": "encryption", "obstore": "cloud", "apsw": "sqlite", "pathspec": "files"}
 
 # (module, what it imports inside a function): why it is not at the top.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("snap_cli.sources", "snapstore.sources.sqlite.source"): "its library is an extra",
+    ("snap_cli.sources", "snapstore.sources.files.source"): "its library is an extra",
+    ("snapstore.sources.files.reading", "snapstore.sources.sqlite.whole"): "its library is an extra of another source",
+    ("snapstore.sources.files.placing", "snapstore.sources.sqlite.whole"): "as in reading",
     ("snap_cli.sources", "snapstore.sources.postgres.source"): "comparing two snapshots needs no driver (50 ms)",
     ("snap_cli.progress", "rich.console"): "nobody watches a program that another one runs (20 ms)",
     ("snap_cli.progress", "rich.progress"): "as rich.console",

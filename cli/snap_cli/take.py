@@ -26,6 +26,7 @@ __all__ = ["take_command"]
     example="snap take postgresql://me@localhost/agents --tag before-migration\n"
     "snap take postgresql://me@localhost/agents --table 'mem*' --exclude-column memories.embedding\n"
     "snap take sqlite:///home/me/agents.db\n"
+    "snap take ~/.claude --ignore '*.bak'\n"
     "snap take agents        # [sources.agents] in snap.toml",
 )
 @click.argument("sources", nargs=-1, metavar="[URL|NAME]...")
@@ -36,6 +37,14 @@ __all__ = ["take_command"]
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these tables.")
 @click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
 @click.option("--where", multiple=True, metavar="TABLE=SQL", help="Only the rows of a table that meet a condition.")
+@click.option("--only", multiple=True, metavar="PATTERN", help="Of a folder only these files (as in .gitignore).")
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="PATTERN",
+    help="Of a folder not these files (as in .gitignore; `!*.log` takes in what is left out by itself).",
+)
+@click.option("--xattrs", is_flag=True, help="Of a folder also the extended attributes of files.")
 @click.option("--no-vectors", is_flag=True, help="Without vector columns.")
 @click.option("--schema-only", is_flag=True, help="Only the shapes of tables, no rows.")
 @click.option("--full", is_flag=True, help="Read every row, whatever the last snapshot knows.")
@@ -56,7 +65,7 @@ def take_command(
     salvage: bool,
     **selected: Any,
 ) -> None:
-    """Take a snapshot of databases: one consistent state of each, stored without what is there already.
+    """Take a snapshot of databases and folders: a consistent state of each, stored without what is there already.
 
     Without a URL: SNAP_SOURCE, else every source in snap.toml.
     """
@@ -67,6 +76,8 @@ def take_command(
         Request(own.name, open_source(own.url), _selection(own, allow_partial=allow_partial, **selected))
         for own in named
     ]
+    if any(one.source.kind != "file" and _chooses_files(one.selection) for one in requests):
+        raise Invalid("--only, --ignore and --xattrs are for folders alone", hint="Take the others by themselves.")
     if salvage:
         if any(one.source.kind != "sqlite" for one in requests):
             raise Invalid("--salvage is for SQLite files alone", hint="Take the others by themselves, without it.")
@@ -113,6 +124,9 @@ def _selection(
     exclude: tuple[str, ...],
     exclude_columns: tuple[str, ...],
     where: tuple[str, ...],
+    only: tuple[str, ...],
+    ignore: tuple[str, ...],
+    xattrs: bool,
     no_vectors: bool,
     schema_only: bool,
     allow_partial: bool,
@@ -136,7 +150,14 @@ def _selection(
         vectors=base.vectors and not no_vectors,
         rows=base.rows and not schema_only,
         partial=base.partial or allow_partial,
+        only=only or base.only,
+        ignore=(*base.ignore, *ignore),
+        attributes=base.attributes or xattrs,
     )
+
+
+def _chooses_files(selection: Selection) -> bool:
+    return bool(selection.only or selection.ignore or selection.attributes)
 
 
 def _json(taken: Taken) -> dict[str, Any]:

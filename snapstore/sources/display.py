@@ -3,7 +3,8 @@
     display(column.type, cell, stride=column.stride)
     parse_key(table, "17")
 
-A type says whose it is: those of SQLite begin with `sqlite.`, all others are PostgreSQL's.
+A type says whose it is: those of SQLite begin with `sqlite.`, those of file trees with `file.`, all others are
+PostgreSQL's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from snapstore.errors import Corrupt
 from snapstore.rows import KeyPart, Table
+from snapstore.sources.files import display as files
 from snapstore.sources.postgres import display as postgres
 from snapstore.sources.postgres import keytext
 from snapstore.sources.postgres.display import shorten
@@ -22,6 +24,8 @@ __all__ = ["display", "parse_key", "shorten"]
 
 def display(column_type: str, cell: bytes | None, *, stride: int = 1) -> Any:
     """A value JSON can hold, None for NULL; `{"hex": …}` for what is not of its type, or of one not known here."""
+    if cell is not None and files.is_ours(column_type):
+        return files.display(column_type, cell)
     if cell is None or not sqlite.is_ours(column_type):
         return postgres.display(column_type, cell, stride=stride)
     try:
@@ -36,5 +40,7 @@ def parse_key(table: Table, text: str) -> bytes:
 
 
 def _cell(table: Table, part: KeyPart, word: str) -> bytes:
+    if files.is_ours(part.type):
+        return files.cell_of(word)
     of_engine = sqlite.cell_of if sqlite.is_ours(part.type) else keytext.postgres_cell
     return of_engine(table, part, word)
