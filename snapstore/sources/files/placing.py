@@ -59,6 +59,7 @@ class Placing:
         self._wait_seconds = wait_seconds
         self._folders = Folders(root)
         self._ours: set[int] = set()  # inodes whose times we have changed ourselves
+        self._gone: set[bytes] = set()
 
     def carry_out(self, ready: Mapping[bytes, Ready], deleted: Mapping[bytes, Entry]) -> None:
         """Do all of it. Raises `Conflict` with nothing done, or an error that says what was done."""
@@ -100,7 +101,7 @@ class Placing:
 
     def _check(self, path: bytes, folder: int, name: bytes) -> None:
         """Raises `Conflict` where the path is not as it was."""
-        entry = self._live.get(path)
+        entry = None if path in self._gone else self._live.get(path)
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -164,21 +165,28 @@ class Placing:
             if ready[path].row.kind == FOLDER:
                 yield _Step("set", path, partial(self._settings, ready[path].row))
 
+    def _touch(self, path: bytes) -> None:
+        """What we do to one name of a file is seen at its others."""
+        if self._live[path].names > 1:
+            self._ours.add(self._live[path].facts[3])
+
     def _unlink(self, path: bytes) -> None:
         folder, name = self._folders.parent(path)
         self._check(path, folder, name)
-        self._ours.add(self._live[path].facts[3])
+        self._touch(path)
         os.unlink(name, dir_fd=folder)
+        self._gone.add(path)
 
     def _rmdir(self, path: bytes, *, must: bool) -> None:
+        self._folders.forget()  # it may be among those that are open
         folder, name = self._folders.parent(path)
         try:
             os.rmdir(name, dir_fd=folder)
+            self._gone.add(path)
         except OSError:
             if must or not _exists(folder, name):
                 raise
             # What is left out or was made meanwhile is in it: it stays, and so does the folder.
-        self._folders.forget()
 
     def _mkdir(self, path: bytes) -> None:
         self._make_folders(parts_of(path))
@@ -215,7 +223,7 @@ class Placing:
         self._check(one.row.path, folder, name)
         try:
             if replaces:
-                self._ours.add(self._live[one.row.path].facts[3])
+                self._touch(one.row.path)
                 os.rename(staged, name, src_dir_fd=self._staging.folder, dst_dir_fd=folder)
             else:
                 self._put(staged, folder, name)
@@ -264,7 +272,7 @@ class Placing:
             status = os.fstat(descriptor)
             if row.kind == FILE:
                 self._check(row.path, folder, name)
-                self._ours.add(status.st_ino)
+                self._touch(row.path)
             if row.mode is not None:
                 os.fchmod(descriptor, row.mode)
             if row.mtime_ns is not None:

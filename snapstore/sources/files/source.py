@@ -9,47 +9,21 @@ It holds nothing open between views.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.errors import Invalid
 from snapstore.rows import Batch, Table
 from snapstore.sources import Selection, Target, View
 from snapstore.sources.files.choosing import meets
+from snapstore.sources.files.place import place_of, url_of
 from snapstore.sources.files.scan import FOLDER
 from snapstore.sources.files.target import open_target
 from snapstore.sources.files.view import open_view
 
-__all__ = ["FilesSource", "place_of", "url_of"]
-
-_SCHEME = "file://"
-
-
-def place_of(url: str) -> Path:
-    """The folder that a URL means: `file:///absolute/path`, or `file://./relative/path`. Raises `Invalid`."""
-    rest = url.removeprefix(_SCHEME)
-    path, mark, _ = rest.partition("?")
-    path = re.sub("^localhost(?=/)", "", path)
-    if rest == url or not path or path.partition("/")[0] not in ("", ".", ".."):
-        raise Invalid(f"{url!r} names no folder", hint="Write file:///path/to/folder.")
-    if mark:
-        raise Invalid(f"{url!r} has parameters, and there are none", hint="A question mark in a path is written %3F.")
-    text = unquote(path, errors="surrogateescape")
-    if "\0" in text:
-        raise Invalid(f"{url!r} names no folder", hint="Write file:///path/to/folder.")
-    return Path(os.path.abspath(text))
-
-
-def url_of(place: Path) -> str:
-    """The URL of a folder."""
-    return _SCHEME + quote(os.fsencode(place))
+__all__ = ["FilesSource"]
 
 
 class FilesSource:

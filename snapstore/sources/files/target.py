@@ -176,18 +176,38 @@ class FilesTarget(FilesView):
 
     def _check_parents(self) -> None:
         """Everything that is made will lie in a folder."""
-        for path in self._ready:
-            parts = parts_of(path)
-            for count in range(1, len(parts)):
-                above = b"/".join(parts[:count])
-                ready = self._ready.get(above)
-                entry = None if above in self._deleted else self._live.entries.get(above)
-                kind = ready.row.kind if ready else entry.kind if entry else FOLDER
-                if kind != FOLDER:
-                    raise Conflict(
-                        f"{shown(path)} is to be made, and {shown(above)} is no folder",
-                        hint="A link is never followed. --exact restores what stands in the way; nothing was changed.",
-                    )
+        known: set[bytes] = set()
+        with Folders(self._root) as folders:
+            for path in self._ready:
+                parts = parts_of(path)
+                for count in range(1, len(parts)):
+                    above = b"/".join(parts[:count])
+                    if above in known:
+                        continue
+                    known.add(above)
+                    if above in self._deleted and above not in self._ready:
+                        break  # what is beneath it goes too, and a folder comes
+                    if not self._will_be_folder(above, folders):
+                        raise Conflict(
+                            f"{shown(path)} is to be made, and {shown(above)} is no folder",
+                            hint="A link is never followed. Move it away, or, if it is a row, restore with --exact; "
+                            "nothing was changed.",
+                        )
+
+    def _will_be_folder(self, path: bytes, folders: Folders) -> bool:
+        ready = self._ready.get(path)
+        if ready is not None:
+            return ready.row.kind == FOLDER
+        entry = self._live.entries.get(path)
+        if entry is not None:
+            return entry.kind == FOLDER
+        try:
+            folders.folder(parts_of(path))
+        except FileNotFoundError:
+            return True  # it is made on the way
+        except Conflict:
+            return False
+        return True
 
     def _check_folders(self) -> None:
         """A folder that goes must be empty by then; where it is to become something else, nothing may stay in it."""
