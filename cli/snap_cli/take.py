@@ -36,7 +36,12 @@ __all__ = ["take_command"]
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables (* and ? fit anything).")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these tables.")
 @click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
-@click.option("--where", multiple=True, metavar="TABLE=SQL", help="Only the rows of a table that meet a condition.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="TABLE=SQL",
+    help="Only the rows of a table that meet a condition (of a folder: a pattern of paths).",
+)
 @click.option("--only", multiple=True, metavar="PATTERN", help="Of a folder only these files (as in .gitignore).")
 @click.option(
     "--ignore",
@@ -76,8 +81,9 @@ def take_command(
         Request(own.name, open_source(own.url), _selection(own, allow_partial=allow_partial, **selected))
         for own in named
     ]
-    if any(one.source.kind != "file" and _chooses_files(one.selection) for one in requests):
-        raise Invalid("--only, --ignore and --xattrs are for folders alone", hint="Take the others by themselves.")
+    if all(one.source.kind != "file" and _chooses_files(one.selection) for one in requests):
+        raise Invalid("--only, --ignore and --xattrs are for folders alone", hint="Take one: `snap take ./memory`.")
+    requests = [one if one.source.kind == "file" else _without_files(one) for one in requests]
     if salvage:
         if any(one.source.kind != "sqlite" for one in requests):
             raise Invalid("--salvage is for SQLite files alone", hint="Take the others by themselves, without it.")
@@ -158,6 +164,11 @@ def _selection(
 
 def _chooses_files(selection: Selection) -> bool:
     return bool(selection.only or selection.ignore or selection.attributes)
+
+
+def _without_files(request: Request) -> Request:
+    """What chooses files says nothing of the databases that are taken with them."""
+    return replace(request, selection=replace(request.selection, only=(), ignore=(), attributes=False))
 
 
 def _json(taken: Taken) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,23 @@ def test_a_folder_is_taken_by_its_path_and_its_url(snap: Snap, memory: Path) -> 
 def test_patterns_are_for_folders_alone(snap: Snap, folder: Path) -> None:
     error = snap.error("take", f"sqlite://{folder}/a.db", "--only", "x", code=2)
     assert "for folders alone" in error["message"]
+
+
+def test_a_folder_and_a_database_in_it_are_one_snapshot(snap: Snap, memory: Path, folder: Path) -> None:
+    with closing(sqlite3.connect(memory / "agents.db")) as database:
+        database.execute("CREATE TABLE notes (body)")
+    taken = snap.json("take", "./memory", f"sqlite://{memory}/agents.db", "--ignore", "agents.db")
+    assert [(one["kind"], one["tables"][0]["name"]) for one in taken["sources"]] == [
+        ("file", "tree.files"), ("sqlite", "main.notes"),
+    ]  # fmt: skip
+    (memory / "memory.jsonl").unlink()
+    (memory / "agents.db").unlink()
+    plans = snap.json("restore", "latest", "--dry-run")["tables"]
+    assert [(one["source"], one["insert"]) for one in plans] == [("memory", 1), ("agents", 0)]
+    snap("restore", "latest")
+    assert (memory / "memory.jsonl").exists()
+    assert (memory / "agents.db").exists()
+    snap("verify", "--live", "latest")
 
 
 def test_a_name_in_settings_comes_before_a_path(snap: Snap, memory: Path, folder: Path) -> None:

@@ -184,7 +184,7 @@ class FilesView:
                 except SnapstoreError as error:
                     if not self._selection.partial or error.again:
                         raise
-                    self._missing.append(f"{shown(entry.path)}: {error.message}")
+                    self._missing.append(error.message)
                     row = None
                 if row is None or row.stamp != stamp_of(entry, before_ns=self._before_ns):
                     self._is_still = False

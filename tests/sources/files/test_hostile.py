@@ -162,7 +162,7 @@ _ROWS = st.one_of(
 )
 
 
-@settings(max_examples=500 if IS_SOAK else 25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200 if IS_SOAK else 25, suppress_health_check=[HealthCheck.too_slow])
 @given(
     first=st.lists(_ROWS, max_size=4), second=st.lists(_ROWS, min_size=1, max_size=4), mode=st.sampled_from(list(Mode))
 )

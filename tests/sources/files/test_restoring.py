@@ -337,7 +337,7 @@ def make(place: Path, state: dict[str, str]) -> None:
             first = path
 
 
-@settings(max_examples=500 if IS_SOAK else 8)
+@settings(max_examples=200 if IS_SOAK else 8)
 @given(before=_STATES, after=_STATES)
 def test_any_tree_becomes_any_other_and_back(
     tmp_path_factory: pytest.TempPathFactory, before: dict[str, str], after: dict[str, str]
