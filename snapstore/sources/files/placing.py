@@ -97,7 +97,7 @@ class Placing:
                     )
                 seen.add(above)
                 self._check(path, folder, name)
-                self._check_leftovers(path, folder, name, ready)
+                self._put_logs_away(path, folder, name, ready.get(path), is_deleted=path in deleted)
 
     def _check(self, path: bytes, folder: int, name: bytes) -> None:
         """Raises `Conflict` where the path is not as it was."""
@@ -113,20 +113,20 @@ class Placing:
         if entry is None or (entry.kind != FOLDER and facts_of(status) != entry.facts):
             raise _changed(path)
 
-    def _check_leftovers(self, path: bytes, folder: int, name: bytes, ready: Mapping[bytes, Ready]) -> None:
+    def _put_logs_away(self, path: bytes, folder: int, name: bytes, one: Ready | None, *, is_deleted: bool) -> None:
         """A log that lies beside a database is played into whatever is put in its place, so it is put away first."""
-        one, entry = ready.get(path), self._live.get(path)
-        if one is None or one.staged is None or not is_database(self._staging.folder, one.staged):
-            return
+        entry, staged = self._live.get(path), None if one is None else one.staged
         left = [end for end in (b"-wal", b"-journal", b"-shm") if _exists(folder, name + end)]
-        if not left:
+        if not left or (staged is None and not is_deleted):
             return
         if entry is None or not entry.is_database:
-            raise Conflict(
-                f"{shown(path + left[0])} is there without its database, and would be played into the one that is "
-                "restored",
-                hint="Stop the application that has it open, move that file away, and try again.",
-            )
+            if staged is not None and is_database(self._staging.folder, staged):
+                raise Conflict(
+                    f"{shown(path + left[0])} is there without its database, and would be played into the one that is "
+                    "restored",
+                    hint="Stop the application that has it open, move that file away, and try again.",
+                )
+            return
         from snapstore.sources.sqlite.whole import quiesce
 
         quiesce(self._place / os.fsdecode(path), wait_seconds=self._wait_seconds)

@@ -8,13 +8,14 @@ Nothing is changed, and no link is followed.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
 from dataclasses import replace
 from pathlib import Path
 
-from snapstore.errors import Conflict, Unavailable, Unsupported
+from snapstore.errors import Conflict, Corrupt, Unavailable, Unsupported
 from snapstore.sources.files.scan import FILE, FOLDER, LINK, Entry, Facts, facts_of, is_database, log_facts_of
 from snapstore.sources.files.stamps import stamp_of
 from snapstore.sources.files.table import Row, encode_attributes
@@ -107,7 +108,15 @@ class Reader:
                     hint="Install it with: pip install 'snapstore[sqlite]'. Or leave the file out with --ignore.",
                 ) from error
             return self._plain(entry, folder, name)
-        content = read_whole(place, wait_seconds=self._wait_seconds)
+        try:
+            content = read_whole(place, wait_seconds=self._wait_seconds)
+        except (Corrupt, Unsupported) as error:
+            if any(size for size, *_ in logs):
+                raise Corrupt(
+                    f"{shown(entry.path)} is a SQLite database with a log that SQLite cannot read: {error.message}",
+                    hint="Leave it out with --ignore, and see what can be saved: `snap take --salvage sqlite:///…`.",
+                ) from error
+            return self._plain(entry, folder, name)  # damaged or not, without a log its bytes are all there is
         attributes = None
         if self._attributes:
             descriptor = os.open(name, _OPEN, dir_fd=folder)
@@ -133,7 +142,12 @@ def attributes_of(descriptor: int) -> bytes | None:
     """The extended attributes of an open file, encoded; none where the system has none."""
     if not hasattr(os, "listxattr"):
         return None
-    names = [name for name in os.listxattr(descriptor) if name.startswith("user.")]
+    try:
+        names = [name for name in os.listxattr(descriptor) if name.startswith("user.")]
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return None
+        raise
     return encode_attributes((os.fsencode(name), os.getxattr(descriptor, name)) for name in names)
 
 

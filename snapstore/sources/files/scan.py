@@ -18,6 +18,7 @@ from operator import attrgetter
 
 from snapstore.errors import Unavailable
 from snapstore.sources.files.choosing import STAGING, Choice
+from snapstore.sources.files.within import DEEPEST
 
 __all__ = ["FILE", "FOLDER", "LINK", "Entry", "Facts", "Found", "facts_of", "is_database", "log_facts_of", "scan"]
 
@@ -139,6 +140,9 @@ def _walk(folder: int, above: bytes, choice: Choice, found: Found, *, is_meant: 
 
 
 def _walk_beneath(folder: int, name: bytes, entry: Entry, choice: Choice, found: Found, *, is_meant: bool) -> bool:
+    if entry.path.count(b"/") + 2 > DEEPEST:
+        found.unreadable.append((entry.path, f"it lies more than {DEEPEST - 1} folders deep"))
+        return False
     try:
         inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:

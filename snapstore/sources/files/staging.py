@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 
-from snapstore.errors import Unavailable
+from snapstore.errors import Unavailable, Unsupported
 from snapstore.sources.files.choosing import STAGING
 from snapstore.sources.files.table import decode_attributes
 
@@ -68,7 +68,7 @@ class Staging:
                 while view:
                     view = view[file.write(view) :]
                 for attribute, value in decode_attributes(attributes).items():
-                    os.setxattr(descriptor, attribute, value)
+                    _set_attribute(descriptor, attribute, value)
                 os.fchmod(descriptor, mode)
                 if mtime_ns is not None:
                     os.utime(descriptor, ns=(mtime_ns, mtime_ns))
@@ -118,3 +118,12 @@ class Staging:
         for name in os.listdir(self._root):
             if name.startswith(STAGING):
                 shutil.rmtree(name, dir_fd=self._root)
+
+
+def _set_attribute(descriptor: int, name: bytes, value: bytes) -> None:
+    if not name.startswith(b"user.") or not hasattr(os, "setxattr"):
+        raise Unsupported(
+            f"an extended attribute {name.decode('utf-8', 'backslashreplace')!r} cannot be set here",
+            hint="Leave attributes out: --exclude-column files.attributes.",
+        )
+    os.setxattr(descriptor, name, value)

@@ -17,7 +17,10 @@ from types import TracebackType
 
 from snapstore.errors import Conflict, Corrupt
 
-__all__ = ["Folders", "parts_of", "shown"]
+__all__ = ["DEEPEST", "Folders", "parts_of", "shown"]
+
+DEEPEST = 255
+"""How many names a path may have: the folders on the way are open at once."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -31,7 +34,7 @@ def shown(path: bytes) -> str:
 def parts_of(path: bytes) -> list[bytes]:
     """The names in a path. Raises `Corrupt` for one that is no path beneath a folder (format.md §8)."""
     parts = path.split(b"/")
-    if b"\0" in path or any(part in (b"", b".", b"..") for part in parts):
+    if b"\0" in path or len(parts) > DEEPEST or any(part in (b"", b".", b"..") for part in parts):
         raise Corrupt(
             f"the path {shown(path)!r} in the snapshot leads out of the folder, or nowhere",
             hint="No snapstore wrote this; nothing was changed. Where does the repository come from?",

@@ -50,8 +50,8 @@ def test_everything_comes_back(memory: Memory, tmp_path: Path) -> None:
 @linux
 def test_names_are_bytes(memory: Memory, tmp_path: Path) -> None:
     names = [
-        b"caf\xc3\xa9",
-        b"cafe\xcc\x81",
+        b"\xc3\xa9t",
+        b"e\xcc\x81t",
         b"\xff\xfe",
         b"new\nline",
         b"\x1b[2Jred",
@@ -165,7 +165,7 @@ def test_a_url_that_names_no_folder_is_refused(url: str) -> None:
         place_of(url)
 
 
-@pytest.mark.parametrize("path", ["/a b", "/a?b#c%41", "/caf\udcff"])
+@pytest.mark.parametrize("path", ["/a b", "/a?b#c%41", "/e\udcff"])
 def test_a_path_is_its_url_both_ways(path: str) -> None:
     assert place_of(url_of(Path(path))) == Path(path)
     assert place_of("file://localhost/a/../b") == Path("/b")
@@ -228,7 +228,7 @@ def test_times_that_are_too_recent_are_not_trusted(memory: Memory) -> None:
 def test_an_incremental_root_is_that_of_a_full_read_whatever_happens(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    memory = Memory(tmp_path_factory.mktemp("tree") / "memory", settle_seconds=0.0005)
+    memory = Memory(tmp_path_factory.mktemp("tree") / "memory", settle_seconds=0.01)
     for number in range(60):
         memory.write(f"f{number % 4}/n{number}", str(number))
     memory.take()
@@ -247,7 +247,7 @@ def test_an_incremental_root_is_that_of_a_full_read_whatever_happens(
                     path.unlink()
                 case "rename":
                     path.rename(path.with_name(path.name + "+"))
-                case "folder":
+                case "folder" if path.parent != memory.place:
                     path.parent.rename(path.parent.with_name(path.parent.name + "~"))
                 case "chmod":
                     path.chmod(0o600)
@@ -263,7 +263,7 @@ def test_an_incremental_root_is_that_of_a_full_read_whatever_happens(
                 case "become":
                     path.unlink()
                     path.mkdir()
-        time.sleep(0.002)
+        time.sleep(0.015)
         assert root(memory.take()) == root(memory.take(full=True))
 
 
@@ -354,6 +354,32 @@ def test_a_log_that_belongs_to_no_database_is_a_file(memory: Memory) -> None:
     memory.write("b")
     memory.write("b-journal")
     assert list(memory.rows()) == [b"a-wal", b"b", b"b-journal"]
+
+
+def test_a_damaged_database_is_its_bytes(memory: Memory) -> None:
+    path = memory.place / "agents.db"
+    database(path).close()
+    damaged = path.read_bytes()[:100] + os.urandom(4000)
+    path.write_bytes(damaged)
+    assert memory.rows()[b"agents.db"].content == damaged
+    memory.write("agents.db-wal", "x" * 100)
+    with pytest.raises(Corrupt, match=r"agents\.db is a SQLite database with a log that SQLite cannot read"):
+        memory.rows()
+
+
+def test_what_lies_too_deep_is_named(memory: Memory) -> None:
+    folder = os.open(memory.place, os.O_RDONLY)
+    for _ in range(260):
+        os.mkdir("d", dir_fd=folder)
+        inner = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    with pytest.raises(Unavailable, match="254 folders deep"):
+        memory.take()
+    taken = memory.take(partial=True)
+    assert not taken.is_complete
+    assert taken.snapshot.sources[0].tables[0].rows == 254
 
 
 def test_two_kinds_of_source_are_one_snapshot(memory: Memory) -> None:

@@ -310,6 +310,31 @@ def test_a_log_that_a_crash_left_is_not_played_into_another_database(memory: Mem
         memory.restore(before, Mode.SKIP)
 
 
+def test_a_database_that_goes_leaves_no_log_behind(memory: Memory) -> None:
+    before = memory.take().snapshot
+    with closing(apsw.Connection(str(memory.place / "agents.db"))) as application:
+        application.pragma("journal_mode", "wal")
+        application.execute("CREATE TABLE notes (body)")
+        log = (memory.place / "agents.db-wal").read_bytes()
+        with pytest.raises(Unavailable, match="open in another program"):
+            memory.restore(before)
+    (memory.place / "agents.db-wal").write_bytes(log)
+    memory.restore(before)
+    assert not picture(memory.place)
+
+
+def test_columns_that_a_snapshot_lacks_stay_as_they_are(filled: Memory) -> None:
+    before = filled.take(exclude_columns=("tree.files.mtime", "tree.files.mode")).snapshot
+    path = filled.place / "notes/a.md"
+    path.write_text("another")
+    path.chmod(0o600)
+    os.utime(path, ns=(5, 5))
+    (filled.place / "notes/b.md").unlink()
+    filled.restore(before)
+    assert (path.read_text(), path.stat().st_mode & 0o777, path.stat().st_mtime_ns) == ("a", 0o600, 5)
+    assert (filled.place / "notes/b.md").read_text() == "b"
+
+
 # Laws
 
 _NAMES = st.sampled_from(["a", "b", "A", "c.md"])
