@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Snap
+from tests.cli.command import Snap, environment
 
 
 @pytest.fixture
@@ -133,3 +135,20 @@ def test_no_escape_code_reaches_the_terminal(snap: Snap, memory: Path) -> None:
         assert "\x07" not in told
         assert "\x1b]" not in told
         assert "\x1b[2J" not in told
+
+
+def test_without_its_library_only_folders_are_refused(snap: Snap, memory: Path) -> None:
+    program = (
+        "import sys; sys.modules['pathspec'] = None; from snap_cli.main import main; "
+        "sys.argv = ['snap', *sys.argv[1:]]; sys.exit(main())"
+    )
+    snap("take", "./memory")
+    done = subprocess.run(
+        [sys.executable, "-c", program, "show", "latest:files"], env=environment(), capture_output=True, check=False
+    )
+    assert b"notes/tea.md" in done.stdout
+    refused = subprocess.run(
+        [sys.executable, "-c", program, "take", "./memory"], env=environment(), capture_output=True, check=False
+    )
+    assert refused.returncode == 1
+    assert b"pip install 'snapstore[files]'" in refused.stderr

@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 
 from snapstore.errors import Conflict, SnapstoreError, Unavailable
-from snapstore.sources.files.scan import FILE, FOLDER, LINK, Entry, facts_of, is_database
+from snapstore.sources.files.entry import FILE, FOLDER, LINK, Entry, facts_of
+from snapstore.sources.files.scan import is_database
 from snapstore.sources.files.staging import Staging
 from snapstore.sources.files.table import Row
 from snapstore.sources.files.within import Folders, parts_of, shown

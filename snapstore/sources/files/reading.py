@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from snapstore.errors import Conflict, Corrupt, Unavailable, Unsupported
-from snapstore.sources.files.scan import FILE, FOLDER, LINK, Entry, Facts, facts_of, is_database, log_facts_of
+from snapstore.sources.files.entry import FILE, FOLDER, LINK, Entry, Facts, facts_of, log_facts_of
+from snapstore.sources.files.scan import is_database
 from snapstore.sources.files.stamps import stamp_of
 from snapstore.sources.files.table import Row, encode_attributes
 from snapstore.sources.files.within import Folders, shown

@@ -18,42 +18,16 @@ from operator import attrgetter
 
 from snapstore.errors import Unavailable
 from snapstore.sources.files.choosing import STAGING, Choice
+from snapstore.sources.files.entry import FILE, FOLDER, LINK, Entry, facts_of, log_facts_of
 from snapstore.sources.files.within import DEEPEST
 
-__all__ = ["FILE", "FOLDER", "LINK", "Entry", "Facts", "Found", "facts_of", "is_database", "log_facts_of", "scan"]
-
-FILE, FOLDER, LINK = b"file", b"folder", b"link"
-Facts = tuple[int, int, int, int]
-"""Size, mtime and ctime in ns, and inode."""
+__all__ = ["Found", "is_database", "scan"]
 
 _DATABASE = b"SQLite format 3\0"  # https://sqlite.org/fileformat2.html §1.3
 _BESIDE = (b"-wal", b"-journal", b"-shm")
 _SPECIAL = "neither file, folder nor link"
 _REPOSITORY = "a snapstore repository"
 _ALL_MODES = 0o777
-
-
-@dataclass(slots=True)
-class Entry:
-    """One path: what it is, and how it was when it was looked at.
-
-    `logs` are the facts of the log and the journal of a SQLite database, where there is one; `device` and `names` tell
-    names of one file, and `same_as` is the first of those names if this is another.
-    """
-
-    path: bytes
-    kind: bytes
-    mode: int
-    facts: Facts
-    device: int = 0
-    names: int = 1
-    logs: tuple[Facts, ...] | None = None
-    same_as: bytes | None = None
-
-    @property
-    def is_database(self) -> bool:
-        """Whether it is known to be a SQLite database with something beside it."""
-        return self.logs is not None
 
 
 @dataclass(slots=True)
@@ -80,16 +54,6 @@ def scan(root: int, choice: Choice) -> Found:
     found.entries.sort(key=attrgetter("path"))
     _name_twins(found.entries)
     return found
-
-
-def facts_of(status: os.stat_result) -> Facts:
-    """What a file system says of a file that changes when the file does."""
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-
-
-def log_facts_of(status: os.stat_result) -> Facts:
-    """The same of the log of a database, without its ctime: SQLite sets the owner anew whenever root opens it."""
-    return status.st_size, status.st_mtime_ns, 0, status.st_ino
 
 
 def is_database(folder: int, name: bytes) -> bool:

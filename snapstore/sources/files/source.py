@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from snapstore.rows import Batch, Table
 from snapstore.sources import Selection, Target, View
 from snapstore.sources.files.choosing import meets
+from snapstore.sources.files.entry import FOLDER
 from snapstore.sources.files.place import place_of, url_of
-from snapstore.sources.files.scan import FOLDER
 from snapstore.sources.files.target import open_target
 from snapstore.sources.files.view import open_view
 

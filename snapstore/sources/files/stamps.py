@@ -14,7 +14,7 @@ import struct
 from collections.abc import Sequence
 
 from snapstore.digest import Hasher
-from snapstore.sources.files.scan import FOLDER, Entry
+from snapstore.sources.files.entry import FOLDER, Entry
 
 __all__ = ["stamp_of", "whole_of"]
 

@@ -17,7 +17,7 @@ from typing import Any
 from snapstore.errors import Corrupt, Invalid
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
 from snapstore.sources import Selection
-from snapstore.sources.files.scan import FILE, FOLDER, LINK
+from snapstore.sources.files.entry import FILE, FOLDER, LINK
 from snapstore.sources.files.within import parts_of, shown
 from snapstore.sources.patterns import fits
 

@@ -25,8 +25,8 @@ from snapstore.errors import Conflict, Unavailable, Unsupported
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection, Work
 from snapstore.sources.files.clashes import clash
+from snapstore.sources.files.entry import FILE, FOLDER, Entry
 from snapstore.sources.files.placing import Placing, Ready
-from snapstore.sources.files.scan import FILE, FOLDER, Entry
 from snapstore.sources.files.staging import Staging
 from snapstore.sources.files.table import Row, rows_in, with_cells
 from snapstore.sources.files.view import FilesView, open_folder

@@ -24,8 +24,9 @@ from snapstore.errors import Conflict, NotFound, SnapstoreError, Unavailable
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection
 from snapstore.sources.files.choosing import Choice, meets
+from snapstore.sources.files.entry import FOLDER, Entry
 from snapstore.sources.files.reading import Reader
-from snapstore.sources.files.scan import FOLDER, Entry, Found, scan
+from snapstore.sources.files.scan import Found, scan
 from snapstore.sources.files.stamps import stamp_of, whole_of
 from snapstore.sources.files.table import TABLE, Row, batch_of, hints_of, table_of
 from snapstore.sources.files.within import Folders, shown

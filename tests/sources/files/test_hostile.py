@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from snapstore.errors import Conflict, Corrupt, SnapstoreError
 from snapstore.operations.plan import Mode
-from snapstore.sources.files.scan import FILE, FOLDER, LINK
+from snapstore.sources.files.entry import FILE, FOLDER, LINK
 from snapstore.sources.files.table import Row
 from snapstore.sources.files.within import Folders, parts_of
 from tests.soak import IS_SOAK
