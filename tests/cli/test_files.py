@@ -49,6 +49,9 @@ def test_a_folder_and_a_database_in_it_are_one_snapshot(snap: Snap, memory: Path
     assert [(one["kind"], one["tables"][0]["name"]) for one in taken["sources"]] == [
         ("file", "tree.files"), ("sqlite", "main.notes"),
     ]  # fmt: skip
+    (folder / "snap.toml").write_text(f'[sources.memory]\nurl = "file://{folder}/other"\n')
+    assert [one["path"] for one in snap.json("restore", "latest", "--dry-run")["mentions"]] == ["index.json"]
+    (folder / "snap.toml").unlink()
     (memory / "memory.jsonl").unlink()
     (memory / "agents.db").unlink()
     plans = snap.json("restore", "latest", "--dry-run")["tables"]
