@@ -21,7 +21,7 @@ from snapstore.sources.files.choosing import STAGING, Choice
 from snapstore.sources.files.entry import FILE, FOLDER, LINK, Entry, facts_of, log_facts_of
 from snapstore.sources.files.within import DEEPEST
 
-__all__ = ["Found", "is_database", "scan"]
+__all__ = ["Found", "is_database", "name_twins", "scan"]
 
 _DATABASE = b"SQLite format 3\0"  # https://sqlite.org/fileformat2.html §1.3
 _BESIDE = (b"-wal", b"-journal", b"-shm")
@@ -52,7 +52,7 @@ def scan(root: int, choice: Choice) -> Found:
     found = Found()
     _walk(root, b"", choice, found, is_meant=choice.takes_all)
     found.entries.sort(key=attrgetter("path"))
-    _name_twins(found.entries)
+    name_twins(found.entries)
     return found
 
 
@@ -68,6 +68,15 @@ def is_database(folder: int, name: bytes) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def name_twins(entries: Sequence[Entry]) -> None:
+    """Which of these, in order of path, are further names of one file."""
+    first: dict[tuple[int, int], bytes] = {}
+    for entry in entries:
+        if entry.kind == FILE and entry.names > 1:
+            path = first.setdefault((entry.device, entry.facts[3]), entry.path)
+            entry.same_as = path if path != entry.path else None
 
 
 def _walk(folder: int, above: bytes, choice: Choice, found: Found, *, is_meant: bool) -> bool:
@@ -168,13 +177,3 @@ def _is_repository(folder: int) -> bool:
         return False
     finally:
         os.close(descriptor)
-
-
-def _name_twins(entries: Sequence[Entry]) -> None:
-    """Which paths are further names of one file."""
-    first: dict[tuple[int, int], bytes] = {}
-    for entry in entries:
-        if entry.kind == FILE and entry.names > 1:
-            path = first.setdefault((entry.device, entry.facts[3]), entry.path)
-            if path != entry.path:
-                entry.same_as = path

@@ -26,7 +26,7 @@ from snapstore.sources import Selection
 from snapstore.sources.files.choosing import Choice, meets
 from snapstore.sources.files.entry import FOLDER, Entry
 from snapstore.sources.files.reading import Reader
-from snapstore.sources.files.scan import Found, scan
+from snapstore.sources.files.scan import Found, name_twins, scan
 from snapstore.sources.files.stamps import stamp_of, whole_of
 from snapstore.sources.files.table import TABLE, Row, batch_of, hints_of, table_of
 from snapstore.sources.files.within import Folders, shown
@@ -58,6 +58,7 @@ class FilesView:
         if where is not None:
             fits = meets(where)
             self._found.entries = [one for one in self._found.entries if fits(one.path, one.kind == FOLDER)]
+            name_twins(self._found.entries)
         self._stamps = [stamp_of(entry, before_ns=self._before_ns) for entry in self._found.entries]
         self._is_still = True
         self._noted: dict[bytes, bytes | None] = {}

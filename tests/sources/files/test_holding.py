@@ -74,6 +74,7 @@ def test_names_of_one_file_are_held_once_and_linked_again(memory: Memory) -> Non
     taken = memory.take()
     assert taken.bytes_new < 110_000
     assert [row.same_as for row in memory.rows().values()] == [None, b"a", b"a"]
+    assert [row.same_as for row in memory.rows(where={"tree.files": "!a\n[bc]"}).values()] == [None, b"b"]
     first.unlink()
     (memory.place / "c").unlink()
     memory.restore(taken.snapshot)
