@@ -23,6 +23,7 @@ HERE = Path(__file__).parent.parent
 LAYERS = {
     "snapstore.errors": 0,
     "snapstore.digest": 1,
+    "snapstore.plainjson": 1,
     "snapstore.seal": 2,
     "snapstore.encryption": 3,
     "snapstore.rows": 2,
@@ -64,6 +65,8 @@ LIBRARIES = {
         "snapstore.backends",
     },
     "cryptography": {"snapstore.encryption"},
+    "orjson": {"snapstore.plainjson"},
+    "pyarrow": {"snapstore.operations.parquet"},
     "obstore": {"snapstore.backends.cloud"},
     "zstandard": {"snapstore.blobs", "snapstore.repository"},
     # schema blobs; config, snapshots and tombstones.
@@ -74,10 +77,19 @@ LIBRARIES = {
     "pathspec": {"snapstore.sources.files.choosing"},
     "click": {"snap_cli"},
     "rich": {"snap_cli"},
+    "matplotlib": {"snap_cli.growth"},
 }
 
 # Those that come with an extra; the others come with snapstore.
-EXTRAS = {"cryptography": "encryption", "obstore": "cloud", "apsw": "sqlite", "pathspec": "files"}
+EXTRAS = {
+    "apsw": "sqlite",
+    "pathspec": "files",
+    "cryptography": "encryption",
+    "matplotlib": "plot",
+    "obstore": "cloud",
+    "orjson": "export",
+    "pyarrow": "parquet",
+}
 
 # (module, what it imports inside a function): why it is not at the top.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
@@ -85,10 +97,16 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("snap_cli.sources", "snapstore.sources.files.source"): "its library is an extra",
     ("snapstore.sources.files.reading", "snapstore.sources.sqlite.whole"): "its library is an extra of another source",
     ("snapstore.sources.files.placing", "snapstore.sources.sqlite.whole"): "as in reading",
+    ("snap_cli.export", "snapstore.operations.export"): "its library is an extra",
+    ("snap_cli.export", "snapstore.operations.formats"): "its library is an extra",
+    ("snap_cli.import_", "snapstore.operations.importing"): "its library is an extra",
+    ("snapstore.operations.export", "snapstore.operations.parquet"): "its library is an extra",
+    ("snapstore.operations.rowfiles", "snapstore.operations.parquet"): "its library is an extra",
     ("snap_cli.sources", "snapstore.sources.postgres.source"): "comparing two snapshots needs no driver (50 ms)",
     ("snap_cli.progress", "rich.console"): "nobody watches a program that another one runs (20 ms)",
     ("snap_cli.progress", "rich.progress"): "as rich.console",
     ("snapstore.repository.keyring", "snapstore.encryption"): "it needs the extra `encryption`, and 30 ms to load",
+    ("snap_cli.stats", "snap_cli.growth"): "it needs the extra `plot`",
     ("snap_cli.places", "snapstore.backends.cloud"): "it needs the extra `cloud`",
 }
 
