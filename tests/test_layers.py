@@ -76,6 +76,7 @@ LIBRARIES = {
     "apsw": {"snapstore.sources.sqlite"},
     "qdrant_client": {"snapstore.sources.qdrant"},
     "grpc": {"snapstore.sources.qdrant.connection"},  # whose errors the client lets through
+    "pathspec": {"snapstore.sources.files.choosing"},
     "click": {"snap_cli"},
     "rich": {"snap_cli"},
     "matplotlib": {"snap_cli.growth"},
@@ -84,6 +85,7 @@ LIBRARIES = {
 # Those that come with an extra; the others come with snapstore.
 EXTRAS = {
     "apsw": "sqlite",
+    "pathspec": "files",
     "cryptography": "encryption",
     "matplotlib": "plot",
     "obstore": "cloud",
@@ -97,6 +99,9 @@ EXTRAS = {
 LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("snap_cli.sources", "snapstore.sources.sqlite.source"): "its library is an extra",
     ("snap_cli.sources", "snapstore.sources.qdrant.source"): "its library is an extra",
+    ("snap_cli.sources", "snapstore.sources.files.source"): "its library is an extra",
+    ("snapstore.sources.files.reading", "snapstore.sources.sqlite.whole"): "its library is an extra of another source",
+    ("snapstore.sources.files.placing", "snapstore.sources.sqlite.whole"): "as in reading",
     ("snap_cli.export", "snapstore.operations.export"): "its library is an extra",
     ("snap_cli.export", "snapstore.operations.formats"): "its library is an extra",
     ("snap_cli.import_", "snapstore.operations.importing"): "its library is an extra",

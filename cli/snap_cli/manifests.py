@@ -97,8 +97,12 @@ def tell_moved(source: SnapshotSource) -> list[str]:
 
 
 def tell_narrowed(source: SnapshotSource) -> list[str]:
-    """What a snapshot leaves out because somebody asked for that, a line each."""
+    """What a snapshot leaves out because somebody asked for that, or since it comes and goes by itself; a line each."""
     told = []
+    for reason, found in source.position.get("left_out", {}).items():
+        example = "" if found["paths"] == 1 else f", {clean(found['example'])} for one"
+        what = clean(found["example"]) if found["paths"] == 1 else plural(found["paths"], "path")
+        told.append(f"{source.name}: left out by {clean(reason)}: {what}{example}")
     for table in source.tables:
         if table.root is None:
             told.append(f"{table.name}: only its shape is held, no rows")

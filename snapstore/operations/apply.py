@@ -83,6 +83,9 @@ class _Batches:
 _ROWS, _SMALL_ROWS = 1000, 8192
 """Rows whose large cells are in memory at once, and rows that go in at once where no cell is large."""
 
+_PARTS = 2
+"""How a cell is marked that is kept in parts (`Cells.spilled`): it may be of any size."""
+
 
 def _jobs(plan: Plan, live: State, wanted: State, target: Target) -> list[_Job]:
     there = {(table.source, table.name): table for table in live.tables}
@@ -195,7 +198,19 @@ def _updates(job: _Job, group: frozenset[str], names: Sequence[str], scope: Scop
         else:
             whole = _lookup(job.wanted, keys)
             cells = [whole.columns[job.wanted.table.column(name)] for name in names]
-        yield Batch(keys, tuple(resolve(own, job.wanted.fetch) for own in cells))
+        for some in _bounded(Batch(keys, tuple(cells))):
+            yield Batch(some.keys, tuple(resolve(own, job.wanted.fetch) for own in some.columns))
+
+
+def _bounded(batch: Batch) -> Iterator[Batch]:
+    """The same rows, so few at once that their cells can all be in memory: one where a cell may be of any size."""
+    spilled = [cells.spilled for cells in batch.columns if cells.spilled is not None]
+    step = _ROWS if spilled else _SMALL_ROWS
+    huge = np.flatnonzero(np.any([own == _PARTS for own in spilled], axis=0)) if spilled else np.empty(0, np.int64)
+    ends = sorted({*range(step, len(batch), step), *huge.tolist(), *(huge + 1).tolist(), len(batch)} - {0})
+    for start, end in zip([0, *ends], ends, strict=False):
+        if start < end:
+            yield batch.slice(start, end)
 
 
 def _picked(changed: Changed, number: int, rows: NDArray[np.int64]) -> Cells:
@@ -230,11 +245,8 @@ def _insertable(job: _Job) -> tuple[Table, list[int]]:
 def _added(job: _Job, columns: Sequence[int], scope: Scope, progress: Progress, total: int) -> Iterator[Batch]:
     done = 0
     for changes in job.changes(scope):
-        is_large = any(changes.added.columns[at].spilled is not None for at in columns)
-        step = _ROWS if is_large else _SMALL_ROWS
-        for start in range(0, len(changes.added), step):
-            some = changes.added.slice(start, min(start + step, len(changes.added)))
-            yield Batch(some.keys, tuple(resolve(some.columns[at], job.wanted.fetch) for at in columns))
+        for some in _bounded(Batch(changes.added.keys, tuple(changes.added.columns[at] for at in columns))):
+            yield Batch(some.keys, tuple(resolve(own, job.wanted.fetch) for own in some.columns))
             done += len(some)
             progress(job.plan.name, done, total)
 
@@ -253,8 +265,10 @@ def _replaced(job: _Job, scope: Scope) -> tuple[Table, Iterable[Batch]]:
             if len(rows):
                 keys = changes.changed.keys.take(rows)
                 new, old = _lookup(job.wanted, keys), _lookup(live, keys)
-                cells = [resolve(new.columns[at], job.wanted.fetch) for at in kept]
-                cells += [resolve(old.columns[at], live.fetch) for at in own]
-                yield Batch(keys, tuple(cells))
+                cells = (*(new.columns[at] for at in kept), *(old.columns[at] for at in own))
+                for some in _bounded(Batch(keys, cells)):
+                    turned = [resolve(one, job.wanted.fetch) for one in some.columns[: len(kept)]]
+                    turned += [resolve(one, live.fetch) for one in some.columns[len(kept) :]]
+                    yield Batch(some.keys, tuple(turned))
 
     return whole, _Batches(batches)

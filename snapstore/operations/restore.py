@@ -26,6 +26,7 @@ from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
 from snapstore.operations.scope import Scope
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
+from snapstore.operations.take import files_of, selection_fields
 from snapstore.operations.touched import write_touched
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
@@ -75,7 +76,8 @@ def plan_restore(
     heart = Heartbeat(repository, repository.begin(roots=snapshot.digests()))
     try:
         with ExitStack() as stack:
-            reading = live(repository, held.name, source, _selection(wanted), progress=heart.progress(progress))
+            selection = _selection(held, wanted)
+            reading = live(repository, held.name, source, selection, progress=heart.progress(progress))
             state = stack.enter_context(reading)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             return make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
@@ -138,7 +140,7 @@ def _attempt(
 ) -> Restored:
     began = time.monotonic()
     ask, held, wanted = _wanted(repository, snapshot, source, ask)
-    selection = _selection(wanted)
+    selection = _selection(held, wanted)
     safety: Snapshot | None = None
     is_decided = False
     gradual: Gradual | None = None
@@ -211,9 +213,13 @@ def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask
     return asking, held, state
 
 
-def _selection(wanted: State) -> Selection:
-    """The live tables in full, with every column there is now: a row the snapshot holds may be another's by now."""
-    return Selection(tables=tuple(table.name for table in wanted.tables), partial=True, optional=True)
+def _selection(held: SnapshotSource, wanted: State) -> Selection:
+    """The live tables in full, with every column there is now: a row the snapshot holds may be another's by now.
+
+    Of files just those that the snapshot chose among: it says nothing of the others.
+    """
+    names = tuple(table.name for table in wanted.tables)
+    return dataclasses.replace(files_of(held.selection), tables=names, partial=True, optional=True)
 
 
 def _before(
@@ -245,6 +251,7 @@ def _before(
         tables=captured.tables,
         objects=captured.objects,
         position=captured.position,
+        selection=held.selection,
         missing=captured.missing,
     )
     return captured_state(held.name, held.kind, captured, repository.blobs), before
@@ -278,7 +285,11 @@ def _commit_safety(
         tables=tables,
         objects=before.objects,
         position=before.position,
-        selection={"mode": plan.mode.value, "recreated": [table.name for table in plan.tables if table.recreate]},
+        selection={
+            **selection_fields(files_of(before.selection)),
+            "mode": plan.mode.value,
+            "recreated": [table.name for table in plan.tables if table.recreate],
+        },
         missing=before.missing,
     )
     safety = Snapshot(

@@ -30,7 +30,7 @@ from snapstore.sources import Selection, Source
 from snapstore.tree import Sink
 from snapstore.tree.diff import diff
 
-__all__ = ["Request", "Taken", "check_tags", "selection_fields", "selection_of", "take"]
+__all__ = ["Request", "Taken", "check_tags", "files_of", "selection_fields", "selection_of", "take"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,9 @@ def _give_up(repository: Repository, pending: Pending) -> None:
 
 def selection_fields(selection: Selection) -> dict[str, Any]:
     """A selection as plain values for the manifest, so that `live` later means the same rows."""
+    files = {"only": list(selection.only), "ignore": list(selection.ignore), "attributes": selection.attributes}
     return {
+        **{word: value for word, value in files.items() if value},
         "tables": list(selection.tables),
         "exclude": list(selection.exclude),
         "exclude_columns": list(selection.exclude_columns),
@@ -248,9 +250,19 @@ def selection_fields(selection: Selection) -> dict[str, Any]:
     }
 
 
+def files_of(fields: Mapping[str, Any]) -> Selection:
+    """Of the selection a snapshot's source was taken with, what chooses files and what of them is held."""
+    return Selection(
+        only=tuple(fields.get("only", ())),
+        ignore=tuple(fields.get("ignore", ())),
+        attributes=bool(fields.get("attributes", False)),
+    )
+
+
 def selection_of(fields: Mapping[str, Any]) -> Selection:
     """The selection a snapshot's source was taken with."""
-    return Selection(
+    return dataclasses.replace(
+        files_of(fields),
         tables=tuple(fields.get("tables", ())),
         exclude=tuple(fields.get("exclude", ())),
         exclude_columns=tuple(fields.get("exclude_columns", ())),

@@ -27,6 +27,7 @@ __all__ = [
     "Dated",
     "Gradual",
     "Hinting",
+    "Noting",
     "Selection",
     "Source",
     "Stamped",
@@ -44,7 +45,8 @@ class Selection:
     `vectors` False vector columns are left out, with `rows` False only shapes are taken.
     `partial` allows what cannot be held to be left out by name (`View.missing`) instead of refused; `optional` lets
     `tables` name some that do not exist (a restore asks for those that do). `salvage` takes what can be read of tables
-    that are damaged, from a source that can tell, and names them as missing.
+    that are damaged, from a source that can tell, and names them as missing. `only` and `ignore` choose files, as in
+    .gitignore; with `attributes` their extended ones are held too.
     """
 
     tables: tuple[str, ...] = ()
@@ -56,6 +58,9 @@ class Selection:
     partial: bool = False
     optional: bool = False
     salvage: bool = False
+    only: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    attributes: bool = False
 
 
 class View(Protocol):
@@ -131,6 +136,19 @@ class Hinting(Stamped, Protocol):
         With `leave_out` a cell that has a hint and was some row's already before `since` may be NULL instead. It is the
         cell that had this hint then.
         """
+
+
+@runtime_checkable
+class Noting(Hinting, Protocol):
+    """A hinting view that goes by the hints themselves: what it noted beside an earlier state, row by row, says which
+    rows may have changed.
+    """
+
+    def is_same(self, table: Table, since: Mapping[str, Any]) -> bool:
+        """Whether the context alone says that nothing of the table changed."""
+
+    def recall(self, table: Table, noted: Iterable[Batch]) -> None:
+        """The keys and hints of the earlier state, in order of key; called before `stamps`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@
     parse_key(table, "17")
     texts(column.type, cell)                # what of it is words
 
-A type says whose it is: those of SQLite begin with `sqlite.`, those of Qdrant with `qdrant.`, all others are
+A type says whose it is: those of SQLite begin with `sqlite.`, those of Qdrant with `qdrant.`, those of file trees with
+`file.`, all others are
 PostgreSQL's.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 from snapstore import tagged
 from snapstore.errors import Corrupt
 from snapstore.rows import KeyPart, Table
+from snapstore.sources.files import display as files
 from snapstore.sources.postgres import display as postgres
 from snapstore.sources.postgres import keytext
 from snapstore.sources.postgres.display import shorten
@@ -31,6 +33,8 @@ _WORDS = {"text", "varchar", "bpchar", "name", "json", "jsonb", "jsonpath", "xml
 
 def display(column_type: str, cell: bytes | None, *, stride: int = 1) -> Any:
     """A value JSON can hold, None for NULL; `{"hex": …}` for what is not of its type, or of one not known here."""
+    if cell is not None and files.is_ours(column_type):
+        return files.display(column_type, cell)
     if cell is None or not (sqlite.is_ours(column_type) or qdrant.is_ours(column_type)):
         return postgres.display(column_type, cell, stride=stride)
     try:
@@ -108,6 +112,8 @@ def parse_key(table: Table, text: str) -> bytes:
 
 
 def _cell(table: Table, part: KeyPart, word: str) -> bytes:
+    if files.is_ours(part.type):
+        return files.cell_of(word)
     of_engine = keytext.postgres_cell
     if sqlite.is_ours(part.type):
         of_engine = sqlite.cell_of
