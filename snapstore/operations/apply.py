@@ -27,7 +27,7 @@ from snapstore.operations.state import State, StateTable
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Target, Work
 from snapstore.tree.diff import Changed, RowChanges
-from snapstore.tree.values import resolve
+from snapstore.tree.values import portions
 
 __all__ = ["apply", "works"]
 
@@ -78,10 +78,6 @@ class _Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         return self.make()
-
-
-_ROWS, _SMALL_ROWS = 1000, 8192
-"""Rows whose large cells are in memory at once, and rows that go in at once where no cell is large."""
 
 
 def _jobs(plan: Plan, live: State, wanted: State, target: Target) -> list[_Job]:
@@ -192,7 +188,7 @@ def _updates(job: _Job, group: frozenset[str], names: Sequence[str], scope: Scop
         else:
             whole = _lookup(job.wanted, keys)
             cells = [whole.columns[job.wanted.table.column(name)] for name in names]
-        yield Batch(keys, tuple(resolve(own, job.wanted.fetch) for own in cells))
+        yield from portions(keys, [(own, job.wanted.fetch) for own in cells])
 
 
 def _picked(changed: Changed, number: int, rows: NDArray[np.int64]) -> Cells:
@@ -227,11 +223,8 @@ def _insertable(job: _Job) -> tuple[Table, list[int]]:
 def _added(job: _Job, columns: Sequence[int], scope: Scope, progress: Progress, total: int) -> Iterator[Batch]:
     done = 0
     for changes in job.changes(scope):
-        is_large = any(changes.added.columns[at].spilled is not None for at in columns)
-        step = _ROWS if is_large else _SMALL_ROWS
-        for start in range(0, len(changes.added), step):
-            some = changes.added.slice(start, min(start + step, len(changes.added)))
-            yield Batch(some.keys, tuple(resolve(some.columns[at], job.wanted.fetch) for at in columns))
+        for some in portions(changes.added.keys, [(changes.added.columns[at], job.wanted.fetch) for at in columns]):
+            yield some
             done += len(some)
             progress(job.plan.name, done, total)
 
@@ -250,8 +243,12 @@ def _replaced(job: _Job, scope: Scope) -> tuple[Table, Iterable[Batch]]:
             if len(rows):
                 keys = changes.changed.keys.take(rows)
                 new, old = _lookup(job.wanted, keys), _lookup(live, keys)
-                cells = [resolve(new.columns[at], job.wanted.fetch) for at in kept]
-                cells += [resolve(old.columns[at], live.fetch) for at in own]
-                yield Batch(keys, tuple(cells))
+                yield from portions(
+                    keys,
+                    [
+                        *((new.columns[at], job.wanted.fetch) for at in kept),
+                        *((old.columns[at], live.fetch) for at in own),
+                    ],
+                )
 
     return whole, _Batches(batches)
