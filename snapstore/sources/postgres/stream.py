@@ -53,10 +53,14 @@ def groups(connection: psycopg.Connection[Any], query: sql.Composed, table: str)
         row: Buffer = copy.read()
         if bytes(row[: len(HEADER)]) != HEADER:
             raise Unsupported(f"{table}: the server sends a form of COPY BINARY that is not known")
-        first = memoryview(row)[len(HEADER) :]  # older servers send the first row, or the trailer, with the header
-        is_over = first == TRAILER
-        group: list[Buffer] = [first] if first and not is_over else []
+        row = memoryview(row)[len(HEADER) :]  # many servers send the first row, or the trailer, with the header
+        is_over = row == TRAILER
+        group: list[Buffer] = [row] if row and not is_over else []
         size = len(row)
+        row = b""
+        if size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
         while not is_over:  # a million times for a million rows: nothing more belongs in here
             length, row = arrived(1)
             if length <= len(TRAILER):
