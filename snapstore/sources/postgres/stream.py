@@ -43,7 +43,8 @@ T = TypeVar("T")
 def groups(connection: psycopg.Connection[Any], query: sql.Composed, table: str) -> Generator[list[Buffer], None, None]:
     """Rows without header and trailer, at most 8,192 or about 8 MB at once; a larger row comes alone.
 
-    Errors are the driver's, or `Unavailable` where the rows end too soon. Closed early, it cancels the query.
+    Errors are the driver's, once all rows before have been given, or `Unavailable` where the rows end too soon. Closed
+    early, it cancels the query.
     """
     with closing(connection.cursor()) as cursor, cursor.copy(query) as copy:
         # The server sends a message a row: the header before the first, the trailer as a message of its own. What has
@@ -65,9 +66,16 @@ def groups(connection: psycopg.Connection[Any], query: sql.Composed, table: str)
             length, row = arrived(1)
             if length <= len(TRAILER):
                 if length < 0:
+                    if group:
+                        yield group
                     raise _why_ended(connection, table)
                 if not length:
-                    row = copy.read()
+                    try:
+                        row = copy.read()
+                    except psycopg.Error:
+                        if group:
+                            yield group
+                        raise
                     length = len(row)
                 if row == TRAILER:
                     break
