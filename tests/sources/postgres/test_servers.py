@@ -126,7 +126,8 @@ def test_a_row_that_the_server_cannot_put_together_is_named(debian: str) -> None
         "CREATE EXTENSION pg_surgery; DO $$ DECLARE toast regclass; places tid[]; BEGIN "
         "SELECT reltoastrelid INTO toast FROM pg_class WHERE relname = 't'; "
         "EXECUTE format('SELECT array_agg(ctid) FROM %s WHERE chunk_id = "
-        "(SELECT chunk_id FROM %s GROUP BY 1 ORDER BY 1 OFFSET 12 LIMIT 1)', toast, toast) INTO places; PERFORM heap_force_kill(toast, places); END $$"
+        "(SELECT chunk_id FROM %s GROUP BY 1 ORDER BY 1 OFFSET 12 LIMIT 1)', toast, toast) INTO places; "
+        "PERFORM heap_force_kill(toast, places); END $$"
     )
     with pytest.raises(
         Corrupt, match=r"the row \(a, b\)=\(key, 13\) of public\.t cannot be read: missing chunk number 0"
