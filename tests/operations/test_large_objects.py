@@ -12,7 +12,7 @@ from snapstore.errors import Conflict, Invalid, Unsupported
 from snapstore.operations.plan import Mode
 from snapstore.rows import Batch
 from snapstore.sources import Selection
-from snapstore.sources.postgres import stream
+from snapstore.sources.postgres import large, stream
 from snapstore.sources.postgres.large import LargeObjects
 from snapstore.tree import values
 from tests.operations.world import World, counts, roots
@@ -139,6 +139,7 @@ def test_many_large_objects_are_never_in_memory_at_once(world: World, monkeypatc
 
     monkeypatch.setattr(values, "PORTION_BYTES", 2_000_000)
     monkeypatch.setattr(stream, "GROUP_BYTES", 1_000_000)
+    monkeypatch.setattr(large, "_PIECE_BYTES", 300_000)
     world.run(
         "SELECT lo_from_bytea(n, decode(repeat(md5(n::text), CASE n WHEN 7 THEN 150000 ELSE 25000 END), 'hex')) "
         "FROM generate_series(1, 40) n"

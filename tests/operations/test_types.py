@@ -397,3 +397,18 @@ def test_large_and_empty_cells_come_back(world: World) -> None:
     world.restore(snapshot)
     assert [world.rows(query) for query in (sums[0].format("t"), sums[0].format("bag"), sums[1])] == before
     assert roots(world.take()) == roots(snapshot)
+
+
+@pytest.mark.skipif(not IS_SOAK, reason="takes minutes and gigabytes: only in the soak (make soak)")
+def test_the_largest_cell_comes_back_and_a_row_over_1_gb_is_named(world: World) -> None:
+    most = 1_073_700_000
+    world.run("CREATE TABLE t (id int PRIMARY KEY, a text, b text)")
+    world.run("INSERT INTO t VALUES (1, repeat('é', %s), NULL), (2, repeat('y', 600000000), NULL)", most // 2)
+    world.run("UPDATE t SET b = a WHERE id = 2")
+    with pytest.raises(Unsupported, match=r"the row \(id\)=\(2\) of public\.t cannot be read"):
+        world.take()
+    world.run("DELETE FROM t WHERE id = 2")
+    snapshot = world.take()
+    world.run("UPDATE t SET a = ''")
+    world.restore(snapshot)
+    assert world.value(f"SELECT a = repeat('é', {most // 2}) FROM t")
