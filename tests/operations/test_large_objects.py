@@ -163,3 +163,14 @@ def test_many_large_objects_are_never_in_memory_at_once(world: World, monkeypatc
     assert max(sizes) == 2_400_000
     assert contents(world) != before
     assert roots(world.take()) == roots(taken)
+
+
+def test_a_large_object_of_1_gb_is_refused_by_name(world: World) -> None:
+    world.run("CREATE TABLE t (id int PRIMARY KEY); SELECT lo_create(9); SELECT lo_put(9, 1073741823, 'x')")  # a hole
+    with pytest.raises(Unsupported, match="the large object 9 has 1 GB or more"):
+        world.take()
+    assert world.taken(partial=True).snapshot.sources[0].missing == (
+        f"table {NAME}: the large object 9 has 1 GB or more",
+    )
+    world.run("SELECT lo_unlink(9)")
+    assert world.take().sources[0].missing == ()
