@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from snapstore import keys
-from snapstore.errors import Conflict, Corrupt, Invalid, SnapstoreError, Unavailable, Unsupported
+from snapstore.errors import Conflict, Corrupt, Invalid, Unavailable, Unsupported
 from snapstore.multiset import by_content
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection
 from snapstore.sources.postgres.catalog import Catalog
 from snapstore.sources.postgres.connection import connect, translate, translated
 from snapstore.sources.postgres.copying import Field, batch_of
-from snapstore.sources.postgres.culprit import named_row
+from snapstore.sources.postgres.culprit import is_about_a_row_sent, unsent
 from snapstore.sources.postgres.large import is_large_objects
 from snapstore.sources.postgres.locking import begin, read_again
 from snapstore.sources.postgres.position import read_position
@@ -216,29 +216,11 @@ class PostgresView:
                     before = _check_keys(table.name, before, batch.keys)
                     yield batch
             except psycopg.Error as error:
-                if (error.sqlstate or "")[:2] not in _ABOUT_A_ROW:
+                if not is_about_a_row_sent(error):
                     raise
-                raise self._unsent(error, table, given, condition, also) from error
-
-    def _unsent(
-        self, error: psycopg.Error, table: Table, number: int, condition: str | None, also: sql.Composable | None
-    ) -> SnapstoreError:
-        """What the server said of the row of this number, from 0, with the row by its key, which is asked for again."""
-        row = ""
-        with suppress(psycopg.Error, SnapstoreError):
-            self._connection.execute("ROLLBACK TO snapstore_read")
-            if not table.by_content:
-                with closing(read_cells(self._connection, table, (), condition=condition, also=also)) as found:
-                    for count, cells in found:
-                        if number < count:
-                            row = named_row(table, batch_of(table.key, (), cells).keys.slice(number, number + 1))
-                            break
-                        number -= count
-        ours = translate(error, f"{f'the row {row}' if row else 'a row'} of {table.name} cannot be read")
-        if (error.sqlstate or "").startswith("54"):
-            hint = "PostgreSQL sends no row of 1 GB: leave a column out (--exclude-column), or the row (--where)"
-            return Unsupported(ours.message, hint=hint)
-        return ours
+                with suppress(psycopg.Error):
+                    self._connection.execute("ROLLBACK TO snapstore_read")
+                raise unsent(self._connection, error, table, given, condition, also) from error
 
     def _parse_stamps(self, table: Table, window: Window) -> Generator[tuple[Cells, NDArray[np.bool_]], None, None]:
         condition = self._selection.where.get(table.name)
@@ -250,9 +232,6 @@ class PostgresView:
                 before = _check_keys(table.name, before, encoded)
                 yield encoded, moved(xmins, window)
 
-
-# Limits, memory, damage: what a server finds when it puts a row together (manual, appendix A).
-_ABOUT_A_ROW = ("54", "53", "XX")
 
 AnyView = TypeVar("AnyView", bound=PostgresView)
 
