@@ -66,12 +66,15 @@ def groups(connection: psycopg.Connection[Any], query: sql.Composed, table: str)
             length, row = arrived(1)
             if length <= len(TRAILER):
                 if length < 0:
-                    if group:
+                    error = _why_ended(connection, table)
+                    if group and not isinstance(error, psycopg.errors.QueryCanceled):
                         yield group
-                    raise _why_ended(connection, table)
+                    raise error
                 if not length:
                     try:
                         row = copy.read()
+                    except psycopg.errors.QueryCanceled:  # nobody wants the rest
+                        raise
                     except psycopg.Error:
                         if group:
                             yield group
