@@ -24,7 +24,7 @@ from snapstore.rows import Batch, Cells, Column, KeyPart, Table
 from snapstore.sources.display import display, shorten
 from snapstore.sources.files.records import RecordChange, changes_of
 from snapstore.tree import Fetch
-from snapstore.tree.values import resolve
+from snapstore.tree.values import portions
 
 __all__ = ["change_json", "change_text", "cosine_distance", "key_text", "keys_of", "rows_of"]
 
@@ -69,12 +69,12 @@ def _word(value: Any) -> str:
 
 def rows_of(table: Table, batch: Batch, fetch: Fetch) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """The key and all columns (key first) of each row."""
-    columns = [resolve(cells, fetch).to_list() for cells in batch.columns]
-    for at, key in enumerate(keys_of(table.key, batch.keys)):
-        row = dict(key)
-        for column, cells in zip(table.columns, columns, strict=True):
-            row[column.name] = display(column.type, cells[at], stride=column.stride)
-        yield key, row
+    for some in portions(batch.keys, [(cells, fetch) for cells in batch.columns]):
+        for at, key in enumerate(keys_of(table.key, some.keys)):
+            row = dict(key)
+            for column, cells in zip(table.columns, some.columns, strict=True):
+                row[column.name] = display(column.type, cells[at], stride=column.stride)
+            yield key, row
 
 
 def change_json(

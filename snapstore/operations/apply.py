@@ -27,7 +27,7 @@ from snapstore.operations.state import State, StateTable, evened
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Target, Work
 from snapstore.tree.diff import Changed, RowChanges
-from snapstore.tree.values import resolve
+from snapstore.tree.values import portions
 
 __all__ = ["apply", "works"]
 
@@ -78,13 +78,6 @@ class _Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         return self.make()
-
-
-_ROWS, _SMALL_ROWS = 1000, 8192
-"""Rows whose large cells are in memory at once, and rows that go in at once where no cell is large."""
-
-_PARTS = 2
-"""How a cell is marked that is kept in parts (`Cells.spilled`): it may be of any size."""
 
 
 def _jobs(plan: Plan, live: State, wanted: State, target: Target) -> list[_Job]:
@@ -198,19 +191,7 @@ def _updates(job: _Job, group: frozenset[str], names: Sequence[str], scope: Scop
         else:
             whole = _lookup(job.wanted, keys)
             cells = [whole.columns[job.wanted.table.column(name)] for name in names]
-        for some in _bounded(Batch(keys, tuple(cells))):
-            yield Batch(some.keys, tuple(resolve(own, job.wanted.fetch) for own in some.columns))
-
-
-def _bounded(batch: Batch) -> Iterator[Batch]:
-    """The same rows, so few at once that their cells can all be in memory: one where a cell may be of any size."""
-    spilled = [cells.spilled for cells in batch.columns if cells.spilled is not None]
-    step = _ROWS if spilled else _SMALL_ROWS
-    huge = np.flatnonzero(np.any([own == _PARTS for own in spilled], axis=0)) if spilled else np.empty(0, np.int64)
-    ends = sorted({*range(step, len(batch), step), *huge.tolist(), *(huge + 1).tolist(), len(batch)} - {0})
-    for start, end in zip([0, *ends], ends, strict=False):
-        if start < end:
-            yield batch.slice(start, end)
+        yield from portions(keys, [(own, job.wanted.fetch) for own in cells])
 
 
 def _picked(changed: Changed, number: int, rows: NDArray[np.int64]) -> Cells:
@@ -245,8 +226,8 @@ def _insertable(job: _Job) -> tuple[Table, list[int]]:
 def _added(job: _Job, columns: Sequence[int], scope: Scope, progress: Progress, total: int) -> Iterator[Batch]:
     done = 0
     for changes in job.changes(scope):
-        for some in _bounded(Batch(changes.added.keys, tuple(changes.added.columns[at] for at in columns))):
-            yield Batch(some.keys, tuple(resolve(own, job.wanted.fetch) for own in some.columns))
+        for some in portions(changes.added.keys, [(changes.added.columns[at], job.wanted.fetch) for at in columns]):
+            yield some
             done += len(some)
             progress(job.plan.name, done, total)
 
@@ -265,10 +246,12 @@ def _replaced(job: _Job, scope: Scope) -> tuple[Table, Iterable[Batch]]:
             if len(rows):
                 keys = changes.changed.keys.take(rows)
                 new, old = _lookup(job.wanted, keys), _lookup(live, keys)
-                cells = (*(new.columns[at] for at in kept), *(old.columns[at] for at in own))
-                for some in _bounded(Batch(keys, cells)):
-                    turned = [resolve(one, job.wanted.fetch) for one in some.columns[: len(kept)]]
-                    turned += [resolve(one, live.fetch) for one in some.columns[len(kept) :]]
-                    yield Batch(some.keys, tuple(turned))
+                yield from portions(
+                    keys,
+                    [
+                        *((new.columns[at], job.wanted.fetch) for at in kept),
+                        *((old.columns[at], live.fetch) for at in own),
+                    ],
+                )
 
     return whole, _Batches(batches)

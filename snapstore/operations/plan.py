@@ -241,8 +241,10 @@ def _errors(live: Table, new: StateTable) -> list[str]:
     elif live.key != wanted.key and not of_other_types(live, wanted):
         errors.append(f"{wanted.name}: the key of the live table is ordered otherwise than the snapshot's")
     now, then = (one.declared_types | {part.name: part.type for part in one.key} for one in (live, wanted))
+    # What a row without a key is known by would be other bytes once they were turned into the type of now.
+    why = "it has no key, and rows without one are not converted: " if wanted.by_content else ""
     for name in of_other_types(live, wanted):
-        errors.append(f"{wanted.name}: column {name} is {now[name]} now and was {then[name]} in the snapshot")
+        errors.append(f"{wanted.name}: {why}column {name} is {now[name]} now and was {then[name]} in the snapshot")
     for name, is_now, was in retyped(live, wanted):
         if now[name] == then[name]:
             told = f"{now[name]} of {is_now.type} now and was one of {was.type} in the snapshot"

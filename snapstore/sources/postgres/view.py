@@ -27,6 +27,7 @@ from snapstore.sources import Selection
 from snapstore.sources.postgres.catalog import Catalog
 from snapstore.sources.postgres.connection import connect, translate, translated
 from snapstore.sources.postgres.copying import Field, batch_of
+from snapstore.sources.postgres.culprit import is_about_a_row_sent, unsent
 from snapstore.sources.postgres.large import is_large_objects
 from snapstore.sources.postgres.locking import begin, read_again
 from snapstore.sources.postgres.position import read_position
@@ -195,16 +196,31 @@ class PostgresView:
             return without_old(table, name, hints, sent, window)
 
         before: Cells | None = None
+        given = 0
+
+        def counted() -> Iterator[tuple[int, tuple[Cells, ...]]]:
+            nonlocal given
+            for count, cells in found:
+                given += count
+                yield count, cells
+
         with closing(
             read_cells(self._connection, table, condition=condition, also=also, more=more, instead=instead)
         ) as found:
             if table.by_content:
-                batches = by_content(table, (cells or count for count, cells in found))
+                batches = by_content(table, (cells or count for count, cells in counted()))
             else:
-                batches = (_batch_of(table, cells, len(more)) for _, cells in found)
-            for batch in batches:
-                before = _check_keys(table.name, before, batch.keys)
-                yield batch
+                batches = (_batch_of(table, cells, len(more)) for _, cells in counted())
+            try:
+                for batch in batches:
+                    before = _check_keys(table.name, before, batch.keys)
+                    yield batch
+            except psycopg.Error as error:
+                if not is_about_a_row_sent(error):
+                    raise
+                with suppress(psycopg.Error):
+                    self._connection.execute("ROLLBACK TO snapstore_read")
+                raise unsent(self._connection, error, table, given, condition, also) from error
 
     def _parse_stamps(self, table: Table, window: Window) -> Generator[tuple[Cells, NDArray[np.bool_]], None, None]:
         condition = self._selection.where.get(table.name)
