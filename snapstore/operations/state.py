@@ -78,6 +78,11 @@ class StateTable:
         """The table's trees, or None if only its schema was taken."""
         return None if self.entry.root is None else TableTree.open(self.entry.root, self.fetch)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether its rows were taken and there are none."""
+        return self.tree is not None and not self.tree.count
+
     @cached_property
     def table(self) -> Table:
         """The table's shape."""

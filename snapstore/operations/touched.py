@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from snapstore.digest import Digest
 from snapstore.errors import Invalid
 from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.scope import Scope, knows_absence, scoped_changes
@@ -48,11 +49,19 @@ def _written(
     before: StateTable, after: StateTable, mode: Mode, scope: Scope, cut_key: bytes, sink: Sink
 ) -> SnapshotTable:
     table = Table(after.name, after.table.key, ())
+    if before.is_empty and after.tree is not None and scope.is_all and after.fetch is before.fetch:
+        # Every row goes in, and the repository has the tree of their keys.
+        root = after.tree.without([column.name for column in after.table.columns], table, sink)
+        return _entry(table, after.tree.count, root, sink)
     builder = TreeBuilder(table, cut_key, sink)
     for changes in scoped_changes(before, after, scope):
         builder.add(Batch(_keys(changes, mode, deletes=knows_absence(after, scope)), ()))
     root = builder.finish()
-    return SnapshotTable(after.name, builder.rows, root, sink.naming.digest(encode_schema(table)), reading="keys alone")
+    return _entry(table, builder.rows, root, sink)
+
+
+def _entry(table: Table, rows: int, root: Digest, sink: Sink) -> SnapshotTable:
+    return SnapshotTable(table.name, rows, root, sink.naming.digest(encode_schema(table)), reading="keys alone")
 
 
 def _keys(changes: RowChanges, mode: Mode, *, deletes: bool) -> Cells:
