@@ -15,7 +15,7 @@ import numpy as np
 
 from snapstore.digest import Digest
 from snapstore.errors import Invalid
-from snapstore.operations.plan import Mode, Plan
+from snapstore.operations.plan import Mode, Plan, TablePlan
 from snapstore.operations.scope import Scope, knows_absence, scoped_changes
 from snapstore.operations.state import State, StateTable, of_tables
 from snapstore.repository import Repository, Snapshot, SnapshotTable
@@ -41,16 +41,17 @@ def write_touched(
     for planned in plan.tables:
         place = (planned.source, planned.name)
         if not (planned.is_empty or planned.create or planned.recreate):
-            touched.append(_written(before[place], after[place], plan.mode, scope, cut_key, sink))
+            touched.append(_written(planned, before[place], after[place], plan.mode, scope, cut_key, sink))
     return tuple(touched)
 
 
 def _written(
-    before: StateTable, after: StateTable, mode: Mode, scope: Scope, cut_key: bytes, sink: Sink
+    planned: TablePlan, before: StateTable, after: StateTable, mode: Mode, scope: Scope, cut_key: bytes, sink: Sink
 ) -> SnapshotTable:
     table = Table(after.name, after.table.key, ())
-    if before.is_empty and after.tree is not None and scope.is_all and after.fetch is before.fetch:
-        # Every row goes in, and the repository has the tree of their keys.
+    is_every = after.tree is not None and planned.insert + planned.update == after.tree.count and not planned.delete
+    if after.tree is not None and is_every and after.fetch is before.fetch:
+        # Every row of the snapshot is set, and no other: the repository has the tree of their keys.
         root = after.tree.without([column.name for column in after.table.columns], table, sink)
         return _entry(table, after.tree.count, root, sink)
     builder = TreeBuilder(table, cut_key, sink)
