@@ -126,11 +126,11 @@ class BlobStore:
         self._index.refresh()
         self._fresh = True
 
-    def writer(self, snapshot_id: bytes, *, verify: bool = True, level: int = 1) -> BlobWriter:
+    def writer(self, snapshot_id: bytes, *, verify: bool = True) -> BlobWriter:
         """A writer for the take with this id (16 bytes); its pending snapshot must be there already.
 
         Looks at the store again first, so nothing is deduplicated against a pack condemned before now. With `verify`
-        every frame is decoded and every blob re-hashed before it is written; `level` is zstd's.
+        every frame is decoded and every blob re-hashed before it is written.
         """
         self.refresh()
         return BlobWriter(
@@ -140,7 +140,6 @@ class BlobStore:
             known=self._known,
             adopt=self._index.adopt,
             verify=verify,
-            level=level,
         )
 
     def packs(self) -> list[PackEntry]:
