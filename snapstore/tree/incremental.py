@@ -14,9 +14,10 @@ gives; flags that say too much only cost time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,13 @@ _WORTH_SHARE = 0.25
 
 _HELD_BYTES = 256 << 20
 """Above these many bytes of keys in changed chunks, all rows are read instead: it needs no more memory."""
+
+
+class ReadMoved(Protocol):
+    """Gives the rows that moved."""
+
+    def __call__(self, *, is_much: bool) -> Generator[Batch, None, None]:
+        """In order of key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,7 @@ def rebuild(
     cut_key: bytes,
     sink: Sink,
     stamps: Iterable[tuple[Cells, NDArray[np.bool_]]],
-    read_moved: Callable[[], Generator[Batch, None, None]],
+    read_moved: ReadMoved,
     *,
     hints: HintedTree | None = None,
     leaves_out: bool = False,
@@ -91,7 +99,8 @@ def rebuild(
     """The tree of the live rows, of the parent's schema; None where a full read is as cheap or there is too little.
 
     `stamps` gives every live key in ascending order with its flag; it is read to its end before `read_moved` is called,
-    which gives the flagged rows in the same order, with `hints` their columns too. Raises `Corrupt` where it does not.
+    which gives the flagged rows in the same order, with `hints` their columns too; `is_much` tells it that they are a
+    large share of all. Raises `Corrupt` where it does not.
     `leaves_out` says that it leaves out old cells, so that many rows are cheap as well; None then also where one of
     them is not to be had from the parent.
     """
@@ -104,7 +113,7 @@ def rebuild(
     if not survey.dirty and survey.rows == parent.count:
         return Rebuilt(parent.root, survey.rows, 0, None if hints is None else hints.root)
     tree, shape = (parent, None) if hints is None else (hints.tree, hints.shape)
-    with closing(read_moved()) as batches:
+    with closing(read_moved(is_much=survey.moved > survey.rows * _WORTH_SHARE)) as batches:
         try:
             return _Weaver(tree, shape, sink, survey, _MovedRows(batches, tree, shape, sink)).weave()
         except _UnknownRowError:
