@@ -154,7 +154,7 @@ def captured_state(name: str, kind: str, captured: Captured, fetch: Fetch) -> St
 def scratch(repository: Repository) -> Iterator[BlobStore]:
     """A store of one's own over the repository's blobs: it may be written to and vanishes afterwards."""
     with tempfile.TemporaryDirectory(prefix="snapstore-", ignore_cleanup_errors=True) as folder:
-        yield BlobStore(DirectoryBackend(Path(folder) / "scratch", create=True), base=repository.blobs)
+        yield BlobStore(DirectoryBackend(Path(folder) / "scratch", create=True, is_scratch=True), base=repository.blobs)
 
 
 @contextmanager

@@ -260,13 +260,12 @@ class _Weaver:
 
     def _next(self) -> Batch:
         """The rows of the next changed chunks: one round to the store, and the next rows that moved."""
-        chunks, block = 0, []
-        while chunks < _BLOCK and self._survey.waiting:
-            count, *keyed = self._survey.waiting.popleft()
-            chunks += count
-            block.append(keyed)
-        keys = Cells.concat([keys for keys, _ in block])
-        flags = np.concatenate([flags for _, flags in block])
+        waiting = self._survey.waiting
+        block = [waiting.popleft()]
+        while waiting and sum(chunks for chunks, _, _ in block) < _BLOCK:
+            block.append(waiting.popleft())
+        keys = Cells.concat([keys for _, keys, _ in block])
+        flags = np.concatenate([flags for _, _, flags in block])
         if flags.all():
             return self._moved.take(keys)
         still = keys.take(np.flatnonzero(~flags))

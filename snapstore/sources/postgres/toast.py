@@ -3,7 +3,7 @@
     shape = hints_of(connection, table)              # None where there are none, or this role may not look
     hint_of(table, name)                             # the id, NULL where the value is in the row itself
     new = written_since(connection, shape, window)   # the ids of all values that are not, where they are few
-    without_old(table, name, shape, sent, window, new)    # the cell, NULL where it has an id and is older than the window
+    without_old(table, name, shape, sent, window, new)    # the cell, NULL where it has an id and is an old value
 
 An UPDATE that leaves a large value alone leaves its id alone, whatever else of the row it sets. An id says nothing by
 itself: it is an OID, and those come round again. So a value is taken for an old one only if its pieces in the TOAST

@@ -203,7 +203,7 @@ class PostgresView:
         more = [hint_of(table, name) for name in hinted]
         new = None
         if is_much and leave_out and hints is not None and window is not None:
-            # Looking for the value of each row took the server four times as long as all else of such a read (measured).
+            # Looking for each row's value takes the server four times as long as all else of such a read (measured).
             new = written_since(self._connection, hints, window)
 
         def instead(name: str, sent: sql.Composable) -> sql.Composable:
