@@ -178,7 +178,7 @@ class BlobStore:
                 self.refresh()
 
     def _known(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        found = self._index.find(rows, condemned=False).found
+        found = self._index.contains(rows)
         if self.base is not None and not found.all():
             found[~found] = self.base._known(rows[~found])
         return found
