@@ -39,9 +39,9 @@ _VALUE_PACK_BYTES, _TREE_PACK_BYTES = 32 << 20, 16 << 20
 _BUFFERED_BYTES = 24 << 20  # blobs that wait for a frame of their group to fill
 _QUEUED_BYTES = 16 << 20  # plain bytes of frames between the caller and a pack
 _SEGMENT_BLOBS = 200_000
-# A small increment is kept as long as a full take and costs no time: its trees are 6% smaller at level 5 (200 edits of
-# texts and vectors: 25 ms for 6 at level 1). The first bytes of a full take pay the same and do not show.
-_CAREFUL_BYTES, _CAREFUL_LEVEL, _FAST_LEVEL = 4 << 20, 5, 1
+# A small increment is kept as long as a full take and costs no time: its trees are 3% smaller at level 3 (200 edits of
+# texts and vectors: 10 ms, and 6 at level 1). At level 5 they would be 6% smaller, and every full take would feel it.
+_CAREFUL_BYTES, _CAREFUL_LEVEL, _FAST_LEVEL = 4 << 20, 3, 1
 # Half the processors: the others read and parse. On two, a second worker cost a tenth in time for the lock (measured).
 _WORKERS = max(1, min(4, (os.cpu_count() or 1) // 2))
 
