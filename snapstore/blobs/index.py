@@ -134,7 +134,8 @@ class Index:
         with self._lock:
             for _ in self._better(digests, best):
                 pass
-        return best == _State.GOOD
+        found: NDArray[np.bool_] = best == _State.GOOD
+        return found
 
     def find(self, digests: NDArray[np.uint8]) -> Places:
         """Where these blobs are; `digests` of shape (n, 32), in any order, with duplicates or not.
