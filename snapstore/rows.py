@@ -105,6 +105,14 @@ class Table:
         return str(self.definition.get("part_of", ""))
 
     @property
+    def open_type(self) -> str:
+        """The type of the columns that come and go with the rows: one that is not there is NULL in every row.
+
+        Empty where no column does. Columns that were left out are not such columns.
+        """
+        return str(self.definition.get("open", ""))
+
+    @property
     def by_content(self) -> bool:
         """Whether rows have no key of their own and are known by what is in them (format.md §8, rows by content)."""
         return len(self.key) == 1 and not self.key[0].name

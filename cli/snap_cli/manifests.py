@@ -12,7 +12,8 @@ from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.snapshot import utc_text
 
 __all__ = [
-    "changes", "rows_in", "snapshot_json", "source_json", "table_json", "tell_missing", "tell_narrowed", "words_of",
+    "changes", "rows_in", "snapshot_json", "snapshot_place", "source_json", "table_json", "tell_missing", "tell_moved",
+    "tell_narrowed", "words_of",
 ]  # fmt: skip
 
 
@@ -36,6 +37,11 @@ def snapshot_json(snapshot: Snapshot, *, tables: bool) -> dict[str, Any]:
         "bytes_added": snapshot.statistics.get("bytes_added"),
         "sources": [source_json(source, tables=tables) for source in snapshot.sources],
     }
+
+
+def snapshot_place(snapshot: Snapshot) -> dict[str, Any]:
+    """Where a snapshot stands in time: its id and when it was taken."""
+    return {"snapshot": snapshot.id, "time": utc_text(snapshot.time)}
 
 
 def source_json(source: SnapshotSource, *, tables: bool) -> dict[str, Any]:
@@ -80,6 +86,14 @@ def words_of(snapshot: Snapshot) -> str:
 def tell_missing(source: SnapshotSource) -> list[str]:
     """What a snapshot was meant to hold of a source and does not, a line each: to be said loudly."""
     return [f"{source.name}: not held: {clean(one)}" for one in source.missing]
+
+
+def tell_moved(source: SnapshotSource) -> list[str]:
+    """Tables that were seen to change while they were read, where the engine gives no one moment: a line each."""
+    return [
+        f"{source.name}: {clean(name)} changed while it was read: it is of no one moment; take again when writers rest"
+        for name in source.position.get("moved", ())
+    ]
 
 
 def tell_narrowed(source: SnapshotSource) -> list[str]:

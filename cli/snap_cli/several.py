@@ -1,7 +1,7 @@
 """Restoring several sources of one snapshot: all plans first, then one source after the other.
 
-Each source is one transaction. What fails after others were done is told: what was done, how to take it back, and how
-to go on.
+Each source is one transaction, where its engine has any. What fails after others were done is told: what was done,
+how to take it back, and how to go on.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from snapstore.operations.capture import Progress
 from snapstore.operations.diff import column_names
 from snapstore.operations.plan import Mode, Plan, TablePlan
 from snapstore.operations.scope import Scope, knows_absence, scoped_changes
-from snapstore.operations.state import State, StateTable
+from snapstore.operations.state import State, StateTable, evened
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Target, Work
 from snapstore.tree.diff import Changed, RowChanges
@@ -97,6 +97,9 @@ def _jobs(plan: Plan, live: State, wanted: State, target: Target) -> list[_Job]:
 
 def _job(planned: TablePlan, live: StateTable | None, wanted: StateTable, target: Target) -> _Job:
     base = None if planned.recreate else live
+    if base is not None:
+        base, wanted = evened(base, wanted)
+        live = base
     replaced = frozenset(
         frozenset(names) for names in planned.column_sets if base and target.replaces(wanted.table, names)
     )
@@ -148,8 +151,8 @@ def apply(plan: Plan, live: State, wanted: State, target: Target, scope: Scope, 
 def _expect(job: _Job, what: str, done: int, expected: int) -> None:
     if done != expected:
         raise Conflict(
-            f"{job.plan.name}: {done} rows were {what} where {expected} were planned; nothing was changed",
-            hint="Something in the database keeps rows from being changed: a rule, a trigger or a policy.",
+            f"{job.plan.name}: {done} rows were {what} where {expected} were planned",
+            hint="Nothing was changed. Something in the database keeps rows as they are: a rule, trigger or policy.",
         )
 
 

@@ -61,7 +61,8 @@ def _without(wanted: StateTable, columns: set[str], store: BlobStore) -> StateTa
     assert wanted.tree is not None
     held, was = [one for one in wanted.table.columns if one.name not in columns], wanted.table.definition
     left_out = {*was.get("left_out", ()), *columns}
-    listed = [one["name"] for one in was.get("columns", ()) if one["name"] in left_out]
+    names = [*(one["name"] for one in was.get("columns", ())), *(one.name for one in wanted.table.columns)]
+    listed = [name for name in dict.fromkeys(names) if name in left_out]
     table = dataclasses.replace(wanted.table, columns=tuple(held), definition={**was, "left_out": listed})
     with store.writer(os.urandom(16), verify=False) as writer:
         root = wanted.tree.without(columns, table, writer)

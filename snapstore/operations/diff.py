@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.operations.state import State, StateTable
+from snapstore.operations.state import State, StateTable, evened
 from snapstore.rows import Batch, Cells, Column, Table
 from snapstore.tree.diff import Changed, RowChanges, common_columns
 from snapstore.tree.diff import diff as diff_trees
@@ -59,8 +59,12 @@ def pairs(before: State, after: State) -> list[tuple[StateTable | None, StateTab
         return ("" if merged else table.source, table.name)
 
     old = {place(table): table for table in before.tables}
-    matched = [(old.pop(place(table), None), table) for table in after.tables]
+    matched = [_pair(old.pop(place(table), None), table) for table in after.tables]
     return [*matched, *((table, None) for table in old.values())]
+
+
+def _pair(old: StateTable | None, new: StateTable) -> tuple[StateTable | None, StateTable]:
+    return (None, new) if old is None else evened(old, new)
 
 
 def diff(before: State, after: State, *, keys: Sequence[bytes] | None = None) -> Iterator[TableDiff]:

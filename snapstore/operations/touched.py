@@ -17,7 +17,7 @@ from snapstore.digest import Digest
 from snapstore.errors import Invalid
 from snapstore.operations.plan import Mode, Plan, TablePlan
 from snapstore.operations.scope import Scope, knows_absence, scoped_changes
-from snapstore.operations.state import State, StateTable, of_tables
+from snapstore.operations.state import State, StateTable, evened, of_tables
 from snapstore.repository import Repository, Snapshot, SnapshotTable
 from snapstore.rows import Batch, Cells, Table
 from snapstore.tree import Sink
@@ -48,6 +48,7 @@ def write_touched(
 def _written(
     planned: TablePlan, before: StateTable, after: StateTable, mode: Mode, scope: Scope, cut_key: bytes, sink: Sink
 ) -> SnapshotTable:
+    before, after = evened(before, after)
     table = Table(after.name, after.table.key, ())
     is_every = after.tree is not None and planned.insert + planned.update == after.tree.count and not planned.delete
     if after.tree is not None and is_every and after.fetch is before.fetch:

@@ -21,7 +21,19 @@ from numpy.typing import NDArray
 
 from snapstore.rows import Batch, Cells, Table
 
-__all__ = ["Conversion", "Converts", "Dated", "Hinting", "Selection", "Source", "Stamped", "Target", "View", "Work"]
+__all__ = [
+    "Conversion",
+    "Converts",
+    "Dated",
+    "Gradual",
+    "Hinting",
+    "Selection",
+    "Source",
+    "Stamped",
+    "Target",
+    "View",
+    "Work",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +160,8 @@ class Target(View, Protocol):
     """A view that may be changed: locked against other writers, committed when its context manager ends without error.
 
     The order of calls is: `read` as wanted, `begin` once, deletes, updates, inserts, `finish` once, `read` as wanted.
-    Foreign keys hold again after `finish`; user triggers do not fire. Any error rolls everything back.
+    Foreign keys hold again after `finish`; user triggers do not fire. Any error rolls everything back, unless the
+    target is `Gradual`.
     """
 
     @property
@@ -179,6 +192,15 @@ class Target(View, Protocol):
 
     def finish(self) -> None:
         """Indexes, constraints, triggers and sequences as `definition` and the tables' definitions say."""
+
+
+@runtime_checkable
+class Gradual(Protocol):
+    """A target of an engine without transactions: what is done stays done, whatever comes after."""
+
+    @property
+    def done(self) -> str:
+        """What was changed so far, in words; empty while nothing was."""
 
 
 class Source(Protocol):
