@@ -167,9 +167,7 @@ class Index:
     ) -> Iterator[tuple[_Table | _Large, NDArray[np.int64], NDArray[np.void]]]:
         """Entries in packs of a better state than `best` says, which says it then; the last of a digest is the best."""
         parts: list[_Table | _Large] = [*([self._table] if len(self._table.keys) else []), *self._large.values()]
-        if not parts:
-            return
-        keys = prefixes(digests)
+        keys = prefixes(digests if parts else digests[:0])
         for part in parts:
             open_ = np.flatnonzero(best < _State.GOOD)
             if not len(open_):

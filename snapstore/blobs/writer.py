@@ -39,8 +39,7 @@ _VALUE_PACK_BYTES, _TREE_PACK_BYTES = 32 << 20, 16 << 20
 _BUFFERED_BYTES = 24 << 20  # blobs that wait for a frame of their group to fill
 _QUEUED_BYTES = 16 << 20  # plain bytes of frames between the caller and a pack
 _SEGMENT_BLOBS = 200_000
-# A small increment is kept as long as a full take and costs no time: its trees are 3% smaller at level 3 (200 edits of
-# texts and vectors: 10 ms, and 6 at level 1). At level 5 they would be 6% smaller, and every full take would feel it.
+# The trees of a small increment are 3% smaller at level 3 (200 edits: 10 ms, and 6 at level 1); 5 slows full takes.
 _CAREFUL_BYTES, _CAREFUL_LEVEL, _FAST_LEVEL = 4 << 20, 3, 1
 # Half the processors: the others read and parse. On two, a second worker cost a tenth in time for the lock (measured).
 _WORKERS = max(1, min(4, (os.cpu_count() or 1) // 2))
@@ -257,10 +256,8 @@ class BlobWriter:
         plain = b"".join(group.parts)
         group.parts.clear()
         self._packer.reserve(len(plain))
-        level = _FAST_LEVEL
-        if not is_value and self._careful > 0:
-            self._careful -= len(plain)
-            level = _CAREFUL_LEVEL
+        level = _FAST_LEVEL if is_value or self._careful <= 0 else _CAREFUL_LEVEL
+        self._careful -= 0 if is_value else len(plain)
         frame = self._pool.submit(_encoded, plain, group, stride, self.naming if self._verify else None, level)
         self._packer.jobs.put(_Job(frame, group, is_value, len(plain)))
 
