@@ -218,6 +218,15 @@ class Cells:
                 cells[at] = None
         return cells
 
+    def equals(self, other: Cells) -> bool:
+        """Whether these are the same cells in the same order, NULLs too; neither is spilled."""
+        mine, theirs = (np.True_ if one.valid is None else one.valid for one in (self, other))
+        return (
+            np.array_equal(self.offsets, other.offsets)
+            and np.array_equal(self.data, other.data)
+            and bool(np.all(mine == theirs))
+        )
+
     def slice(self, start: int, stop: int) -> Cells:
         """Rows start ≤ i < stop, sharing memory where it can."""
         first = self.offsets[start]

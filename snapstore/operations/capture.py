@@ -169,9 +169,11 @@ class _Reading:
     ) -> Rebuilt | None:
         table = self._table
 
-        def read_moved() -> Generator[Batch, None, None]:
+        def read_moved(*, is_much: bool) -> Generator[Batch, None, None]:
             if hinted is not None and isinstance(view, Hinting):
-                return self._counted(view.read_hinted(table, hinted.shape, since, leave_out=leaves_out))
+                return self._counted(
+                    view.read_hinted(table, hinted.shape, since, leave_out=leaves_out, is_much=is_much)
+                )
             return self._counted(view.read_moved(table, since))
 
         with closing(view.stamps(table, since)) as stamps:

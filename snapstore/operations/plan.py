@@ -165,12 +165,12 @@ def _plan_table(
     deletes = mode is Mode.EXACT and knows_absence(new, scope)
     hashed = _Hashed(mode, names, deletes=deletes)
     found = scoped_changes(live, new, scope)
-    if live is None and new.tree is not None and scope.is_all:
+    # Rows of two states of an index make none, so what is there stays unless all of it is replaced.
+    stays = bool(new.table.part_of) and live is not None and mode is not Mode.EXACT
+    if (live is None or live.is_empty) and new.tree is not None and scope.is_all and not stays:
         # Every row goes in; the root says all about them, and how many there are.
         insert, found = new.tree.count, iter(())
         hashed.root("inserted", new.tree.root)
-    # Rows of two states of an index make none, so what is there stays unless all of it is replaced.
-    stays = bool(new.table.part_of) and live is not None and mode is not Mode.EXACT
     for changes in found:
         hashed.add(changes)
         if stays:

@@ -81,6 +81,11 @@ class StateTable:
         """The table's trees, or None if only its schema was taken."""
         return None if self.entry.root is None else TableTree.open(self.entry.root, self.fetch)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether its rows were taken and there are none."""
+        return self.tree is not None and not self.tree.count
+
     @cached_property
     def table(self) -> Table:
         """The table's shape."""
@@ -179,7 +184,7 @@ def captured_state(name: str, kind: str, captured: Captured, fetch: Fetch) -> St
 def scratch(repository: Repository) -> Iterator[BlobStore]:
     """A store of one's own over the repository's blobs: it may be written to and vanishes afterwards."""
     with tempfile.TemporaryDirectory(prefix="snapstore-", ignore_cleanup_errors=True) as folder:
-        yield BlobStore(DirectoryBackend(Path(folder) / "scratch", create=True), base=repository.blobs)
+        yield BlobStore(DirectoryBackend(Path(folder) / "scratch", create=True, is_scratch=True), base=repository.blobs)
 
 
 @contextmanager

@@ -129,12 +129,18 @@ class Hinting(Stamped, Protocol):
         """
 
     def read_hinted(
-        self, table: Table, hints: Table, since: Mapping[str, Any] | None = None, *, leave_out: bool = False
+        self,
+        table: Table,
+        hints: Table,
+        since: Mapping[str, Any] | None = None,
+        *,
+        leave_out: bool = False,
+        is_much: bool = False,
     ) -> Generator[Batch, None, None]:
         """As `read`, or `read_moved` with `since`, with the columns of the hints behind the table's own.
 
         With `leave_out` a cell that has a hint and was some row's already before `since` may be NULL instead. It is the
-        cell that had this hint then.
+        cell that had this hint then. `is_much` says that much of the table moved.
         """
 
 

@@ -10,7 +10,7 @@ stay spilled until `snapstore.tree.values.resolve` fetches them.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -236,12 +236,11 @@ class TableTree:
             below: list[tuple[Span, list[bytes]]] = []
             for children, (_, own) in zip(self.expand([span for span, _ in groups]), groups, strict=True):
                 ends = [child.separator or b"" for child in children]
-                split: dict[int, list[bytes]] = {}
-                for key in own:
-                    at = bisect_left(ends, key)
-                    if at < len(children):
-                        split.setdefault(at, []).append(key)
-                below.extend((children[at], asked) for at, asked in split.items())
+                start = 0
+                while start < len(own) and (at := bisect_left(ends, own[start])) < len(ends):
+                    stop = bisect_right(own, ends[at], start)
+                    below.append((children[at], own[start:stop]))
+                    start = stop
             groups = below
         if not groups:
             empty = self.empty()
@@ -249,8 +248,12 @@ class TableTree:
         spans = [span for span, _ in groups]
         found_keys, *cells = self._trees([0, *(at + 1 for at in wanted)], spans)
         batch = Batch(found_keys, tuple(cells))
-        place = {key: at for at, key in enumerate(batch.keys.to_list())}
-        found = [place[key] for _, own in groups for key in own if key in place]
+        there = batch.keys.to_list()
+        asked = [key for _, own in groups for key in own]
+        if there == asked:
+            return batch
+        place = {key: at for at, key in enumerate(there)}
+        found = [place[key] for key in asked if key in place]
         return batch.take(np.asarray(found, np.int64))
 
     def empty(self) -> Batch:
