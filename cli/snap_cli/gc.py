@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,16 +12,17 @@ from snap_cli.context import App, command
 from snap_cli.render import amount, clean, columns, moment, paint, plural
 from snapstore.errors import Invalid
 from snapstore.operations.gc import GcPlan, gc, plan_gc
-from snapstore.operations.retention import Policy, parse_duration
+from snapstore.operations.retention import Policy, duration_words, parse_duration
 
-__all__ = ["gc_command"]
+__all__ = ["gc_command", "rules"]
 
 
 @command(
     "gc",
     example="snap gc --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run\n"
     "snap gc --keep-within 30d --keep-tag release\n"
-    "snap gc --keep-all      # only give back the space of snapshots that were removed",
+    "snap gc --keep-all      # only give back the space of snapshots that were removed\n"
+    "snap gc                 # by [retention] in snap.toml",
 )
 @click.option("--keep-last", type=click.IntRange(0), default=0, metavar="N", help="Keep the last N snapshots.")
 @click.option("--keep-hourly", type=click.IntRange(0), default=0, metavar="N", help="... the newest of N hours.")
@@ -41,13 +43,17 @@ def gc_command(
     """Remove the snapshots that no rule keeps, and give back the space of what none needs.
 
     Each set of sources is judged on its own. Always kept: pinned snapshots, the newest of each set of sources, and for
-    30 days the states before restores.
+    30 days the states before restores. Where no --keep… is given, [retention] in snap.toml holds.
     """
     policy = Policy(keep_within=parse_duration(keep_within) if keep_within else None, **kept)
+    if policy.is_empty and not keep_all and app.settings.retention is not None:
+        policy = app.settings.retention
+        app.say(f"kept by [retention] in {app.settings.path}: {', '.join(rules(policy))}")
     if policy.is_empty and not keep_all:
         raise Invalid(
             "no rule says what to keep; nothing was removed",
-            hint="Say what to keep, as in --keep-daily 7 --keep-weekly 5, or --keep-all to sweep only.",
+            hint="Say what to keep, as in --keep-daily 7 --keep-weekly 5 or under [retention] in snap.toml, or "
+            "--keep-all to sweep only.",
         )
     if keep_all and not policy.is_empty:
         raise Invalid("--keep-all contradicts the other rules", hint="Choose one of them.")
@@ -82,6 +88,18 @@ def gc_command(
             f"space is not given back yet, because something runs beside this ({names}); run `snap gc` again later, "
             "or with --wait"
         )
+
+
+def rules(policy: Policy) -> list[str]:
+    """A policy in words."""
+    told = [
+        f"{getattr(policy, one.name)} {one.name.removeprefix('keep_')}"
+        for one in fields(policy)
+        if one.name not in ("keep_within", "keep_tags") and getattr(policy, one.name)
+    ]
+    if policy.keep_within is not None:
+        told.append(f"within {duration_words(policy.keep_within)}")
+    return told + [f"tag {tag}" for tag in policy.keep_tags]
 
 
 def _tell(app: App, plan: GcPlan) -> None:

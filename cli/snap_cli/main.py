@@ -61,6 +61,7 @@ _COMMANDS = {
         "Check that the repository is as it was written, and that snapshots (all, if none is named) are whole.",
     ),
     "key": ("snap_cli.key", "The keys of an encrypted repository: each is a passphrase that opens it."),
+    "config": ("snap_cli.config", "What holds here: options, the environment, snap.toml and defaults, in this order."),
     "demo": ("snap_cli.demo", "Show the main job on real memories: take, lose, see what was lost, put it back."),
 }
 _ALIASES = {"backup": "take", "snapshots": "list", "prune": "gc", "check": "verify"}
@@ -147,7 +148,7 @@ class SnapGroup(click.Group):
 
 
 def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
-    secrets = secrets_in([*words, os.environ.get("SNAP_SOURCE", "")])
+    secrets = app.secrets + secrets_in([*words, os.environ.get("SNAP_SOURCE", "")])
     secrets += [os.environ[name] for name in _SECRETS if os.environ.get(name)]
     command = next((_ALIASES.get(word, word) for word in words if _ALIASES.get(word, word) in cli.commands), "")
     failure = failure_of(error, command=command, secrets=secrets)

@@ -1,7 +1,7 @@
 """Live sources from what a person writes: a URL, a `key=value` string, or a name in snap.toml.
 
-    named = named_source(app, "postgresql://me@db/agents")
-    named.name, open_source(named.url)
+    [named] = named_sources(app, "postgresql://me@db/agents")
+    named.name, open_named(app, named)
 
 A URL is shown only as its source shows it: without a password.
 """
@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from snap_cli.context import App
 from snap_cli.settings import NamedSource
+from snap_cli.words import nearest
 from snapstore.errors import Invalid, NotFound, Unsupported
 from snapstore.operations.capture import Progress
 from snapstore.operations.state import State, live
@@ -24,7 +25,8 @@ from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source
 
 __all__ = [
-    "URLS", "live_source", "live_sources", "live_state", "named_source", "open_source", "qualified", "schema_of",
+    "URLS", "live_source", "live_sources", "live_state", "named_sources", "one_source", "open_named", "open_source",
+    "qualified", "schema_of", "url_of",
 ]  # fmt: skip
 
 _LATER = ("qdrant", "file")
@@ -64,18 +66,36 @@ def schema_of(url: str) -> str:
     return "main" if url.startswith(_SQLITE + "://") else "public"
 
 
-def named_source(app: App, text: str) -> NamedSource:
-    """The source that this text means; a URL is named for its database."""
+def named_sources(app: App, text: str) -> list[NamedSource]:
+    """The sources that this text means: one under a URL, named for its database, one of snap.toml, or a group there."""
     if "://" in text or "=" in text:
-        return NamedSource(_name_of(open_source(text).url), text)
-    known = app.settings.sources
-    if text not in known:
-        names = ", ".join(known) or "none"
+        return [NamedSource(_name_of(open_source(text).url), text)]
+    found = app.settings.named(text)
+    if not found:
+        known = [*app.settings.sources, *app.settings.groups]
         raise Invalid(
-            f"{text!r} is neither a URL nor a source in snap.toml",
-            hint=f"{URLS} Or name one of snap.toml's: {names}.",
+            f"{text!r} is neither a URL nor a name in snap.toml", hint=f"{URLS} {nearest(text, known)}".strip()
         )
-    return known[text]
+    return found
+
+
+def one_source(app: App, text: str) -> NamedSource:
+    """As `named_sources`, where only one will do."""
+    found = named_sources(app, text)
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found)
+        raise Invalid(f"{text!r} is a group of several sources", hint=f"Name one of them: {names}.")
+    return found[0]
+
+
+def url_of(app: App, named: NamedSource) -> str:
+    """The URL that opens it; a URL of the command line or the environment stays as it is."""
+    return app.url_of(named) if app.settings.sources.get(named.name) is named else named.url
+
+
+def open_named(app: App, named: NamedSource) -> Source:
+    """The source of this name."""
+    return open_source(url_of(app, named))
 
 
 def _name_of(url: str) -> str:
@@ -97,9 +117,9 @@ def live_source(app: App, held: SnapshotSource, text: str | None) -> Source:
     taken from. Which one it is, is said.
     """
     if text:
-        source, why = open_source(named_source(app, text).url), ""
+        source, why = open_named(app, one_source(app, text)), ""
     elif held.name in app.settings.sources:
-        source, why = open_source(app.settings.sources[held.name].url), f" (snap.toml: {held.name})"
+        source, why = open_named(app, app.settings.sources[held.name]), f" (snap.toml: {held.name})"
     else:
         source, why = open_source(held.url), " (as recorded)"
     app.say(f"live: {source.url}{why}")  # short, so that it is one line of a terminal
@@ -148,8 +168,8 @@ def _leads_to(app: App, text: str, held: SnapshotSource) -> bool:
     if text == held.name:
         return True
     known = app.settings.sources.get(held.name)
-    places = {held.url} if known is None else {held.url, open_source(known.url).url}
-    return open_source(named_source(app, text).url).url in places
+    places = {held.url} if known is None else {held.url, open_named(app, known).url}
+    return open_named(app, one_source(app, text)).url in places
 
 
 def live_selection(snapshot: Snapshot, held: SnapshotSource) -> Selection:

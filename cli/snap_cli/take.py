@@ -13,7 +13,7 @@ from snap_cli.errors import INCOMPLETE
 from snap_cli.manifests import changes, rows_in, tell_missing, tell_narrowed
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
-from snap_cli.sources import URLS, named_source, open_source, qualified, schema_of
+from snap_cli.sources import URLS, named_sources, open_source, qualified, schema_of, url_of
 from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
 from snapstore.sources import Selection
@@ -28,7 +28,7 @@ __all__ = ["take_command"]
     "snap take sqlite:///home/me/agents.db\n"
     "snap take agents        # [sources.agents] in snap.toml",
 )
-@click.argument("sources", nargs=-1, metavar="[URL|NAME]...")
+@click.argument("sources", nargs=-1, metavar="[URL|NAME|GROUP]...")
 @click.option("--name", help="What the source is called in snapshots [the database's or file's name].")
 @click.option("--tag", "tags", multiple=True, help="A name for the snapshot; may be given several times.")
 @click.option("--description", default="", help="Words about it.")
@@ -63,10 +63,11 @@ def take_command(
     app: App = context.obj
     repository = app.repository()
     named = _named(app, sources, name)
-    requests = [
-        Request(own.name, open_source(own.url), _selection(own, allow_partial=allow_partial, **selected))
-        for own in named
-    ]
+    requests = []
+    for own in named:
+        url = url_of(app, own)
+        selection = _selection(own, schema_of(url), allow_partial=allow_partial, **selected)
+        requests.append(Request(name or own.name, open_source(url), selection))
     if salvage:
         if any(one.source.kind != "sqlite" for one in requests):
             raise Invalid("--salvage is for SQLite files alone", hint="Take the others by themselves, without it.")
@@ -98,16 +99,21 @@ def take_command(
 
 def _named(app: App, sources: Sequence[str], name: str | None) -> list[NamedSource]:
     texts = list(sources) or ([app.default_source] if app.default_source else [])
-    found = [named_source(app, text) for text in texts] or list(app.settings.sources.values())
+    found: list[NamedSource] = []
+    for one in (one for text in texts for one in named_sources(app, text)):
+        if not any(one is other for other in found):  # a source and a group it is in
+            found.append(one)
+    found = found or list(app.settings.sources.values())
     if not found:
         raise Invalid("there is no source to take", hint=f"Name one: `snap take URL`. {URLS}")
     if name is not None and len(found) > 1:
         raise Invalid("--name is for one source, and several are taken", hint="Give them names in snap.toml.")
-    return [NamedSource(name or one.name, one.url, one.selection) for one in found]
+    return found
 
 
 def _selection(
     named: NamedSource,
+    schema: str,
     *,
     tables: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -118,7 +124,7 @@ def _selection(
     allow_partial: bool,
 ) -> Selection:
     """What snap.toml says of the source, with the options added."""
-    base, schema = named.selection, schema_of(named.url)
+    base = named.selection
     conditions = {qualified(table, schema): condition for table, condition in base.where.items()}
     for one in where:
         table, mark, condition = one.partition("=")
@@ -133,6 +139,7 @@ def _selection(
         exclude=(*base.exclude, *exclude),
         exclude_columns=tuple(columns_out),
         where=conditions,
+        columns={qualified(table, schema): names for table, names in base.columns.items()},
         vectors=base.vectors and not no_vectors,
         rows=base.rows and not schema_only,
         partial=base.partial or allow_partial,

@@ -28,8 +28,9 @@ __all__ = ["Conversion", "Converts", "Dated", "Hinting", "Selection", "Source", 
 class Selection:
     """What of a source is meant. Tables are `schema.table`; patterns may use `*` and `?`; without a dot any schema.
 
-    `where` maps a table name to a condition in the source's own language; `exclude_columns` are `table.column`. With
-    `vectors` False vector columns are left out, with `rows` False only shapes are taken.
+    `where` maps a table name to a condition in the source's own language, `filter` says in words what people asked for
+    with it; `exclude_columns` are `table.column`; `columns` maps a table name to the only ones that are meant besides
+    its key. With `vectors` False vector columns are left out, with `rows` False only shapes are taken.
     `partial` allows what cannot be held to be left out by name (`View.missing`) instead of refused; `optional` lets
     `tables` name some that do not exist (a restore asks for those that do). `salvage` takes what can be read of tables
     that are damaged, from a source that can tell, and names them as missing.
@@ -39,6 +40,8 @@ class Selection:
     exclude: tuple[str, ...] = ()
     exclude_columns: tuple[str, ...] = ()
     where: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    filter: tuple[str, ...] = ()
     vectors: bool = True
     rows: bool = True
     partial: bool = False

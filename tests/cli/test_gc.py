@@ -86,3 +86,16 @@ def test_names_that_mean_nothing_remove_nothing(snap: Snap, three: list[str]) ->
     assert len(snap.json("list")) == 3
     snap("rm", code=2)
     snap("pin", "nothing", code=1)
+
+
+def test_retention_in_snap_toml_holds_where_no_rule_is_given(snap: Snap, three: list[str]) -> None:
+    (snap.folder / "snap.toml").write_text("[retention]\nkeep-last = 2\nkeep-tag = ['gold']\n", encoding="utf-8")
+    told = snap("gc", "--dry-run")
+    assert "kept by [retention] in" in told.stderr
+    assert "2 last, tag gold" in told.stderr
+    assert snap.json("gc", "--dry-run", "--keep-last", "1")["removed"] == three[:2]
+    assert snap.json("gc", "--keep-all")["removed"] == []
+    snap("tag", "add", three[0], "gold")
+    assert snap.json("gc")["removed"] == []
+    snap("tag", "remove", three[0], "gold")
+    assert snap.json("gc")["removed"] == three[:1]
