@@ -1,6 +1,6 @@
-"""Where each word of a TOML text stands: tomllib gives values and no places.
+r"""Where each word of a TOML text stands: tomllib gives values and no places.
 
-    positions('[sources.a]\\nurl = "x"\\n')["sources", "a", "url"]      # Position(line=2, column=1, value_column=7)
+    positions('[sources.a]\nurl = "x"\n')["sources", "a", "url"]      # Position(line=2, column=1, value_column=7)
 
 A text is cut into statements by the parser itself: lines that it understands on their own are one. So nothing here
 needs to know how strings, arrays or comments end. It knows no word of snap.toml.
@@ -124,9 +124,8 @@ def _keep_inside(found: dict[Path, Position], path: Path, line: int, statement: 
         return
     for word, inner in value.items():
         plain = re.escape(word)
-        places = [
-            one.start(1) for one in re.finditer(rf"""[{{,\s.]("{plain}"|'{plain}'|{plain})\s*=""", statement[start:])
-        ]
+        pattern = rf"""[{{,\s.]("{plain}"|'{plain}'|{plain})\s*="""
+        places = [one.start(1) for one in re.finditer(pattern, statement[start:])]
         if len(places) == 1:  # else a text may look like it: then the place around it must do
             at = start + places[0]
             before = statement.rfind("\n", 0, at) + 1
@@ -138,7 +137,7 @@ def _keep_inside(found: dict[Path, Position], path: Path, line: int, statement: 
 
 def _key_starts(statement: str, at: int, count: int | None) -> list[int]:
     """Where the parts of a dotted key begin."""
-    starts = []
+    starts: list[int] = []
     while count is None or len(starts) < count:
         part = _KEY.match(statement, at)
         if part is None:
