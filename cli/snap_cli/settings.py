@@ -13,7 +13,7 @@ word in it is an error, never passed over (docs/configuration.md has them all).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -165,8 +165,8 @@ _COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthl
 def _policy(words: Words) -> Policy:
     words.known(*_COUNTS, "keep-within", "keep-tag")
     within = _parsed(words, "keep-within", parse_duration)
-    counts = {name.replace("-", "_"): words.count(name) for name in _COUNTS}
-    policy = replace(Policy(**counts), keep_within=within, keep_tags=words.texts("keep-tag"))
+    counts = [words.count(name) for name in _COUNTS]
+    policy = Policy(*counts, keep_within=within, keep_tags=words.texts("keep-tag"))
     if policy.is_empty:
         raise words.wrong(None, "keeps nothing", "Say what to keep, as in `keep-daily = 7`, or leave the table out.")
     return policy

@@ -83,7 +83,7 @@ class Filters(Protocol):
     """A source whose engine can choose memories by their roles."""
 
     def condition(self, roles: Roles, wanted: Wanted) -> str:
-        """What is wanted as a condition on the rows of `roles.memory`. Raises `Invalid` naming a role that is not given."""
+        """What is wanted as a condition on the rows of `roles.memory`. Raises `Invalid` naming a role nobody plays."""
 
 
 def column_of(roles: Roles, role: str) -> str:

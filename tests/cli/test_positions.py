@@ -72,7 +72,8 @@ def quoted(text: str) -> str:
 
 @given(st.dictionaries(words, st.dictionaries(words, texts | st.lists(texts, max_size=3), max_size=3), max_size=3))
 def test_whatever_keys_and_values_are_made_of_lines_are_counted_right(tables: dict[str, dict[str, Any]]) -> None:
-    lines, expected = [], {}
+    lines: list[str] = []
+    expected: dict[tuple[str | int, ...], int] = {}
     for name, own in tables.items():
         lines.append(f" [ {quoted(name)} ] # [x]")
         expected[name,] = len(lines)
