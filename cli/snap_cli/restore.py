@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from snap_cli.context import App, command
+from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
 from snap_cli.manifests import tell_missing
 from snap_cli.names import keys_by_table, one_table
 from snap_cli.render import clean, plural
@@ -51,6 +52,7 @@ __all__ = ["carry_out", "restore_command"]
 @click.option("--where", "conditions", multiple=True, metavar="[TABLE=]SQL", help="Only rows that meet a condition.")
 @click.option("--key", "keys", multiple=True, metavar="TABLE:KEY", help="Only the row with this key.")
 @click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
+@ignore_options
 @click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
 @click.option("--to", metavar="URL|NAME", help="The live database [SNAP_SOURCE, or as recorded].")
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
@@ -69,6 +71,8 @@ def restore_command(
     conditions: tuple[str, ...],
     keys: tuple[str, ...],
     exclude_columns: tuple[str, ...],
+    ignore_columns: tuple[str, ...],
+    all_columns: bool,
     source: str | None,
     to: str | None,
     plan_id: str | None,
@@ -99,11 +103,17 @@ def restore_command(
     again += [word for one in tables for word in ("--table", one)] + [word for one in keys for word in ("--key", one)]
     again += [word for one in conditions for word in ("--where", one)]
     again += [word for one in exclude_columns for word in ("--exclude-column", one)]
+    again += [word for one in ignore_columns for word in ("--ignore-column", one)]
+    again += ["--all-columns"] if all_columns else []
     again += ["--source", pairs[0][0].name] if len(snapshot.sources) > 1 and len(pairs) == 1 else []
     again += ["--to", to if to in app.settings.sources else pairs[0][1].url] if to else []
     again += ["--recreate"] if recreate else []
     again += ["--no-privileges"] if no_privileges else []
     base = Ask(mode=mode, recreate=recreate, privileges=not no_privileges)
+    ignored = ignored_by(app, [own.name for own, _ in pairs], ignore_columns, all_columns=all_columns)
+    check_ignored(
+        ignore_columns, [one for own, _ in pairs for one in of_snapshot(repository, snapshot, own.name).tables]
+    )
     if len(pairs) > 1:
         if keys or conditions or exclude_columns:
             names = ", ".join(own.name for own, _ in pairs)
@@ -111,7 +121,7 @@ def restore_command(
                 "--key, --where and --exclude-column are for one source", hint=f"Pick one with --source: {names}."
             )
         carry_out_all(
-            app, repository, snapshot, pairs, base, tables,
+            app, repository, snapshot, pairs, base, tables, ignored,
             dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,
         )  # fmt: skip
         return
@@ -125,6 +135,7 @@ def restore_command(
     left_out = tuple(one if one.count(".") != 1 else f"{schema}.{one}" for one in exclude_columns)
     scope = Scope(keys=wanted, where=where)
     ask = replace(base, source=held.name, tables=patterns, scope=scope, exclude_columns=left_out)
+    ask = replace(ask, ignore_columns=ignored.get(held.name, ()))
     carry_out(
         app, repository, snapshot, held, live, ask,
         dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,

@@ -165,8 +165,8 @@ _COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthl
 def _policy(words: Words) -> Policy:
     words.known(*_COUNTS, "keep-within", "keep-tag")
     within = _parsed(words, "keep-within", parse_duration)
-    counts = [words.count(name) for name in _COUNTS]
-    policy = Policy(*counts, keep_within=within, keep_tags=words.texts("keep-tag"))
+    last, hourly, daily, weekly, monthly, yearly = (words.count(name) for name in _COUNTS)
+    policy = Policy(last, hourly, daily, weekly, monthly, yearly, within, words.texts("keep-tag"))
     if policy.is_empty:
         raise words.wrong(None, "keeps nothing", "Say what to keep, as in `keep-daily = 7`, or leave the table out.")
     return policy

@@ -6,7 +6,7 @@ to go on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -33,6 +33,7 @@ def carry_out_all(
     pairs: Sequence[tuple[SnapshotSource, Source]],
     base: Ask,
     patterns: Sequence[str],
+    ignored: Mapping[str, tuple[str, ...]],
     *,
     dry_run: bool,
     plan_id: str | None,
@@ -41,7 +42,7 @@ def carry_out_all(
     again: Sequence[str],
 ) -> None:
     """As `restore` of one source, for each of these; the id of all plans together is a digest of theirs."""
-    jobs = _jobs(snapshot, pairs, base, patterns)
+    jobs = _jobs(snapshot, pairs, base, patterns, ignored)
     for held, _, _ in jobs:
         for told in tell_missing(held):
             app.warn(f"{snapshot.id[:8]}: {told}")
@@ -87,14 +88,20 @@ def carry_out_all(
 
 
 def _jobs(
-    snapshot: Snapshot, pairs: Sequence[tuple[SnapshotSource, Source]], base: Ask, patterns: Sequence[str]
+    snapshot: Snapshot,
+    pairs: Sequence[tuple[SnapshotSource, Source]],
+    base: Ask,
+    patterns: Sequence[str],
+    ignored: Mapping[str, tuple[str, ...]],
 ) -> list[tuple[SnapshotSource, Source, Ask]]:
     """What to ask of each source; those of which no table is meant are left alone."""
     jobs = []
     for held, live in pairs:
         own = tuple(one for one in patterns if any(matches(table.name, one) for table in held.tables))
         if held.tables and (own or not patterns):
-            jobs.append((held, live, replace(base, source=held.name, tables=own)))
+            jobs.append(
+                (held, live, replace(base, source=held.name, tables=own, ignore_columns=ignored.get(held.name, ())))
+            )
     for pattern in patterns:
         if not any(pattern in ask.tables for _, _, ask in jobs):
             raise Invalid(

@@ -40,7 +40,8 @@ class Ask:
     """What is to be restored: which source of the snapshot, which tables and rows of it, and how.
 
     `tables` are patterns; `keys` and `where` narrow the rows, by table name. `exclude_columns` (`schema.table.column`)
-    stay as they are. `recreate` rebuilds tables whose shape differs. `privileges` gives what is made those it had.
+    stay as they are. A difference in `ignore_columns` alone is none (patterns of `table.column`), while a row that is
+    inserted has them. `recreate` rebuilds tables whose shape differs. `privileges` gives what is made those it had.
     """
 
     mode: Mode = Mode.SKIP
@@ -48,6 +49,7 @@ class Ask:
     tables: tuple[str, ...] = ()
     scope: Scope = field(default_factory=Scope)
     exclude_columns: tuple[str, ...] = ()
+    ignore_columns: tuple[str, ...] = ()
     recreate: bool = False
     privileges: bool = True
 
@@ -194,6 +196,7 @@ def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask
     if held.kind != source.kind:
         raise Invalid(f"{held.name} was taken from {held.kind}; it cannot be restored into {source.kind}")
     state = of_snapshot(repository, snapshot, held.name).narrowed(ask.tables)
+    state = state.ignoring({held.name: ask.ignore_columns})
     for name in (*ask.scope.keys, *ask.scope.where):
         if all(table.name != name for table in state.tables):
             raise Invalid(f"no table {name!r} among those to restore")

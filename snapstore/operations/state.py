@@ -15,6 +15,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +34,10 @@ from snapstore.tree import Fetch, Sink
 from snapstore.tree.node import decode_objects, decode_schema
 from snapstore.tree.reader import TableTree
 
-__all__ = ["LIVE", "State", "StateTable", "captured_state", "live", "of_snapshot", "read_objects", "stable_capture"]
+__all__ = [
+    "LIVE", "State", "StateTable", "captured_state", "live", "matches", "means_column", "of_snapshot", "read_objects",
+    "stable_capture",
+]  # fmt: skip
 
 LIVE = "live"
 _ATTEMPTS = 3
@@ -44,7 +48,8 @@ class StateTable:
 
     A table of a snapshot that was turned into the types of a live one remembers its shape before (`was`), and what
     became of each column in words (`turned`); one that could not be turned, why not (`refusal`). `damage` says of a
-    table of which a snapshot holds what could still be read, how much that was.
+    table of which a snapshot holds what could still be read, how much that was. `ignoring` are patterns of columns
+    (`table.column`, with or without the schema) in which a difference is none.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class StateTable:
         turned: Mapping[str, str] | None = None,
         refusal: str = "",
         damage: str = "",
+        ignoring: Sequence[str] = (),
     ) -> None:
         self.source = source
         self.kind = kind
@@ -67,6 +73,7 @@ class StateTable:
         self.turned = turned or {}
         self.refusal = refusal
         self.damage = damage
+        self.ignoring = tuple(ignoring)
 
     @property
     def name(self) -> str:
@@ -84,6 +91,21 @@ class StateTable:
         if self.tree is not None:
             return self.tree.table
         return decode_schema(self.fetch.get_many([self.entry.schema])[0], f"schema {self.entry.schema.hex()}")
+
+    def with_ignored(self, patterns: Sequence[str]) -> StateTable:
+        """The same table, ignoring these columns and no others."""
+        other = copy(self)
+        other.ignoring = tuple(patterns)
+        other.__dict__.pop("ignored", None)
+        return other
+
+    @cached_property
+    def ignored(self) -> frozenset[str]:
+        """The columns in which a difference is none. Rows without a key are known by all that is in them."""
+        if not self.ignoring or self.table.by_content:
+            return frozenset()
+        names = (column.name for column in self.table.columns)
+        return frozenset(name for name in names if any(means_column(one, self.name, name) for one in self.ignoring))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +131,16 @@ class State:
                 raise Invalid(f"no table {pattern!r} in {self.label}", hint=f"It has: {known}.")
         chosen = tuple(table for table in self.tables if any(matches(table.name, p) for p in patterns))
         return State(self.label, chosen, self.fetch, self.missing)
+
+    def ignoring(self, patterns: Mapping[str, Sequence[str]]) -> State:
+        """The same, where differences in some columns are none: patterns of `table.column` by the name of a source."""
+        tables = tuple(table.with_ignored(patterns.get(table.source, ())) for table in self.tables)
+        return State(self.label, tables, self.fetch, self.missing)
+
+
+def means_column(pattern: str, table: str, column: str) -> bool:
+    """Whether a pattern (`table.column`, with or without the schema; `*` and `?` fit anything) means this column."""
+    return matches(f"{table}.{column}", pattern)
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -10,7 +10,7 @@ affair.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,22 +70,25 @@ def common_columns(before: TableTree, after: TableTree) -> list[tuple[int, int]]
     ]
 
 
-def diff(before: TableTree, after: TableTree) -> Iterator[RowChanges]:
+def diff(before: TableTree, after: TableTree, *, ignored: Collection[str] = ()) -> Iterator[RowChanges]:
     """Every row that was added, removed or changed, in order of key; reads O(changes · log rows) blobs.
 
-    Both tables must have the same key; `Changed` speaks of `common_columns`.
+    Both tables must have the same key; `Changed` speaks of `common_columns`. A difference in `ignored` columns is
+    none, and where keys are the same these are not even read; rows that were added or removed have them.
     """
     if before.root == after.root:
         return
     common = common_columns(before, after)
-    yield from _Walk(before, after, common).pairs([_Pair(before.spans(), after.spans(), aligned=False)])
+    compared = [number for number, (_, at) in enumerate(common) if after.table.columns[at].name not in ignored]
+    yield from _Walk(before, after, common, compared).pairs([_Pair(before.spans(), after.spans(), aligned=False)])
 
 
 class _Walk:
-    def __init__(self, before: TableTree, after: TableTree, common: list[tuple[int, int]]) -> None:
+    def __init__(self, before: TableTree, after: TableTree, common: list[tuple[int, int]], compared: list[int]) -> None:
         self._before = before
         self._after = after
         self._common = common
+        self._compared = [(number, *common[number]) for number in compared]
 
     def pairs(self, pairs: Sequence[_Pair]) -> Iterator[RowChanges]:
         """Descend into each pair, depth first, a bounded number at a time."""
@@ -108,7 +111,7 @@ class _Walk:
         before, after = pair.before[0], pair.after[0]
         if before.level != after.level or before.refs[0] != after.refs[0]:
             return pair
-        differing = [(a, b) for a, b in self._common if before.refs[a + 1] != after.refs[b + 1]]
+        differing = [(a, b) for _, a, b in self._compared if before.refs[a + 1] != after.refs[b + 1]]
         if not differing:
             return None
         return _Pair(
@@ -156,7 +159,7 @@ class _Walk:
         starts = np.concatenate([[0], np.cumsum(counts)])
         differs = np.zeros((int(starts[-1]), len(self._common)), np.bool_)
         cells: dict[int, tuple[NDArray[np.int64], Cells, Cells]] = {}
-        for number, (a, b) in enumerate(self._common):
+        for number, a, b in self._compared:
             touched = [at for at, pair in enumerate(pairs) if pair.before[0].refs[a + 1] is not None]
             if not touched:
                 continue
@@ -185,11 +188,11 @@ class _Walk:
         gone[matches[is_both]] = False
         mine, theirs = matches[is_both], np.flatnonzero(is_both)
         differs = np.zeros((len(mine), len(self._common)), np.bool_)
-        for number, (a, b) in enumerate(self._common):
+        for number, a, b in self._compared:
             differs[:, number] = unequal(old.columns[a].take(mine), new.columns[b].take(theirs))
         changed = np.flatnonzero(differs.any(axis=1))
         before, after = {}, {}
-        for number, (a, b) in enumerate(self._common):
+        for number, a, b in self._compared:
             own = np.flatnonzero(differs[:, number])
             if len(own):
                 before[number] = old.columns[a].take(mine[own])
