@@ -105,9 +105,9 @@ def compare(
     assert held is not None
     with ExitStack() as stack:
         old, new = _states(app, repository, before, after, source, to, stack)
-        check_ignored(ignore_columns, (*old.tables, *new.tables))
         names = {table.source for table in (*old.tables, *new.tables)}
         ignored = ignored_by(app, names, ignore_columns, all_columns=all_columns)
+        check_ignored(ignore_columns, (*old.tables, *new.tables))
         old, new = old.ignoring(ignored), new.ignoring(ignored)
         old, new = narrow([old, new], tables)
         wanted = keys_by_table([old, new], keys, f"{old.label} or {new.label}") if keys else None

@@ -11,7 +11,7 @@ import click
 
 from snap_cli.context import App, command
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
-from snap_cli.manifests import tell_missing
+from snap_cli.manifests import tell_missing, tell_narrowed
 from snap_cli.names import keys_by_table, one_table
 from snap_cli.render import clean, plural
 from snap_cli.several import carry_out_all
@@ -159,6 +159,8 @@ def carry_out(
     """Plan, show, ask if something would be deleted, and restore; `again` is the command that a dry run names."""
     for told in tell_missing(held):
         app.warn(f"{snapshot.id[:8]}: {told}")
+    for told in tell_narrowed(held):
+        app.say(f"{snapshot.id[:8]}: {told}")
     must_ask = not yes and (ask.mode is Mode.EXACT or ask.recreate)
     if dry_run or must_ask:
         with app.progress() as progress:

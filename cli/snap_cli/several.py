@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from snap_cli.context import App
-from snap_cli.manifests import tell_missing
+from snap_cli.manifests import tell_missing, tell_narrowed
 from snap_cli.plans import plan_json
 from snap_cli.render import clean, paint
 from snap_cli.telling import confirm, tell_done, tell_dry
@@ -46,6 +46,8 @@ def carry_out_all(
     for held, _, _ in jobs:
         for told in tell_missing(held):
             app.warn(f"{snapshot.id[:8]}: {told}")
+        for told in tell_narrowed(held):
+            app.say(f"{snapshot.id[:8]}: {told}")
     plans: list[Plan] = []
     if dry_run or plan_id is not None or (not yes and (base.mode is Mode.EXACT or base.recreate)):
         with app.progress() as progress:

@@ -19,8 +19,8 @@ from snap_cli.settings import NamedSource
 from snap_cli.words import nearest
 from snapstore.errors import Invalid, NotFound, Unsupported
 from snapstore.operations.capture import Progress
+from snapstore.operations.selected import selection_of
 from snapstore.operations.state import State, live
-from snapstore.operations.take import selection_of
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source
 

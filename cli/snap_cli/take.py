@@ -14,6 +14,7 @@ from snap_cli.manifests import changes, rows_in, tell_missing, tell_narrowed
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
 from snap_cli.sources import URLS, named_sources, open_source, qualified, schema_of, url_of
+from snap_cli.wanted import narrowed, wanted_of, wanted_options
 from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
 from snapstore.sources import Selection
@@ -33,9 +34,10 @@ __all__ = ["take_command"]
 @click.option("--tag", "tags", multiple=True, help="A name for the snapshot; may be given several times.")
 @click.option("--description", default="", help="Words about it.")
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables (* and ? fit anything).")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these tables.")
+@click.option("--exclude", "--exclude-table", "exclude", multiple=True, metavar="PATTERN", help="Not these tables.")
 @click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
 @click.option("--where", multiple=True, metavar="TABLE=SQL", help="Only the rows of a table that meet a condition.")
+@wanted_options
 @click.option("--no-vectors", is_flag=True, help="Without vector columns.")
 @click.option("--schema-only", is_flag=True, help="Only the shapes of tables, no rows.")
 @click.option("--full", is_flag=True, help="Read every row, whatever the last snapshot knows.")
@@ -54,20 +56,23 @@ def take_command(
     full: bool,
     allow_partial: bool,
     salvage: bool,
-    **selected: Any,
+    **options: Any,
 ) -> None:
     """Take a snapshot of databases: one consistent state of each, stored without what is there already.
 
-    Without a URL: SNAP_SOURCE, else every source in snap.toml.
+    Without a URL: SNAP_SOURCE, else every source in snap.toml. What is less than the whole source is a filtered
+    snapshot: it says so, and a restore of it leaves alone what it does not hold.
     """
     app: App = context.obj
+    wanted = wanted_of(options)
     repository = app.repository()
     named = _named(app, sources, name)
     requests = []
     for own in named:
         url = url_of(app, own)
-        selection = _selection(own, schema_of(url), allow_partial=allow_partial, **selected)
-        requests.append(Request(name or own.name, open_source(url), selection))
+        source, schema = open_source(url), schema_of(url)
+        selection = _selection(own, schema, allow_partial=allow_partial, **options)
+        requests.append(Request(name or own.name, source, narrowed(own, source, schema, selection, wanted)))
     if salvage:
         if any(one.source.kind != "sqlite" for one in requests):
             raise Invalid("--salvage is for SQLite files alone", hint="Take the others by themselves, without it.")
@@ -122,6 +127,7 @@ def _selection(
     no_vectors: bool,
     schema_only: bool,
     allow_partial: bool,
+    **_: Any,
 ) -> Selection:
     """What snap.toml says of the source, with the options added."""
     base = named.selection

@@ -27,6 +27,7 @@ from snapstore.digest import Digest
 from snapstore.errors import Conflict, Invalid, SnapstoreError
 from snapstore.operations.capture import Captured, Progress, capture, silent
 from snapstore.operations.parent import Parent, parent_of
+from snapstore.operations.selected import selection_fields
 from snapstore.repository import Repository, Snapshot, SnapshotTable
 from snapstore.rows import Table
 from snapstore.sources import Selection, Source
@@ -198,7 +199,7 @@ def live(
 
     Goes by the newest snapshot of the source, as a take does, unless `full`.
     """
-    parent = parent_of(repository.snapshots(), name, source.kind)
+    parent = parent_of(repository.snapshots(), name, source.kind, selection_fields(selection))
     with scratch(repository) as store:
         with store.writer(os.urandom(16), verify=False) as writer:
             captured = stable_capture(

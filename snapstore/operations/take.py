@@ -15,19 +15,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from snapstore.blobs.writer import BlobWriter
 from snapstore.errors import Invalid, Unavailable
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.parent import Parent, parent_of
+from snapstore.operations.selected import selection_fields
 from snapstore.operations.state import StateTable, stable_capture
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
 from snapstore.sources import Selection, Source
 from snapstore.tree.diff import diff
 
-__all__ = ["Request", "Taken", "check_tags", "selection_fields", "selection_of", "take"]
+__all__ = ["Request", "Taken", "check_tags", "take"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,10 @@ def take(
     check(requests, tags, description)
     began, moment = time.monotonic(), datetime.now(UTC)
     snapshots = repository.snapshots()
-    parents = {request.name: parent_of(snapshots, request.name, request.source.kind) for request in requests}
+    parents = {
+        request.name: parent_of(snapshots, request.name, request.source.kind, selection_fields(request.selection))
+        for request in requests
+    }
     pending = repository.begin(roots=[root for parent in parents.values() if parent for root in parent.roots])
     try:
         # What was removed before the pending object stood there may be swept already: it is nobody's parent.
@@ -191,7 +194,9 @@ def _counted(source: SnapshotSource, parent: Parent | None, repository: Reposito
         return source
     before = {table.name: table for table in parent.source.tables}
     tables = tuple(
-        table if table.name not in before else _count(source, before[table.name], table, repository)
+        table
+        if table.name not in before or table.where != before[table.name].where
+        else _count(source, before[table.name], table, repository)
         for table in source.tables
     )
     return dataclasses.replace(source, tables=tables)
@@ -216,33 +221,3 @@ def _give_up(repository: Repository, pending: Pending) -> None:
     # The first error is the one to report; a store that failed may well fail again here, and gc evicts what stays.
     with suppress(Unavailable):
         repository.abandon(pending)
-
-
-def selection_fields(selection: Selection) -> dict[str, Any]:
-    """A selection as plain values for the manifest, so that `live` later means the same rows."""
-    return {
-        "tables": list(selection.tables),
-        "exclude": list(selection.exclude),
-        "exclude_columns": list(selection.exclude_columns),
-        "where": dict(selection.where),
-        "columns": {table: list(names) for table, names in selection.columns.items()},
-        "filter": list(selection.filter),
-        "vectors": selection.vectors,
-        "rows": selection.rows,
-        "partial": selection.partial,
-    }
-
-
-def selection_of(fields: Mapping[str, Any]) -> Selection:
-    """The selection a snapshot's source was taken with."""
-    return Selection(
-        tables=tuple(fields.get("tables", ())),
-        exclude=tuple(fields.get("exclude", ())),
-        exclude_columns=tuple(fields.get("exclude_columns", ())),
-        where=dict(fields.get("where", {})),
-        columns={table: tuple(names) for table, names in fields.get("columns", {}).items()},
-        filter=tuple(fields.get("filter", ())),
-        vectors=bool(fields.get("vectors", True)),
-        rows=bool(fields.get("rows", True)),
-        partial=bool(fields.get("partial", False)),
-    )

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from snapstore.errors import Invalid
 from snapstore.rows import Batch, Table
 from snapstore.sources import Selection, Target, View
+from snapstore.sources.postgres.conditions import condition
 from snapstore.sources.postgres.connection import check_url, redact
 from snapstore.sources.postgres.converting import Conversion, converting
 from snapstore.sources.postgres.matching import matching
 from snapstore.sources.postgres.target import open_target
 from snapstore.sources.postgres.view import PostgresView, open_view
+from snapstore.sources.roles import Roles, Wanted
 
 __all__ = ["PostgresSource"]
 
@@ -63,6 +65,10 @@ class PostgresSource:
     def target(self, selection: Selection) -> AbstractContextManager[Target]:
         """A view that reads and writes: `SHARE ROW EXCLUSIVE` locks, which stop every other writer."""
         return open_target(self._url, selection, lock_timeout_seconds=self._lock_timeout_seconds)
+
+    def condition(self, roles: Roles, wanted: Wanted) -> str:
+        """As `Filters.condition`."""
+        return condition(roles, wanted)
 
     def matching(self, table: Table, where: str) -> AbstractContextManager[Callable[[Batch], NDArray[np.bool_]]]:
         """As `Source.matching`: the rows are tried in a temporary table."""
