@@ -115,6 +115,11 @@ class App:
         return os.environ.get("SNAP_SOURCE") or None
 
     @property
+    def database_url(self) -> str | None:
+        """DATABASE_URL, by which many applications are told where their memory is."""
+        return os.environ.get("DATABASE_URL") or None
+
+    @property
     def host(self) -> str:
         """The name of this machine, for the manifest."""
         return socket.gethostname()

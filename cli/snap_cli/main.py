@@ -39,6 +39,7 @@ _COMMANDS = {
         "Take a snapshot of databases: one consistent state of each, stored without what is there already.",
     ),
     "list": ("snap_cli.list", "List the snapshots, oldest first."),
+    "sources": ("snap_cli.probing", "Look at sources as a take would: are they there, and what would be held."),
     "show": ("snap_cli.show", "Show a snapshot, a table of it, or one row."),
     "diff": ("snap_cli.diff", "Show what changed from one snapshot to another."),
     "status": ("snap_cli.status", "Compare the live rows with the last snapshot: the same as `snap diff latest live`."),

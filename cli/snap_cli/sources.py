@@ -25,8 +25,8 @@ from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source
 
 __all__ = [
-    "URLS", "live_source", "live_sources", "live_state", "named_sources", "one_source", "open_named", "open_source",
-    "qualified", "schema_of", "url_of",
+    "URLS", "chosen_sources", "live_source", "live_sources", "live_state", "name_of", "named_sources", "one_source",
+    "open_named", "open_source", "qualified", "qualified_column", "schema_of", "selection_of_named", "url_of",
 ]  # fmt: skip
 
 _LATER = ("qdrant", "file")
@@ -69,7 +69,7 @@ def schema_of(url: str) -> str:
 def named_sources(app: App, text: str) -> list[NamedSource]:
     """The sources that this text means: one under a URL, named for its database, one of snap.toml, or a group there."""
     if "://" in text or "=" in text:
-        return [NamedSource(_name_of(open_source(text).url), text)]
+        return [NamedSource(name_of(open_source(text).url), text)]
     found = app.settings.named(text)
     if not found:
         known = [*app.settings.sources, *app.settings.groups]
@@ -88,6 +88,30 @@ def one_source(app: App, text: str) -> NamedSource:
     return found[0]
 
 
+def chosen_sources(app: App, texts: Sequence[str]) -> list[NamedSource]:
+    """The sources that are named, else SNAP_SOURCE, else every source in snap.toml. Raises `Invalid` for none."""
+    found: list[NamedSource] = []
+    for text in texts or ([app.default_source] if app.default_source else []):
+        for one in named_sources(app, text):
+            if not any(one is other for other in found):  # a source and a group it is in
+                found.append(one)
+    found = found or list(app.settings.sources.values())
+    if not found:
+        raise Invalid("no source is named", hint=f"Name one: `snap take URL`. {URLS}")
+    return found
+
+
+def selection_of_named(named: NamedSource, schema: str) -> Selection:
+    """What snap.toml says is meant of a source, with tables named in full."""
+    base = named.selection
+    return replace(
+        base,
+        where={qualified(table, schema): condition for table, condition in base.where.items()},
+        columns={qualified(table, schema): names for table, names in base.columns.items()},
+        exclude_columns=tuple(qualified_column(one, schema) for one in base.exclude_columns),
+    )
+
+
 def url_of(app: App, named: NamedSource) -> str:
     """The URL that opens it; a URL of the command line or the environment stays as it is."""
     return app.url_of(named) if app.settings.sources.get(named.name) is named else named.url
@@ -98,7 +122,7 @@ def open_named(app: App, named: NamedSource) -> Source:
     return open_source(url_of(app, named))
 
 
-def _name_of(url: str) -> str:
+def name_of(url: str) -> str:
     """The name of the database that a URL without a password leads to; else whatever tells it from others."""
     parts = urlsplit(url)
     if parts.scheme == _SQLITE:
@@ -110,6 +134,11 @@ def _name_of(url: str) -> str:
 def qualified(table: str, schema: str) -> str:
     """A table's name with its schema, this one if none is written."""
     return table if "." in table else f"{schema}.{table}"
+
+
+def qualified_column(column: str, schema: str) -> str:
+    """As `qualified`, of `table.column`."""
+    return column if column.count(".") != 1 else f"{schema}.{column}"
 
 
 def live_source(app: App, held: SnapshotSource, text: str | None) -> Source:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,15 @@ from snap_cli.errors import INCOMPLETE
 from snap_cli.manifests import changes, rows_in, tell_missing, tell_narrowed
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
-from snap_cli.sources import URLS, named_sources, open_source, qualified, schema_of, url_of
+from snap_cli.sources import (
+    chosen_sources,
+    open_source,
+    qualified,
+    qualified_column,
+    schema_of,
+    selection_of_named,
+    url_of,
+)
 from snap_cli.wanted import narrowed, wanted_of, wanted_options
 from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
@@ -66,7 +73,9 @@ def take_command(
     app: App = context.obj
     wanted = wanted_of(options)
     repository = app.repository()
-    named = _named(app, sources, name)
+    named = chosen_sources(app, sources)
+    if name is not None and len(named) > 1:
+        raise Invalid("--name is for one source, and several are taken", hint="Give them names in snap.toml.")
     requests = []
     for own in named:
         url = url_of(app, own)
@@ -102,20 +111,6 @@ def take_command(
         context.exit(INCOMPLETE)
 
 
-def _named(app: App, sources: Sequence[str], name: str | None) -> list[NamedSource]:
-    texts = list(sources) or ([app.default_source] if app.default_source else [])
-    found: list[NamedSource] = []
-    for one in (one for text in texts for one in named_sources(app, text)):
-        if not any(one is other for other in found):  # a source and a group it is in
-            found.append(one)
-    found = found or list(app.settings.sources.values())
-    if not found:
-        raise Invalid("there is no source to take", hint=f"Name one: `snap take URL`. {URLS}")
-    if name is not None and len(found) > 1:
-        raise Invalid("--name is for one source, and several are taken", hint="Give them names in snap.toml.")
-    return found
-
-
 def _selection(
     named: NamedSource,
     schema: str,
@@ -130,22 +125,19 @@ def _selection(
     **_: Any,
 ) -> Selection:
     """What snap.toml says of the source, with the options added."""
-    base = named.selection
-    conditions = {qualified(table, schema): condition for table, condition in base.where.items()}
+    base = selection_of_named(named, schema)
+    conditions = dict(base.where)
     for one in where:
         table, mark, condition = one.partition("=")
         if not mark or not table.strip() or not condition.strip():
             raise Invalid(f"--where {one!r} is not TABLE=SQL", hint="For example --where 'memories=heat > 0.5'.")
         conditions[qualified(table.strip(), schema)] = condition.strip()
-    columns_out = [
-        one if one.count(".") != 1 else f"{schema}.{one}" for one in (*base.exclude_columns, *exclude_columns)
-    ]
-    return Selection(
+    return replace(
+        base,
         tables=tables or base.tables,
         exclude=(*base.exclude, *exclude),
-        exclude_columns=tuple(columns_out),
+        exclude_columns=(*base.exclude_columns, *(qualified_column(one, schema) for one in exclude_columns)),
         where=conditions,
-        columns={qualified(table, schema): names for table, names in base.columns.items()},
         vectors=base.vectors and not no_vectors,
         rows=base.rows and not schema_only,
         partial=base.partial or allow_partial,

@@ -21,7 +21,19 @@ from numpy.typing import NDArray
 
 from snapstore.rows import Batch, Cells, Table
 
-__all__ = ["Conversion", "Converts", "Dated", "Hinting", "Selection", "Source", "Stamped", "Target", "View", "Work"]
+__all__ = [
+    "Conversion",
+    "Converts",
+    "Counts",
+    "Dated",
+    "Hinting",
+    "Selection",
+    "Source",
+    "Stamped",
+    "Target",
+    "View",
+    "Work",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,14 @@ class View(Protocol):
 
     def confirm(self) -> None:
         """Called after the last row: raises `Conflict` if the shape of a table changed beneath the view."""
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A view that can tell how many rows a table has without reading them all."""
+
+    def count(self, table: Table) -> tuple[int, bool]:
+        """How many rows `read` would give, and whether that was counted; else it is the engine's estimate."""
 
 
 @runtime_checkable
