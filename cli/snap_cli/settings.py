@@ -19,11 +19,11 @@ from typing import TypeVar
 
 from snap_cli.words import Document, Words, nearest
 from snapstore.errors import Invalid
-from snapstore.operations.retention import Policy, parse_duration
+from snapstore.operations.retention import Policy, parse_duration, parse_size
 from snapstore.sources import Selection
 from snapstore.sources.roles import Roles
 
-__all__ = ["FILE", "NamedSource", "Settings", "read_settings"]
+__all__ = ["FILE", "NamedSource", "Room", "Settings", "read_settings"]
 
 FILE = "snap.toml"
 
@@ -46,6 +46,14 @@ class NamedSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """How much a repository may take, and how much of its disk shall be free; None where nobody says."""
+
+    max_bytes: int | None = None
+    min_free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of the nearest file; empty without one."""
 
@@ -56,6 +64,7 @@ class Settings:
     sources: Mapping[str, NamedSource] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     retention: Policy | None = None
+    room: Room = field(default_factory=Room)
     document: Document | None = None
 
     def named(self, name: str) -> list[NamedSource]:
@@ -88,6 +97,7 @@ def _settings(words: Words) -> Settings:
         sources,
         _groups(words.table("groups"), tuple(sources)),
         _policy(words.table("retention")) if words.has("retention") else None,
+        _room(words.table("retention")),
         words.document,
     )
 
@@ -163,13 +173,17 @@ _COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthl
 
 
 def _policy(words: Words) -> Policy:
-    words.known(*_COUNTS, "keep-within", "keep-tag")
+    words.known(*_COUNTS, "keep-within", "keep-tag", "max-size", "min-free")
     within = _parsed(words, "keep-within", parse_duration)
     last, hourly, daily, weekly, monthly, yearly = (words.count(name) for name in _COUNTS)
     policy = Policy(last, hourly, daily, weekly, monthly, yearly, within, words.texts("keep-tag"))
     if policy.is_empty:
         raise words.wrong(None, "keeps nothing", "Say what to keep, as in `keep-daily = 7`, or leave the table out.")
     return policy
+
+
+def _room(words: Words) -> Room:
+    return Room(_parsed(words, "max-size", parse_size), _parsed(words, "min-free", parse_size))
 
 
 def _parsed(words: Words, name: str, parse: Callable[[str], T]) -> T | None:

@@ -17,7 +17,16 @@ from datetime import UTC, datetime, timedelta
 from snapstore.errors import Invalid
 from snapstore.repository import Snapshot
 
-__all__ = ["SAFETY_KEPT", "Choice", "Policy", "choose", "duration_words", "parse_duration"]
+__all__ = [
+    "SAFETY_KEPT",
+    "Choice",
+    "Policy",
+    "choose",
+    "duration_words",
+    "is_expendable",
+    "parse_duration",
+    "parse_size",
+]
 
 SAFETY_KEPT = timedelta(days=30)
 """How long the state before a restore is kept, whatever the policy says."""
@@ -140,6 +149,25 @@ def duration_words(duration: timedelta) -> str:
     """Days, or hours where it is no whole number of days, for people."""
     hours = round(duration / timedelta(hours=1))
     return f"{hours // 24} days" if hours % 24 == 0 else f"{hours} hours"
+
+
+def is_expendable(choice: Choice) -> bool:
+    """Whether a snapshot is kept by counts alone: then it may go where room is needed, the oldest first."""
+    counted = {"last", *(word for _, word, _ in _PERIODS), *(f"oldest {word}" for _, word, _ in _PERIODS)}
+    return choice.keep and counted.issuperset(choice.reasons)
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kMGTP]?i?)B?", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes: `500 MB`, `10GB`, `1.5 TB` (thousands), `10 GiB` (1,024s), or a plain number. Raises `Invalid`."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise Invalid(f"{text!r} is not a size", hint="Write 500 MB, 10 GB, 1.5 TB, or 10 GiB.")
+    number, unit = match[1], match[2].lower()
+    base = 1024 if unit.endswith("i") else 1000
+    return int(float(number) * base ** " kmgtp".index(unit[:1] or " "))
 
 
 _DURATION = re.compile(r"(?=\d)(?:(\d+)y)?(?:(\d+)m)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?")
