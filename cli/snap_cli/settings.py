@@ -23,9 +23,21 @@ from snapstore.operations.retention import Policy, parse_duration, parse_size
 from snapstore.sources import Selection
 from snapstore.sources.roles import Roles
 
-__all__ = ["FILE", "NamedSource", "Room", "Settings", "read_settings"]
+__all__ = [
+    "FILE", "RETENTION_WORDS", "ROLE_WORDS", "SOURCE_WORDS", "TOP_WORDS", "NamedSource", "Room", "Settings",
+    "read_settings",
+]  # fmt: skip
 
 FILE = "snap.toml"
+
+TOP_WORDS = ("repository", "passphrase-file", "passphrase-command", "sources", "groups", "retention")
+SOURCE_WORDS = (
+    "url", "password-command", "tables", "exclude", "columns", "exclude-columns", "ignore-columns", "where", "vectors",
+    "schema-only", "allow-partial", "roles",
+)  # fmt: skip
+ROLE_WORDS = tuple(one.name.replace("_", "-") for one in fields(Roles))
+_COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
+RETENTION_WORDS = (*_COUNTS, "keep-within", "keep-tag", "max-size", "min-free")
 
 T = TypeVar("T")
 
@@ -84,7 +96,7 @@ def read_settings(folder: Path) -> Settings:
 
 
 def _settings(words: Words) -> Settings:
-    words.known("repository", "passphrase-file", "passphrase-command", "sources", "groups", "retention")
+    words.known(*TOP_WORDS)
     folder = words.document.path.parent
     if words.has("passphrase-file") and words.has("passphrase-command"):
         raise words.wrong("passphrase-command", "names a second place for the passphrase", "Leave one of them out.")
@@ -109,14 +121,8 @@ def _from(folder: Path, place: str | None) -> str | None:
     return str(folder / Path(place).expanduser())
 
 
-_SOURCE = (
-    "url", "password-command", "tables", "exclude", "columns", "exclude-columns", "ignore-columns", "where", "vectors",
-    "schema-only", "allow-partial", "roles",
-)  # fmt: skip
-
-
 def _source(name: str, words: Words) -> NamedSource:
-    words.known(*_SOURCE)
+    words.known(*SOURCE_WORDS)
     if ":" in name or not name.strip() or not name.isprintable():
         raise words.wrong(None, "cannot be the name of a source", "Choose one without `:`.")
     url = words.text("url")
@@ -135,9 +141,8 @@ def _source(name: str, words: Words) -> NamedSource:
         partial=words.flag("allow-partial", default=False),
     )
     roles = words.table("roles")
-    names = [one.name.replace("_", "-") for one in fields(Roles)]
-    roles.known(*names)
-    given = {one.replace("-", "_"): roles.text(one) or "" for one in names}
+    roles.known(*ROLE_WORDS)
+    given = {one.replace("-", "_"): roles.text(one) or "" for one in ROLE_WORDS}
     if any(given.values()) and not given["memory"]:
         raise roles.wrong(None, "has no memory", 'Say which table the memories are in: `memory = "memories"`.')
     ignored = _columns(words, "ignore-columns")
@@ -169,11 +174,8 @@ def _groups(words: Words, sources: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return groups
 
 
-_COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
-
-
 def _policy(words: Words) -> Policy:
-    words.known(*_COUNTS, "keep-within", "keep-tag", "max-size", "min-free")
+    words.known(*RETENTION_WORDS)
     within = _parsed(words, "keep-within", parse_duration)
     last, hourly, daily, weekly, monthly, yearly = (words.count(name) for name in _COUNTS)
     policy = Policy(last, hourly, daily, weekly, monthly, yearly, within, words.texts("keep-tag"))
