@@ -11,6 +11,7 @@ import click
 
 from snap_cli.context import App, command
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
+from snap_cli.linking import links_of, tell_links
 from snap_cli.manifests import tell_missing, tell_narrowed
 from snap_cli.names import keys_by_table, one_table
 from snap_cli.render import clean, plural
@@ -98,6 +99,9 @@ def restore_command(
     repository = app.repository()
     snapshot = app.snapshot(repository, name)
     pairs = live_sources(app, snapshot, source=source, to=to)
+    if dry_run:
+        for told in tell_links(links_of(app, repository, snapshot)):
+            app.say(f"{snapshot.id[:8]}: {told}")
     again = ["snap", *(["-r", app.repo] if app.repo else []), "restore", snapshot.id[:8]]
     again += ["--exact"] if exact else ["--conflict", mode.value] if mode is not Mode.SKIP else []
     again += [word for one in tables for word in ("--table", one)] + [word for one in keys for word in ("--key", one)]

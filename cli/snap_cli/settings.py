@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from snap_cli.words import Document, Words, nearest
 from snapstore.errors import Invalid
+from snapstore.operations.links import Link, parse_end
 from snapstore.operations.retention import Policy, parse_duration, parse_size
 from snapstore.sources import Selection
 from snapstore.sources.roles import Roles
@@ -30,7 +31,7 @@ __all__ = [
 
 FILE = "snap.toml"
 
-TOP_WORDS = ("repository", "passphrase-file", "passphrase-command", "sources", "groups", "retention")
+TOP_WORDS = ("repository", "passphrase-file", "passphrase-command", "sources", "groups", "links", "retention")
 SOURCE_WORDS = (
     "url", "password-command", "tables", "exclude", "columns", "exclude-columns", "ignore-columns", "where", "vectors",
     "schema-only", "allow-partial", "roles",
@@ -75,6 +76,7 @@ class Settings:
     passphrase_command: str | None = None
     sources: Mapping[str, NamedSource] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    links: tuple[Link, ...] = ()
     retention: Policy | None = None
     room: Room = field(default_factory=Room)
     document: Document | None = None
@@ -108,6 +110,7 @@ def _settings(words: Words) -> Settings:
         words.text("passphrase-command"),
         sources,
         _groups(words.table("groups"), tuple(sources)),
+        tuple(_link(own, tuple(sources)) for own in words.array("links")),
         _policy(words.table("retention")) if words.has("retention") else None,
         _room(words.table("retention")),
         words.document,
@@ -172,6 +175,22 @@ def _groups(words: Words, sources: Sequence[str]) -> dict[str, tuple[str, ...]]:
                 raise words.wrong(name, f"names {one!r} twice")
         groups[name] = members
     return groups
+
+
+def _link(words: Words, sources: Sequence[str]) -> Link:
+    words.known("from", "to")
+    ends = []
+    for name in ("from", "to"):
+        if not words.has(name):
+            raise words.wrong(None, f"has no `{name}`", 'Write both: from = "graph:edges.source_id".')
+        end = _parsed(words, name, parse_end)
+        assert end is not None
+        if end.source not in sources:
+            raise words.wrong(
+                name, f"names the source {end.source!r}, which is not there", nearest(end.source, sources)
+            )
+        ends.append(end)
+    return Link(*ends)
 
 
 def _policy(words: Words) -> Policy:

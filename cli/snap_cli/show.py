@@ -10,6 +10,7 @@ import click
 
 from snap_cli.cells import key_text, rows_of
 from snap_cli.context import App, command
+from snap_cli.linking import links_json, links_of, tell_links
 from snap_cli.manifests import snapshot_json, table_json, tell_missing, tell_narrowed
 from snap_cli.names import split, table_and_key
 from snap_cli.render import amount, clean, columns, count, moment, paint, plural
@@ -79,6 +80,7 @@ def _snapshot(app: App, repository: Repository, snapshot: Snapshot) -> None:
         for told in tell_missing(source):
             app.warn(told)
     sizes = _sizes(app, repository, snapshot)
+    links = links_of(app, repository, snapshot)
     if app.json:
         shape = snapshot_json(snapshot, tables=True)
         for source_shape in shape["sources"]:
@@ -86,7 +88,7 @@ def _snapshot(app: App, repository: Repository, snapshot: Snapshot) -> None:
                 size = sizes.get((source_shape["name"], table_shape["name"]))
                 table_shape["bytes"] = size.plain_bytes if size else None
                 table_shape["bytes_stored"] = size.stored_bytes if size else None
-        app.document(shape)
+        app.document({**shape, "links": links_json(links)})
         return
     app.out(f"snapshot {paint(snapshot.id, 'bold')}")
     facts = [("taken", f"{moment(snapshot.time)} UTC on {snapshot.host or 'an unnamed host'} by {snapshot.program}")]
@@ -111,6 +113,8 @@ def _snapshot(app: App, repository: Repository, snapshot: Snapshot) -> None:
         app.out(columns(shown, right=range(1, 7)))
         for told in tell_narrowed(source):
             app.out(f"  {told}")
+    for told in tell_links(links):
+        app.out(told)
 
 
 def _live(app: App, tables: Sequence[StateTable]) -> None:

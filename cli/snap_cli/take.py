@@ -9,6 +9,7 @@ import click
 
 from snap_cli.context import App, command
 from snap_cli.errors import INCOMPLETE
+from snap_cli.linking import links_json, links_of, tell_links
 from snap_cli.manifests import changes, rows_in, tell_missing, tell_narrowed
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
@@ -101,8 +102,11 @@ def take_command(
         app.warn(told)
     for told in (line for one in taken.snapshot.sources for line in tell_narrowed(one)):
         app.say(told)
+    links = links_of(app, repository, taken.snapshot)
+    for told in tell_links(links):
+        app.say(told)
     if app.json:
-        app.document(_json(taken))
+        app.document({**_json(taken), "links": links_json(links)})
     else:
         _tell(app, taken)
     is_partial = any(request.selection.partial for request in requests)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -149,7 +149,7 @@ class Words:
         return other if other in self.given and name not in self.given else name
 
 
-def nearest(word: str, known: tuple[str, ...] | list[str]) -> str:
+def nearest(word: str, known: Sequence[str]) -> str:
     """A hint: the known word most like this one, and all of them."""
     close = get_close_matches(word, known, 1, 0.5)
     told = f"Did you mean {close[0]}? " if close else ""
