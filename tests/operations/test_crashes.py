@@ -33,6 +33,7 @@ from tests.operations.crowd import (
 )
 from tests.operations.points import Faulty, Points, crash
 from tests.operations.sample import Take, reopen
+from tests.soak import IS_SOAK
 
 
 def points(backend: MemoryBackend, operation: Operation, *, writes_only: bool = False) -> int:
@@ -149,7 +150,7 @@ def run(other: str, backend: MemoryBackend) -> None:
 )
 def test_everybody_else_may_run_at_any_storage_call(mine: str, other: str, encrypted: bool) -> None:
     start = repository_with_garbage(encrypted=encrypted)
-    for at in range(0, points(start, MINE[mine]), 2 if mine in ("gc", "take", "by parent") else 6):
+    for at in range(0, points(start, MINE[mine]), 1 if IS_SOAK else 3 if mine in ("gc", "take", "by parent") else 7):
         backend = copied(start)
         MINE[mine](reopen(Points(backend, at, before=partial(run, other, backend))))
         found = everything_is_well(backend)
@@ -167,8 +168,8 @@ def test_two_others_may_run_one_inside_the_other(first: str) -> None:
     """A gc begins inside another operation, and within that gc somebody else takes."""
     start = repository_with_garbage()
     settings = reopen(start).settings
-    for at in range(0, points(start, MINE[first]), 9):
-        for within in range(0, points(start, collecting), 11):
+    for at in range(0, points(start, MINE[first]), 1 if IS_SOAK else 11):
+        for within in range(0, points(start, collecting), 1 if IS_SOAK else 13):
             backend = copied(start)
             innermost = Repository(Points(backend, within, before=partial(run, "take", backend)), settings)
             MINE[first](reopen(Points(backend, at, before=partial(sweep, innermost))))
