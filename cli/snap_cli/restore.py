@@ -20,9 +20,10 @@ from snap_cli.sources import live_sources
 from snap_cli.telling import confirm, tell_done, tell_dry
 from snapstore.errors import Invalid
 from snapstore.operations.plan import Mode
+from snapstore.operations.related import with_related as with_related_rows
 from snapstore.operations.restore import Ask, plan_restore, restore
 from snapstore.operations.scope import Scope
-from snapstore.operations.state import StateTable, matches, of_snapshot
+from snapstore.operations.state import State, StateTable, matches, of_snapshot
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Source
 
@@ -52,6 +53,7 @@ __all__ = ["carry_out", "restore_command"]
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables.")
 @click.option("--where", "conditions", multiple=True, metavar="[TABLE=]SQL", help="Only rows that meet a condition.")
 @click.option("--key", "keys", multiple=True, metavar="TABLE:KEY", help="Only the row with this key.")
+@click.option("--with-related", is_flag=True, help="With --key: also the rows that these refer to by foreign keys.")
 @click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
 @ignore_options
 @click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
@@ -71,6 +73,7 @@ def restore_command(
     tables: tuple[str, ...],
     conditions: tuple[str, ...],
     keys: tuple[str, ...],
+    with_related: bool,
     exclude_columns: tuple[str, ...],
     ignore_columns: tuple[str, ...],
     all_columns: bool,
@@ -106,6 +109,7 @@ def restore_command(
     again += ["--exact"] if exact else ["--conflict", mode.value] if mode is not Mode.SKIP else []
     again += [word for one in tables for word in ("--table", one)] + [word for one in keys for word in ("--key", one)]
     again += [word for one in conditions for word in ("--where", one)]
+    again += ["--with-related"] if with_related else []
     again += [word for one in exclude_columns for word in ("--exclude-column", one)]
     again += [word for one in ignore_columns for word in ("--ignore-column", one)]
     again += ["--all-columns"] if all_columns else []
@@ -119,7 +123,7 @@ def restore_command(
         ignore_columns, [one for own, _ in pairs for one in of_snapshot(repository, snapshot, own.name).tables]
     )
     if len(pairs) > 1:
-        if keys or conditions or exclude_columns:
+        if keys or conditions or exclude_columns or with_related:
             names = ", ".join(own.name for own, _ in pairs)
             raise Invalid(
                 "--key, --where and --exclude-column are for one source", hint=f"Pick one with --source: {names}."
@@ -133,6 +137,8 @@ def restore_command(
     state = of_snapshot(repository, snapshot, held.name)
     # What only the live table has, --exact may delete.
     wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
+    if with_related:
+        wanted = _related(state, live, wanted, conditions, tables)
     where = _conditions(state.tables, tables, conditions, snapshot.id[:8])
     patterns = _patterns(tables, wanted, where)
     schema = state.tables[0].name.partition(".")[0] if state.tables else "public"
@@ -180,6 +186,14 @@ def carry_out(
             repository, snapshot, live, ask, plan_id=plan_id, verify=verify, host=app.host, progress=progress
         )
     tell_done(app, restored)
+
+
+def _related(
+    state: State, source: Source, keys: dict[str, list[bytes]], conditions: Sequence[str], tables: Sequence[str]
+) -> dict[str, list[bytes]]:
+    if not keys or conditions or tables:
+        raise Invalid("--with-related goes with --key alone", hint="Name rows: --key memories:17.")
+    return with_related_rows(state, source, keys)
 
 
 def _patterns(tables: Sequence[str], keys: Mapping[str, Any], where: Mapping[str, str]) -> tuple[str, ...]:

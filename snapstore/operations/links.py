@@ -12,14 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from snapstore.errors import Invalid
-from snapstore.keys import decode_equal
 from snapstore.operations.state import State, StateTable, matches
-from snapstore.rows import Cells
-from snapstore.sources.display import display
-from snapstore.tree.values import resolve
+from snapstore.operations.texts import rows_as_text
 
 __all__ = ["End", "Link", "LinkCheck", "check_links", "parse_end"]
 
@@ -114,23 +110,6 @@ def _unknown(table: StateTable | None, end: End) -> str:
 
 def _values(table: StateTable, name: str) -> Iterator[str]:
     """Every value of a column that is not NULL, as people read it."""
-    tree = table.tree
-    assert tree is not None
-    stored = next((at for at, column in enumerate(tree.table.columns) if column.name == name), None)
-    for spans in tree.leaves([] if stored is None else [stored]):
-        if stored is None:
-            part = next(at for at, one in enumerate(tree.table.key) if one.name == name)
-            kind, stride = tree.table.key[part].type, 1
-            cells: Cells = decode_equal(tree.table.key, tree.keys(spans))[part]
-        else:
-            kind, stride = tree.table.columns[stored].type, tree.table.columns[stored].stride
-            cells = resolve(tree.cells(stored + 1, spans), table.fetch)
-        for cell in cells.to_list():
-            if cell is not None:
-                yield _word(display(kind, cell, stride=stride))
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # what one engine holds as 7.0 is 7 in another
-    return str(value)
+    for _, (value,) in rows_as_text(table, [name]):
+        if value is not None:
+            yield value

@@ -22,18 +22,9 @@ from numpy.typing import NDArray
 from snapstore.rows import Batch, Cells, Table
 
 __all__ = [
-    "Conversion",
-    "Converts",
-    "Counts",
-    "Dated",
-    "Hinting",
-    "Selection",
-    "Source",
-    "Stamped",
-    "Target",
-    "View",
-    "Work",
-]
+    "Conversion", "Converts", "Counts", "Dated", "Hinting", "Reference", "Refers", "Selection", "Source", "Stamped",
+    "Target", "View", "Work",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +76,27 @@ class View(Protocol):
 
     def confirm(self) -> None:
         """Called after the last row: raises `Conflict` if the shape of a table changed beneath the view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Columns of a table whose values are those of `targets` in a row of another one; of its key where none are named.
+
+    With `any_case` names mean what differs from them in capitals alone.
+    """
+
+    columns: tuple[str, ...]
+    table: str
+    targets: tuple[str, ...] = ()
+    any_case: bool = False
+
+
+@runtime_checkable
+class Refers(Protocol):
+    """A source whose engine knows which rows refer to which."""
+
+    def references(self, table: Table) -> Sequence[Reference]:
+        """What the rows of a table of this shape refer to; it need not be live."""
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.cli.command import Snap, run
+from tests.cli.command import Snap, rows, run
 
 
 @pytest.fixture
@@ -54,3 +54,16 @@ def test_what_cannot_be_checked_is_said_and_is_no_error(snap: Snap, linked: apsw
     (folder / "snap.toml").write_text(toml.replace("[sources.graph]", "where.memories = 'id > 5'\n[sources.graph]"))
     told = snap("take").stderr
     assert "2 of 3 rows refer to what is not there (only some rows of memories are held): 2, 5" in told
+
+
+def test_a_row_is_restored_with_what_it_refers_to(snap: Snap, url: str) -> None:
+    run(url, "CREATE TABLE edges (id int PRIMARY KEY, a int REFERENCES memories, b int REFERENCES memories)")
+    run(url, "INSERT INTO edges VALUES (1, 5, 6)")
+    snap("take", url)
+    run(url, "DELETE FROM edges; DELETE FROM memories WHERE id < 10")
+    snap("restore", "latest", "--key", "edges:1", "--with-related", "--table", "edges", code=2)
+    snap("restore", "latest", "--with-related", code=2)
+    told = snap("restore", "latest", "--key", "edges:1", "--with-related", "--dry-run").stdout
+    assert "--with-related --plan" in told
+    snap(*told.splitlines()[-1].split()[1:])
+    assert rows(url, "SELECT id FROM memories WHERE id < 10 ORDER BY id") == [(5,), (6,)]
