@@ -12,6 +12,8 @@ word in it is an error, never passed over (docs/configuration.md has them all).
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -81,6 +83,11 @@ class Settings:
     room: Room = field(default_factory=Room)
     document: Document | None = None
 
+    @property
+    def runs_commands(self) -> bool:
+        """Whether programs may be run because of it."""
+        return self.passphrase_command is not None or any(one.password_command for one in self.sources.values())
+
     def named(self, name: str) -> list[NamedSource]:
         """The source of this name, or those of the group of this name; none if there is neither."""
         if name in self.sources:
@@ -93,8 +100,23 @@ def read_settings(folder: Path) -> Settings:
     for place in (folder, *folder.parents):
         path = place / FILE
         if path.is_file():
-            return _settings(Words.read(path))
+            settings = _settings(Words.read(path))
+            if settings.runs_commands:
+                _check_owner(path)
+            return settings
     return Settings()
+
+
+def _check_owner(path: Path) -> None:
+    """Raise `Invalid` for a file with commands in it that somebody else may have written: they would run as us."""
+    if not hasattr(os, "geteuid"):
+        return
+    facts = path.stat()
+    if facts.st_uid not in (os.geteuid(), 0) or facts.st_mode & stat.S_IWOTH:
+        raise Invalid(
+            f"{path} has commands in it, and others than you could have written them; none was run",
+            hint="Make the file yours, and writable by you alone: chown, chmod go-w.",
+        )
 
 
 def _settings(words: Words) -> Settings:

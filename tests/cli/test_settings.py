@@ -80,7 +80,7 @@ A = "[sources.a]\nurl = 'sqlite:///x'\n"
         (A + "where = {notes = 3}", "3:18", "sources.a.where.notes must be a text", ""),
         (A + "ignore_columns = ['notes']", "3:18", "'notes', which is not TABLE.COLUMN", ""),
         (A + "ignore-columns = []\nignore_columns = []", "4:1", "once more", ""),
-        (A + "roles.memroy = 'notes'", "3:7", "sources.a.roles.memroy means nothing", "Did you mean memory?"),
+        (A + "roles.memorie = 'notes'", "3:7", "sources.a.roles.memorie means nothing", "Did you mean memory?"),
         (A + "[sources.a.roles]\nheat = 'h'", "3:12", "sources.a.roles has no memory", ""),
         ("[sources.'a:b']\nurl = 'x'", "1:10", "cannot be the name", ""),
         ("sources = 1", "1:11", "sources must be a table", ""),
@@ -152,6 +152,18 @@ def test_variables_and_a_command_give_what_the_file_should_not_hold(
             assert form not in told.stdout + told.stderr
         assert "127.0.0.1" in told.stderr
     assert "no password" in snap.error("take", "d", code=2)["message"]
+
+
+def test_commands_that_others_may_have_written_are_not_run(snap: Snap, folder: Path) -> None:
+    path = folder / "snap.toml"
+    path.write_text("passphrase-command = 'touch ran'\n", encoding="utf-8")
+    path.chmod(0o666)
+    assert "none was run" in snap.error("list", code=2)["message"]
+    path.write_text("[sources.a]\nurl = 'sqlite:///x.db'\npassword-command = 'touch ran'\n", encoding="utf-8")
+    assert "none was run" in snap.error("sources", code=2)["message"]
+    assert not (folder / "ran").exists()
+    path.write_text("[sources.a]\nurl = 'sqlite:///x.db'\n", encoding="utf-8")
+    snap("list")
 
 
 @pytest.mark.parametrize(
