@@ -18,7 +18,7 @@ from tests.sessions import Shell, is_as_shown, read_blocks, read_steps, run
 
 HERE = Path(__file__).parent.parent
 SESSIONS = ("README.md", "docs/tutorial.md")
-DOCUMENTS = (*SESSIONS, "docs/cli.md", "docs/configuration.md")
+DOCUMENTS = (*SESSIONS, "docs/cli.md", "docs/configuration.md", "docs/history.md")
 
 # One of several that mean alike is enough in an example.
 UNSHOWN = ("passphrase-command", "keep-last", "keep-hourly", "keep-yearly", "keep-within")

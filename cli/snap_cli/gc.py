@@ -13,16 +13,13 @@ from snap_cli.context import App, command
 from snap_cli.places import is_url
 from snap_cli.render import amount, clean, columns, moment, paint, plural
 from snap_cli.settings import Room
+from snap_cli.sizes import SIZE
 from snapstore.errors import Invalid
 from snapstore.operations.gc import GcPlan, gc, plan_gc
-from snapstore.operations.retention import Policy, duration_words, parse_duration, parse_size
+from snapstore.operations.retention import Policy, duration_words, parse_duration
 from snapstore.repository import Repository
 
 __all__ = ["gc_command", "rules"]
-
-
-def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    return None if value is None else parse_size(value)
 
 
 @command(
@@ -42,11 +39,11 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option("--keep-tag", "keep_tags", multiple=True, metavar="TAG", help="... and all with this tag.")
 @click.option(
     "--max-size",
-    callback=_size,
+    type=SIZE,
     metavar="SIZE",
     help="Remove the oldest that only counts keep, till the packs take no more: 10GB.",
 )
-@click.option("--min-free", callback=_size, metavar="SIZE", help="... till so much of the disk is free.")
+@click.option("--min-free", type=SIZE, metavar="SIZE", help="... till so much of the disk is free.")
 @click.option("--keep-all", is_flag=True, help="Remove no snapshot; only sweep what none needs.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed and how many bytes come back.")
 @click.option("--wait", "wait_seconds", type=click.FloatRange(0), default=0.0, metavar="SECONDS",

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
+from snap_cli.sizes import size_of
 from snap_cli.words import Document, Words, nearest
 from snapstore.errors import Invalid
 from snapstore.operations.links import Link, parse_end
-from snapstore.operations.retention import Policy, parse_duration, parse_size
+from snapstore.operations.retention import Policy, parse_duration
 from snapstore.sources import Selection
 from snapstore.sources.roles import Roles
 
@@ -226,7 +227,11 @@ def _policy(words: Words) -> Policy:
 
 
 def _room(words: Words) -> Room:
-    return Room(_parsed(words, "max-size", parse_size), _parsed(words, "min-free", parse_size))
+    return Room(_parsed(words, "max-size", _size), _parsed(words, "min-free", _size))
+
+
+def _size(text: str) -> int:
+    return size_of(text, "a size")
 
 
 def _parsed(words: Words, name: str, parse: Callable[[str], T]) -> T | None:

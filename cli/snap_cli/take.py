@@ -13,6 +13,7 @@ from snap_cli.linking import links_json, links_of, tell_links
 from snap_cli.manifests import changes, rows_in, tell_missing, tell_narrowed
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
+from snap_cli.sizes import SIZE
 from snap_cli.sources import (
     chosen_sources,
     open_source,
@@ -27,7 +28,7 @@ from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
 from snapstore.sources import Selection
 
-__all__ = ["take_command"]
+__all__ = ["selection_from", "take_command"]
 
 
 @command(
@@ -52,6 +53,10 @@ __all__ = ["take_command"]
 @click.option("--no-verify", is_flag=True, help="Do not decode and hash again what was written.")
 @click.option("--allow-partial", is_flag=True, help="Save what can be held and reached; say what could not (exit 3).")
 @click.option("--salvage", is_flag=True, help="Of a damaged SQLite file take what can still be read (exit 3).")
+@click.option("--min-free", type=SIZE, metavar="SIZE", envvar="SNAP_MIN_FREE", default=500_000_000,
+              help="Do not begin with less free space in a repository's folder [SNAP_MIN_FREE, 500MB].")  # fmt: skip
+@click.option("--max-size", type=SIZE, metavar="SIZE", envvar="SNAP_MAX_SIZE",
+              help="Do not begin where the repository is larger already [SNAP_MAX_SIZE].")  # fmt: skip
 @click.pass_context
 def take_command(
     context: click.Context,
@@ -64,6 +69,8 @@ def take_command(
     full: bool,
     allow_partial: bool,
     salvage: bool,
+    min_free: int,
+    max_size: int | None,
     **options: Any,
 ) -> None:
     """Take a snapshot of databases: one consistent state of each, stored without what is there already.
@@ -81,7 +88,7 @@ def take_command(
     for own in named:
         url = url_of(app, own)
         source, schema = open_source(url), schema_of(url)
-        selection = _selection(own, schema, allow_partial=allow_partial, **options)
+        selection = selection_from(own, schema, allow_partial=allow_partial, **options)
         requests.append(Request(name or own.name, source, narrowed(own, source, schema, selection, wanted)))
     if salvage:
         if any(one.source.kind != "sqlite" for one in requests):
@@ -96,6 +103,8 @@ def take_command(
             host=app.host,
             verify=not no_verify,
             full=full,
+            min_free_bytes=min_free,
+            max_bytes=max_size,
             progress=progress,
         )
     for told in [*taken.unavailable, *(line for one in taken.snapshot.sources for line in tell_missing(one))]:
@@ -115,17 +124,17 @@ def take_command(
         context.exit(INCOMPLETE)
 
 
-def _selection(
+def selection_from(
     named: NamedSource,
     schema: str,
     *,
-    tables: tuple[str, ...],
-    exclude: tuple[str, ...],
-    exclude_columns: tuple[str, ...],
-    where: tuple[str, ...],
-    no_vectors: bool,
-    schema_only: bool,
-    allow_partial: bool,
+    tables: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    exclude_columns: tuple[str, ...] = (),
+    where: tuple[str, ...] = (),
+    no_vectors: bool = False,
+    schema_only: bool = False,
+    allow_partial: bool = False,
     **_: Any,
 ) -> Selection:
     """What snap.toml says of the source, with the options added."""

@@ -95,13 +95,14 @@ class _Job:
 class BlobWriter:
     """Made by `BlobStore.writer`; for one thread. Use as a context manager: an error inside gives the writer up.
 
-    `known` says which rows of digests (n, 32) are stored; `adopt` is told of a segment once it and its packs are
-    durable.
+    Packs of values go to `values`, all else to `trees`: two ways to one store. `known` says which rows of digests
+    (n, 32) are stored; `adopt` is told of a segment once it and its packs are durable.
     """
 
     def __init__(
         self,
-        backend: Backend,
+        trees: Backend,
+        values: Backend,
         seal: Seal,
         snapshot_id: bytes,
         *,
@@ -114,7 +115,7 @@ class BlobWriter:
             raise Invalid(f"the id of a snapshot is 16 bytes, not {len(snapshot_id)}")
         self._known, self._adopt, self._verify, self._level = known, adopt, verify, level
         self.naming = seal.naming
-        self._packer = _Packer(backend, seal, snapshot_id)
+        self._packer = _Packer(trees, values, seal, snapshot_id)
         self._groups: dict[tuple[bool, int, int], _Group] = {}
         self._buffered = 0
         self._taken: set[Digest] = set()  # put here and not yet in an index segment
@@ -203,6 +204,10 @@ class BlobWriter:
             self.abort()
         return self._written
 
+    def checkpoint(self) -> None:
+        """Index what is in packs with the next pack, so that whoever repeats this work finds it if it ends early."""
+        self._packer.is_due = True
+
     def abort(self) -> None:
         """Give up: stop the threads, and leave what was written to garbage collection. Harmless after `close`."""
         if not self._closed:
@@ -279,14 +284,15 @@ def _encoded(plain: bytes, group: _Group, stride: int, verify: Naming | None, le
 class _Packer:
     """Takes frames in order, gathers them into packs, writes packs one at a time beside that, and indexes them."""
 
-    def __init__(self, backend: Backend, seal: Seal, snapshot_id: bytes) -> None:
-        self._backend, self._seal, self._snapshot_id = backend, seal, snapshot_id
+    def __init__(self, trees: Backend, values: Backend, seal: Seal, snapshot_id: bytes) -> None:
+        self._trees, self._values, self._seal, self._snapshot_id = trees, values, seal, snapshot_id
         self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._builders: dict[bool, PackBuilder] = {}
         self._room = threading.Condition()
         self._queued = 0
         self._error: BaseException | None = None
         self._stopped = False
+        self.is_due = False
         self._directories: list[Directory] = []
         self._settled: deque[tuple[str, Segment, int]] = deque()
         self._blobs = self._plain = self._stored = self._index = 0
@@ -360,20 +366,21 @@ class _Packer:
     def _write(self, is_value: bool) -> None:
         self._wait()
         parts, directory = self._builders.pop(is_value).finish()
-        self._putting = self._put.submit(self._write_pack, parts, directory)
+        self._putting = self._put.submit(self._write_pack, parts, directory, is_value)
 
     def _wait(self) -> None:
         if self._putting is not None:
             self._putting.result()
             self._putting = None
 
-    def _write_pack(self, parts: Sequence[Buffer], directory: Directory) -> None:
-        self._backend.put(object_name(directory.name), parts, unique=True)
+    def _write_pack(self, parts: Sequence[Buffer], directory: Directory, is_value: bool) -> None:
+        (self._values if is_value else self._trees).put(object_name(directory.name), parts, unique=True)
         self._packs.append(directory.name)
         self._blobs += len(directory.lengths)
         self._stored += sum(memoryview(part).nbytes for part in parts)
         self._directories.append(directory)
-        if sum(len(one.lengths) for one in self._directories) >= _SEGMENT_BLOBS:
+        if self.is_due or sum(len(one.lengths) for one in self._directories) >= _SEGMENT_BLOBS:
+            self.is_due = False
             self._write_segment()
 
     def _write_segment(self) -> None:
@@ -382,7 +389,7 @@ class _Packer:
         segment, name = build(self._directories), fresh_name()
         parts = encode_segment(segment, name, self._seal)
         size = sum(memoryview(part).nbytes for part in parts)
-        self._backend.put(INDEX + name, parts)
+        self._trees.put(INDEX + name, parts)
         self._directories.clear()
         self._segments.append(name)
         self._index += size

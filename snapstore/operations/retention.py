@@ -25,7 +25,6 @@ __all__ = [
     "duration_words",
     "is_expendable",
     "parse_duration",
-    "parse_size",
 ]
 
 SAFETY_KEPT = timedelta(days=30)
@@ -155,19 +154,6 @@ def is_expendable(choice: Choice) -> bool:
     """Whether a snapshot is kept by counts alone: then it may go where room is needed, the oldest first."""
     counted = {"last", *(word for _, word, _ in _PERIODS), *(f"oldest {word}" for _, word, _ in _PERIODS)}
     return choice.keep and counted.issuperset(choice.reasons)
-
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kMGTP]?i?)B?", re.IGNORECASE)
-
-
-def parse_size(text: str) -> int:
-    """Bytes: `500 MB`, `10GB`, `1.5 TB` (thousands), `10 GiB` (1,024s), or a plain number. Raises `Invalid`."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise Invalid(f"{text!r} is not a size", hint="Write 500 MB, 10 GB, 1.5 TB, or 10 GiB.")
-    number, unit = match[1], match[2].lower()
-    base = 1024 if unit.endswith("i") else 1000
-    return int(float(number) * base ** " kmgtp".index(unit[:1] or " "))
 
 
 _DURATION = re.compile(r"(?=\d)(?:(\d+)y)?(?:(\d+)m)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?")

@@ -22,9 +22,19 @@ from snapstore.errors import Corrupt
 from snapstore.repository.sealed import seal, unseal
 from snapstore.seal import Seal
 
-__all__ = ["COMMITTED", "PENDING", "Snapshot", "SnapshotSource", "SnapshotTable", "decode", "encode", "utc_text"]
+__all__ = [
+    "COMMITTED",
+    "ENDED",
+    "PENDING",
+    "Snapshot",
+    "SnapshotSource",
+    "SnapshotTable",
+    "decode",
+    "encode",
+    "utc_text",
+]
 
-PENDING, COMMITTED = "pending", "committed"
+PENDING, COMMITTED, ENDED = "pending", "committed", "ended"
 _LIMIT_BYTES = 1 << 30
 
 

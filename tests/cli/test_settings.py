@@ -93,7 +93,7 @@ A = "[sources.a]\nurl = 'sqlite:///x'\n"
         ("[retention]\nkeep-daily = -7", "2:14", "must be a whole number", ""),
         ("[retention]\nkeep-daily = true", "2:14", "must be a whole number", ""),
         ("[retention]\nkeep-within = 'soon'", "2:15", "'soon' is not a duration", "30d"),
-        ("[retention]\nkeep-daily = 1\nmax-size = 'much'", "3:12", "'much' is not a size", "10 GB"),
+        ("[retention]\nkeep-daily = 1\nmax-size = 'much'", "3:12", "'much' is not a size", "1.5G"),
         ("[retention]\nkeep-daily = 0", "1:2", "keeps nothing", "keep-daily = 7"),
         ("passphrase-file='a'\npassphrase-command='b'", "2:20", "a second place", ""),
         ("x = 1\n= nonsense", "2:1", "this is not TOML", ""),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapstore.errors import Invalid
-from snapstore.operations.retention import SAFETY_KEPT, Policy, choose, parse_duration, parse_size
+from snapstore.operations.retention import SAFETY_KEPT, Policy, choose, parse_duration
 from snapstore.repository import Snapshot, SnapshotSource
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -192,24 +192,3 @@ def test_durations(text: str, hours: int) -> None:
 def test_what_is_not_a_duration_is_refused(text: str) -> None:
     with pytest.raises(Invalid, match=r"duration|too long"):
         parse_duration(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("5", 5),
-        ("500 MB", 500_000_000),
-        ("1.5GB", 1_500_000_000),
-        ("2 GiB", 2 << 30),
-        ("1k", 1000),
-        ("3tb", 3 * 10**12),
-    ],
-)
-def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "much", "-1", "1 EB", "GB", "1,5 GB"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(Invalid, match="not a size"):
-        parse_size(text)
