@@ -17,19 +17,21 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import click
 
 from snap_cli import passphrases
-from snap_cli.errors import MISUSE, NoRepository
+from snap_cli.errors import MISUSE, NoRepository, secrets_in
+from snap_cli.expanding import expand, with_password
 from snap_cli.places import backend_of, is_url, shown
 from snap_cli.progress import watched
 from snap_cli.render import jsonable, paint, safe
-from snap_cli.settings import Settings, read_settings
+from snap_cli.settings import FILE, NamedSource, Settings, read_settings
 from snap_cli.sizes import SIZE, size_of
 from snapstore.backends import Backend
 from snapstore.backends.cachefolder import CacheFolder
@@ -58,9 +60,11 @@ class App:
     verbose: int = 0
     passphrase_file: str | None = None
     passphrase_command: str | None = None
+    secrets: list[str] = field(default_factory=list)
     no_cache: bool = False
     limit_upload: int | None = None
     _settings: Settings | None = None
+    _urls: dict[str, str] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -72,7 +76,40 @@ class App:
     @property
     def place(self) -> str:
         """Where the repository is or would be: -r, SNAP_REPO, snap.toml, ./.snapstore."""
-        return self.repo or os.environ.get("SNAP_REPO") or self.settings.repository or _DEFAULT_REPOSITORY
+        return self.place_from[0]
+
+    @property
+    def place_from(self) -> tuple[str, str]:
+        """`place`, and what it comes from in words."""
+        if self.repo:
+            return self.repo, "-r"
+        if found := os.environ.get("SNAP_REPO"):
+            return found, "SNAP_REPO"
+        if self.settings.repository:
+            return self.expanded(self.settings.repository), FILE
+        return _DEFAULT_REPOSITORY, "default"
+
+    def expanded(self, text: str) -> str:
+        """The text of snap.toml with `${NAME}` replaced from the environment. Raises `Invalid` for one that is not set.
+
+        A password that comes in this way is struck out of errors.
+        """
+        found = expand(text, os.environ)
+        self.secrets += secrets_in([found])
+        return found
+
+    def url_of(self, named: NamedSource) -> str:
+        """The URL that opens a source of snap.toml, with its password: never to be shown."""
+        if named.name not in self._urls:
+            url = self.expanded(named.url)
+            if named.password_command is not None:
+                password = passphrases.printed(named.password_command, f"the password command of {named.name}")
+                text = password.decode("utf-8", "surrogateescape")
+                self.secrets += [text, quote(text, safe="")]
+                url = with_password(url, text)
+            self.secrets += secrets_in([url])
+            self._urls[named.name] = url
+        return self._urls[named.name]
 
     @property
     def allows_http(self) -> bool:
@@ -96,6 +133,11 @@ class App:
     def qdrant_key(self) -> str:
         """QDRANT_API_KEY: for servers whose URL has no key."""
         return os.environ.get("QDRANT_API_KEY", "")
+
+    @property
+    def database_url(self) -> str | None:
+        """DATABASE_URL, by which many applications are told where their memory is."""
+        return os.environ.get("DATABASE_URL") or None
 
     @property
     def host(self) -> str:
@@ -136,11 +178,28 @@ class App:
         return sys.stdin.isatty() and sys.stderr.isatty()
 
     @property
+    def passphrase_from(self) -> tuple[str, str | None]:
+        """What says where the passphrase is (an option, a variable, snap.toml, `default`: asked), and what it says."""
+        for option, value in (("file", self.passphrase_file), ("command", self.passphrase_command)):
+            if value:
+                return f"--passphrase-{option}", value
+        if os.environ.get(passphrases.VARIABLE):
+            return passphrases.VARIABLE, None
+        for suffix in ("_FILE", "_COMMAND"):
+            if value := os.environ.get(passphrases.VARIABLE + suffix):
+                return passphrases.VARIABLE + suffix, value
+        found = self.settings.passphrase_file or self.settings.passphrase_command
+        return (FILE, found) if found else ("default", None)
+
+    @property
     def passphrase(self) -> Passphrase:
-        """The passphrase that was given somewhere, options before environment, or what asks for it."""
+        """The passphrase that was given somewhere: options, environment, snap.toml, in this order; or what asks."""
         given = passphrases.given(self.passphrase_file, self.passphrase_command)
         if given is None:
             given = passphrases.given_in(os.environ)
+        if given is None:
+            file, command = self.settings.passphrase_file, self.settings.passphrase_command
+            given = passphrases.given(None if file is None else self.expanded(file), command)
         return given if given is not None else partial(passphrases.asked, self.is_interactive, "Passphrase")
 
     def new_passphrase(self) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from snap_cli.context import App, command
+from snap_cli.offering import offer
 from snap_cli.places import backend_of, is_url
 from snapstore.errors import Exists, Invalid, Unavailable
 from snapstore.repository import Repository
@@ -26,6 +27,9 @@ def init_command(app: App, path: str | None, encrypt: bool) -> None:
 
     With --encrypt whoever can read it learns sizes and times, and nothing more. Without the passphrase, or another one
     (`snap key add`), nobody can read it.
+
+    On a terminal it offers to write a snap.toml with the sources it finds (DATABASE_URL, SQLite files in this folder, a
+    folder .claude) and a rule for how long snapshots are kept. In a script it asks nothing and writes none.
     """
     if path is not None:
         app.repo = path
@@ -46,6 +50,9 @@ def init_command(app: App, path: str | None, encrypt: bool) -> None:
     app.out(f"a new{' encrypted' if encrypt else ''} repository in {repository.location}")
     if encrypt:
         app.say("keep the passphrase where you keep no copy of the repository: without it nobody can read this again")
+    if app.is_interactive and not app.quiet and offer(app):
+        app.say("next: snap sources, then snap take")
+        return
     found = "" if path is None else f" -r {path}"
     app.say(f"next: snap{found} take postgresql://user@host/database")
 

@@ -39,6 +39,7 @@ _COMMANDS = {
         "Take a snapshot of databases: one consistent state of each, stored without what is there already.",
     ),
     "list": ("snap_cli.list", "List the snapshots, oldest first."),
+    "sources": ("snap_cli.probing", "Look at sources as a take would: are they there, and what would be held."),
     "show": ("snap_cli.show", "Show a snapshot, a table of it, or one row."),
     "log": (
         "snap_cli.log",
@@ -89,6 +90,7 @@ _COMMANDS = {
         "Check that the repository is as it was written, and that snapshots (all, if none is named) are whole.",
     ),
     "key": ("snap_cli.key", "The keys of an encrypted repository: each is a passphrase that opens it."),
+    "config": ("snap_cli.config", "What holds here: options, the environment, snap.toml and defaults, in this order."),
     "cache": (
         "snap_cli.cache",
         "What this machine keeps of repositories in buckets: it can be deleted at any time.",
@@ -179,7 +181,7 @@ class SnapGroup(click.Group):
 
 
 def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
-    secrets = secrets_in([*words, os.environ.get("SNAP_SOURCE", "")])
+    secrets = app.secrets + secrets_in([*words, os.environ.get("SNAP_SOURCE", "")])
     secrets += [os.environ[name] for name in _SECRETS if os.environ.get(name)]
     command = next((_ALIASES.get(word, word) for word in words if _ALIASES.get(word, word) in cli.commands), "")
     failure = failure_of(error, command=command, secrets=secrets)

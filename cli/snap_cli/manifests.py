@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from snap_cli.render import clean, count, paint, plural
+from snapstore.operations.selected import is_filtered
 from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.snapshot import utc_text
 
@@ -35,6 +36,7 @@ def snapshot_json(snapshot: Snapshot, *, tables: bool) -> dict[str, Any]:
         "safety": snapshot.safety,
         "rows": rows_in(snapshot),
         "bytes_added": snapshot.statistics.get("bytes_added"),
+        "filtered": any(is_filtered(source.selection) for source in snapshot.sources),
         "sources": [source_json(source, tables=tables) for source in snapshot.sources],
     }
 
@@ -52,6 +54,7 @@ def source_json(source: SnapshotSource, *, tables: bool) -> dict[str, Any]:
         "url": source.url,
         "position": dict(source.position),
         "missing": list(source.missing),
+        "filter": list(source.selection.get("filter", ())),
     }
     if tables:
         shape["tables"] = [table_json(table) for table in source.tables]
@@ -80,6 +83,8 @@ def words_of(snapshot: Snapshot) -> str:
         words.append("(pinned)")
     if snapshot.safety is not None:
         words.append("(safety)")
+    elif any(is_filtered(source.selection) for source in snapshot.sources):
+        words.append("(filtered)")
     return clean(" ".join(words))
 
 
@@ -103,12 +108,17 @@ def tell_narrowed(source: SnapshotSource) -> list[str]:
         example = "" if found["paths"] == 1 else f", {clean(found['example'])} for one"
         what = clean(found["example"]) if found["paths"] == 1 else plural(found["paths"], "path")
         told.append(f"{source.name}: left out by {clean(reason)}: {what}{example}")
+    for start, what in (("only the tables", "tables"), ("without the tables", "exclude")):
+        if source.selection.get(what):
+            told.append(f"{source.name}: {start} {clean(', '.join(source.selection[what]))}")
+    words = [str(one) for one in source.selection.get("filter", ())]
+    told += [clean(one) for one in words]
     for table in source.tables:
         if table.root is None:
             told.append(f"{table.name}: only its shape is held, no rows")
         if table.left_out:
             told.append(f"{table.name}: without {plural(len(table.left_out), 'column')}: {', '.join(table.left_out)}")
-        if table.where:
+        if table.where and not any(one.startswith(f"{table.name}: ") for one in words):
             told.append(f"{table.name}: only the rows where {clean(table.where)}")
     return told
 

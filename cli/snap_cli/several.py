@@ -6,13 +6,13 @@ how to take it back, and how to go on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
 from snap_cli.context import App
 from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
-from snap_cli.manifests import tell_missing
+from snap_cli.manifests import tell_missing, tell_narrowed
 from snap_cli.plans import plan_json
 from snap_cli.render import clean, paint
 from snap_cli.telling import confirm, tell_done, tell_dry
@@ -34,6 +34,7 @@ def carry_out_all(
     pairs: Sequence[tuple[SnapshotSource, Source]],
     base: Ask,
     patterns: Sequence[str],
+    ignored: Mapping[str, tuple[str, ...]],
     *,
     dry_run: bool,
     plan_id: str | None,
@@ -42,10 +43,12 @@ def carry_out_all(
     again: Sequence[str],
 ) -> None:
     """As `restore` of one source, for each of these; the id of all plans together is a digest of theirs."""
-    jobs = _jobs(snapshot, pairs, base, patterns)
+    jobs = _jobs(snapshot, pairs, base, patterns, ignored)
     for held, _, _ in jobs:
         for told in tell_missing(held):
             app.warn(f"{snapshot.id[:8]}: {told}")
+        for told in tell_narrowed(held):
+            app.say(f"{snapshot.id[:8]}: {told}")
     plans: list[Plan] = []
     if dry_run or plan_id is not None or (not yes and (base.mode is Mode.EXACT or base.recreate)):
         with app.progress() as progress:
@@ -94,14 +97,20 @@ def carry_out_all(
 
 
 def _jobs(
-    snapshot: Snapshot, pairs: Sequence[tuple[SnapshotSource, Source]], base: Ask, patterns: Sequence[str]
+    snapshot: Snapshot,
+    pairs: Sequence[tuple[SnapshotSource, Source]],
+    base: Ask,
+    patterns: Sequence[str],
+    ignored: Mapping[str, tuple[str, ...]],
 ) -> list[tuple[SnapshotSource, Source, Ask]]:
     """What to ask of each source; those of which no table is meant are left alone."""
     jobs = []
     for held, live in pairs:
         own = tuple(one for one in patterns if any(matches(table.name, one) for table in held.tables))
         if held.tables and (own or not patterns):
-            jobs.append((held, live, replace(base, source=held.name, tables=own)))
+            jobs.append(
+                (held, live, replace(base, source=held.name, tables=own, ignore_columns=ignored.get(held.name, ())))
+            )
     for pattern in patterns:
         if not any(pattern in ask.tables for _, _, ask in jobs):
             raise Invalid(

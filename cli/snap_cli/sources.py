@@ -1,7 +1,7 @@
 """Live sources from what a person writes: a URL, a `key=value` string, or a name in snap.toml.
 
-    named = named_source(app, "postgresql://me@db/agents")
-    named.name, open_source(app, named.url)
+    [named] = named_sources(app, "postgresql://me@db/agents")
+    named.name, open_named(app, named)
 
 A URL is shown only as its source shows it: without a password.
 """
@@ -17,15 +17,17 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from snap_cli.context import App
 from snap_cli.settings import NamedSource
+from snap_cli.words import nearest
 from snapstore.errors import Invalid, NotFound, Unsupported
 from snapstore.operations.capture import Progress
+from snapstore.operations.selected import files_of, selection_of
 from snapstore.operations.state import State, live
-from snapstore.operations.take import files_of, selection_of
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source
 
 __all__ = [
-    "URLS", "live_source", "live_sources", "live_state", "named_source", "open_source", "qualified", "schema_of",
+    "URLS", "chosen_sources", "live_source", "live_sources", "live_state", "name_of", "named_sources", "one_source",
+    "open_named", "open_source", "qualified", "qualified_column", "schema_of", "selection_of_named", "url_of",
 ]  # fmt: skip
 
 _POSTGRES = ("postgresql", "postgres")
@@ -104,22 +106,66 @@ def _url(text: str) -> str:
     return text
 
 
-def named_source(app: App, text: str) -> NamedSource:
-    """The source that this text means; a URL is named for its database, a folder for itself."""
-    text = text if text in app.settings.sources else _url(text)
+def named_sources(app: App, text: str) -> list[NamedSource]:
+    """The sources that this text means: one under a URL, named for its database, a folder, named for itself, one of
+    snap.toml, or a group there.
+    """
+    found = app.settings.named(text)
+    text = text if found else _url(text)
     if "://" in text or "=" in text:
-        return NamedSource(_name_of(open_source(app, text).url), text)
-    known = app.settings.sources
-    if text not in known:
-        names = ", ".join(known) or "none"
+        return [NamedSource(name_of(open_source(app, text).url), text)]
+    if not found:
+        known = [*app.settings.sources, *app.settings.groups]
         raise Invalid(
-            f"{text!r} is neither a URL nor a source in snap.toml",
-            hint=f"{URLS} Or name one of snap.toml's: {names}.",
+            f"{text!r} is neither a URL nor a name in snap.toml", hint=f"{URLS} {nearest(text, known)}".strip()
         )
-    return known[text]
+    return found
 
 
-def _name_of(url: str) -> str:
+def one_source(app: App, text: str) -> NamedSource:
+    """As `named_sources`, where only one will do."""
+    found = named_sources(app, text)
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found)
+        raise Invalid(f"{text!r} is a group of several sources", hint=f"Name one of them: {names}.")
+    return found[0]
+
+
+def chosen_sources(app: App, texts: Sequence[str]) -> list[NamedSource]:
+    """The sources that are named, else SNAP_SOURCE, else every source in snap.toml. Raises `Invalid` for none."""
+    found: list[NamedSource] = []
+    for text in texts or ([app.default_source] if app.default_source else []):
+        for one in named_sources(app, text):
+            if not any(one is other for other in found):  # a source and a group it is in
+                found.append(one)
+    found = found or list(app.settings.sources.values())
+    if not found:
+        raise Invalid("no source is named", hint=f"Name one: `snap take URL`. {URLS}")
+    return found
+
+
+def selection_of_named(named: NamedSource, schema: str) -> Selection:
+    """What snap.toml says is meant of a source, with tables named in full."""
+    base = named.selection
+    return replace(
+        base,
+        where={qualified(table, schema): condition for table, condition in base.where.items()},
+        columns={qualified(table, schema): names for table, names in base.columns.items()},
+        exclude_columns=tuple(qualified_column(one, schema) for one in base.exclude_columns),
+    )
+
+
+def url_of(app: App, named: NamedSource) -> str:
+    """The URL that opens it; a URL of the command line or the environment stays as it is."""
+    return app.url_of(named) if app.settings.sources.get(named.name) is named else named.url
+
+
+def open_named(app: App, named: NamedSource) -> Source:
+    """The source of this name."""
+    return open_source(app, url_of(app, named))
+
+
+def name_of(url: str) -> str:
     """The name of the database that a URL without a password leads to; else whatever tells it from others."""
     parts = urlsplit(url)
     if parts.scheme == _SQLITE:
@@ -139,14 +185,19 @@ def qualified(table: str, schema: str) -> str:
     return table if "." in table else f"{schema}.{table}"
 
 
+def qualified_column(column: str, schema: str) -> str:
+    """As `qualified`, of `table.column`."""
+    return column if column.count(".") != 1 else f"{schema}.{column}"
+
+
 def live_source(app: App, held: SnapshotSource, text: str | None) -> Source:
     """The live source that belongs to a snapshot's: the one named, the one of its name in snap.toml, or the one it was
     taken from. Which one it is, is said.
     """
     if text:
-        source, why = open_source(app, named_source(app, text).url), ""
+        source, why = open_named(app, one_source(app, text)), ""
     elif held.name in app.settings.sources:
-        source, why = open_source(app, app.settings.sources[held.name].url), f" (snap.toml: {held.name})"
+        source, why = open_named(app, app.settings.sources[held.name]), f" (snap.toml: {held.name})"
     else:
         source, why = open_source(app, held.url), " (as recorded)"
     app.say(f"live: {source.url}{why}")  # short, so that it is one line of a terminal
@@ -195,8 +246,8 @@ def _leads_to(app: App, text: str, held: SnapshotSource) -> bool:
     if text == held.name:
         return True
     known = app.settings.sources.get(held.name)
-    places = {held.url} if known is None else {held.url, open_source(app, known.url).url}
-    return open_source(app, named_source(app, text).url).url in places
+    places = {held.url} if known is None else {held.url, open_named(app, known).url}
+    return open_named(app, one_source(app, text)).url in places
 
 
 def live_selection(snapshot: Snapshot, held: SnapshotSource) -> Selection:

@@ -233,11 +233,14 @@ def _added(job: _Job, columns: Sequence[int], scope: Scope, progress: Progress, 
 
 
 def _replaced(job: _Job, scope: Scope) -> tuple[Table, Iterable[Batch]]:
-    """Replaced rows: the snapshot's cells, and the live ones of columns that only the live table has."""
+    """Replaced rows: the snapshot's cells, and the live ones of columns that only the live table has or are ignored."""
     assert job.live is not None
-    table, kept = _insertable(job)
-    own = [at for at, column in enumerate(job.live.table.columns) if column.name not in job.columns]
-    whole = dataclasses.replace(table, columns=(*table.columns, *(job.live.table.columns[at] for at in own)))
+    ignored = job.wanted.ignored
+    table, common = _insertable(job)
+    kept = [at for at in common if job.wanted.table.columns[at].name not in ignored]
+    own = [at for at, one in enumerate(job.live.table.columns) if one.name not in job.columns or one.name in ignored]
+    columns = (*(job.wanted.table.columns[at] for at in kept), *(job.live.table.columns[at] for at in own))
+    whole = dataclasses.replace(table, columns=columns)
     live = job.live
 
     def batches() -> Iterator[Batch]:

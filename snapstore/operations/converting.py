@@ -69,7 +69,7 @@ def _without(wanted: StateTable, columns: set[str], store: BlobStore) -> StateTa
         writer.close()
     schema = store.naming.digest(encode_schema(table))
     entry = dataclasses.replace(wanted.entry, root=root, schema=schema, left_out=tuple(listed))
-    return StateTable(wanted.source, wanted.kind, entry, store, damage=wanted.damage)
+    return StateTable(wanted.source, wanted.kind, entry, store, damage=wanted.damage, ignoring=wanted.ignoring)
 
 
 @contextmanager
@@ -116,9 +116,16 @@ def _turned(
             turned = {name: _words(conversion, name, builder.rows) for name in conversion.columns}
     except Unsupported as error:
         refusal = f"{wanted.name}: {error.message}"
-        return StateTable(wanted.source, wanted.kind, wanted.entry, wanted.fetch, refusal=refusal, damage=wanted.damage)
+        entry, store_of = wanted.entry, wanted.fetch
+        return StateTable(
+            wanted.source, wanted.kind, entry, store_of,
+            refusal=refusal, damage=wanted.damage, ignoring=wanted.ignoring,
+        )  # fmt: skip
     entry = dataclasses.replace(wanted.entry, root=root, schema=schema)
-    return StateTable(wanted.source, wanted.kind, entry, store, was=wanted.table, turned=turned, damage=wanted.damage)
+    return StateTable(
+        wanted.source, wanted.kind, entry, store,
+        was=wanted.table, turned=turned, damage=wanted.damage, ignoring=wanted.ignoring,
+    )  # fmt: skip
 
 
 def _batches(wanted: StateTable, conversion: Conversion) -> Iterator[Batch]:

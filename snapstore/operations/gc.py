@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from snapstore.backends.directory import directory_of
@@ -24,7 +25,7 @@ from snapstore.errors import Conflict, NotFound, SnapstoreError
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.condemn import delete_packs, needed_only_there, survey
 from snapstore.operations.marks import Marks, needed_by
-from snapstore.operations.retention import Choice, Policy, choose
+from snapstore.operations.retention import Choice, Policy, choose, is_expendable
 from snapstore.repository import Repository, Snapshot, tombstones
 from snapstore.repository.listing import Listed, committed, delete_ended, evict_stale, pending, read_all
 
@@ -39,13 +40,14 @@ _TRIES = 10
 class GcPlan:
     """What a gc would do: a choice for each snapshot (none without a policy), the ids that go and stay, bytes back.
 
-    `bytes_freed` supposes that nothing runs beside it.
+    `bytes_freed` supposes that nothing runs beside it. `short_bytes` were asked for and cannot come back.
     """
 
     choices: tuple[Choice, ...]
     removed: tuple[str, ...]
     kept: tuple[str, ...]
     bytes_freed: int
+    short_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +67,50 @@ class Collected:
 
 
 def plan_gc(
-    repository: Repository, policy: Policy | None = None, *, now: datetime | None = None, progress: Progress = silent
+    repository: Repository,
+    policy: Policy | None = None,
+    *,
+    now: datetime | None = None,
+    free_bytes: int = 0,
+    progress: Progress = silent,
 ) -> GcPlan:
-    """What `gc` would do. Writes nothing. Raises `Invalid` for an empty policy, and like `gc` for damage."""
+    """What `gc` would do. Writes nothing. Raises `Invalid` for an empty policy, and like `gc` for damage.
+
+    Where fewer than `free_bytes` would come back, the oldest snapshots that only counts keep go too, as few as are
+    needed. Where all of them would not do, none of them goes: history would be lost, and there were still no room.
+    """
     packs = repository.blobs.packs()
     there = read_all(repository)
     choices = _choices(there, policy, now)
-    gone = {choice.snapshot.id for choice in choices if not choice.keep}
-    kept = [snapshot for snapshot in committed(there) if snapshot.id not in gone]
-    marks = _marks(repository, kept, pending(there), progress)
-    found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
+    spare = sorted((one for one in choices if is_expendable(one)), key=lambda one: (one.snapshot.time, one.snapshot.id))
+    ruled_out = {one.snapshot.id for one in choices if not one.keep}
+    known: dict[int, int] = {}
+
+    def freed(more: int) -> int:
+        """The bytes that come back if so many of the spare ones go too."""
+        if more not in known:
+            gone = ruled_out | {one.snapshot.id for one in spare[:more]}
+            kept = [snapshot for snapshot in committed(there) if snapshot.id not in gone]
+            marks = _marks(repository, kept, pending(there), progress)
+            found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
+            known[more] = max(0, sum(pack.size_bytes - pack.live_bytes for pack in found if pack.is_condemned))
+        return known[more]
+
+    more = 0
+    if spare and freed(0) < free_bytes <= freed(len(spare)):
+        more = bisect_left(range(len(spare) + 1), free_bytes, key=freed)
+    extra = {one.snapshot.id for one in spare[:more]}
+    choices = [
+        replace(one, keep=False, reasons=("room is needed",)) if one.snapshot.id in extra else one for one in choices
+    ]
+    removed = tuple(choice.snapshot.id for choice in choices if not choice.keep)
+    gone = set(removed)
     return GcPlan(
         tuple(choices),
-        tuple(choice.snapshot.id for choice in choices if not choice.keep),
-        tuple(snapshot.id for snapshot in kept),
-        max(0, sum(pack.size_bytes - pack.live_bytes for pack in found if pack.is_condemned)),
+        removed,
+        tuple(one.id for one in committed(there) if one.id not in gone),
+        freed(more),
+        max(0, free_bytes - freed(more)),
     )
 
 

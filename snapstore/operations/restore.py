@@ -25,8 +25,8 @@ from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
 from snapstore.operations.scope import Scope
+from snapstore.operations.selected import files_of, selection_fields
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
-from snapstore.operations.take import files_of, selection_fields
 from snapstore.operations.touched import write_touched
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
@@ -42,7 +42,8 @@ class Ask:
     """What is to be restored: which source of the snapshot, which tables and rows of it, and how.
 
     `tables` are patterns; `keys` and `where` narrow the rows, by table name. `exclude_columns` (`schema.table.column`)
-    stay as they are. `recreate` rebuilds tables whose shape differs. `privileges` gives what is made those it had.
+    stay as they are. A difference in `ignore_columns` alone is none (patterns of `table.column`), while a row that is
+    inserted has them. `recreate` rebuilds tables whose shape differs. `privileges` gives what is made those it had.
     """
 
     mode: Mode = Mode.SKIP
@@ -50,6 +51,7 @@ class Ask:
     tables: tuple[str, ...] = ()
     scope: Scope = field(default_factory=Scope)
     exclude_columns: tuple[str, ...] = ()
+    ignore_columns: tuple[str, ...] = ()
     recreate: bool = False
     privileges: bool = True
 
@@ -204,6 +206,7 @@ def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask
     if held.kind != source.kind:
         raise Invalid(f"{held.name} was taken from {held.kind}; it cannot be restored into {source.kind}")
     state = of_snapshot(repository, snapshot, held.name).narrowed(ask.tables)
+    state = state.ignoring({held.name: ask.ignore_columns})
     for name in (*ask.scope.keys, *ask.scope.where):
         if all(table.name != name for table in state.tables):
             raise Invalid(f"no table {name!r} among those to restore")

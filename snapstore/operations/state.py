@@ -27,6 +27,7 @@ from snapstore.digest import Digest
 from snapstore.errors import Conflict, Invalid, SnapstoreError
 from snapstore.operations.capture import Captured, Progress, capture, silent
 from snapstore.operations.parent import Parent, parent_of
+from snapstore.operations.selected import selection_fields
 from snapstore.repository import Repository, Snapshot, SnapshotTable
 from snapstore.rows import Column, Table
 from snapstore.sources import Selection, Source
@@ -35,7 +36,8 @@ from snapstore.tree.node import decode_objects, decode_schema
 from snapstore.tree.reader import TableTree
 
 __all__ = [
-    "LIVE", "State", "StateTable", "captured_state", "evened", "live", "of_snapshot", "read_objects", "stable_capture",
+    "LIVE", "State", "StateTable", "captured_state", "evened", "live", "matches", "means_column", "of_snapshot",
+    "read_objects", "stable_capture",
 ]  # fmt: skip
 
 LIVE = "live"
@@ -47,7 +49,8 @@ class StateTable:
 
     A table of a snapshot that was turned into the types of a live one remembers its shape before (`was`), and what
     became of each column in words (`turned`); one that could not be turned, why not (`refusal`). `damage` says of a
-    table of which a snapshot holds what could still be read, how much that was.
+    table of which a snapshot holds what could still be read, how much that was. `ignoring` are patterns of columns
+    (`table.column`, with or without the schema) in which a difference is none.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class StateTable:
         turned: Mapping[str, str] | None = None,
         refusal: str = "",
         damage: str = "",
+        ignoring: Sequence[str] = (),
     ) -> None:
         self.source = source
         self.kind = kind
@@ -70,6 +74,7 @@ class StateTable:
         self.turned = turned or {}
         self.refusal = refusal
         self.damage = damage
+        self.ignoring = tuple(ignoring)
 
     @property
     def name(self) -> str:
@@ -96,9 +101,25 @@ class StateTable:
     def widened(self, columns: Sequence[Column]) -> StateTable:
         """The same rows with these columns too, NULL in every row."""
         wide = copy(self)
+        wide.__dict__.pop("ignored", None)
         wide.tree = None if self.tree is None else self.tree.widened(columns)
         wide.table = replace(self.table, columns=(*self.table.columns, *columns))
         return wide
+
+    def with_ignored(self, patterns: Sequence[str]) -> StateTable:
+        """The same table, ignoring these columns and no others."""
+        other = copy(self)
+        other.ignoring = tuple(patterns)
+        other.__dict__.pop("ignored", None)
+        return other
+
+    @cached_property
+    def ignored(self) -> frozenset[str]:
+        """The columns in which a difference is none. Rows without a key are known by all that is in them."""
+        if not self.ignoring or self.table.by_content:
+            return frozenset()
+        names = (column.name for column in self.table.columns)
+        return frozenset(name for name in names if any(means_column(one, self.name, name) for one in self.ignoring))
 
 
 def evened(before: StateTable, after: StateTable) -> tuple[StateTable, StateTable]:
@@ -144,6 +165,16 @@ class State:
                 raise Invalid(f"no table {pattern!r} in {self.label}", hint=f"It has: {known}.")
         chosen = tuple(table for table in self.tables if any(matches(table.name, p) for p in patterns))
         return State(self.label, chosen, self.fetch, self.missing)
+
+    def ignoring(self, patterns: Mapping[str, Sequence[str]]) -> State:
+        """The same, where differences in some columns are none: patterns of `table.column` by the name of a source."""
+        tables = tuple(table.with_ignored(patterns.get(table.source, ())) for table in self.tables)
+        return State(self.label, tables, self.fetch, self.missing)
+
+
+def means_column(pattern: str, table: str, column: str) -> bool:
+    """Whether a pattern (`table.column`, with or without the schema; `*` and `?` fit anything) means this column."""
+    return matches(f"{table}.{column}", pattern)
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -201,7 +232,7 @@ def live(
 
     Goes by the newest snapshot of the source, as a take does, unless `full`.
     """
-    parent = parent_of(repository.snapshots(), name, source.kind)
+    parent = parent_of(repository.snapshots(), name, source.kind, selection_fields(selection))
     with scratch(repository) as store:
         with store.writer(os.urandom(16), verify=False) as writer:
             captured = stable_capture(

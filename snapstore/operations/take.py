@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from snapstore.blobs.sweep import fold
 from snapstore.errors import Invalid, SnapstoreError, Unavailable
@@ -23,6 +22,7 @@ from snapstore.operations.capture import Progress, silent
 from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.parent import Parent, parents_in
 from snapstore.operations.room import require_room
+from snapstore.operations.selected import selection_fields
 from snapstore.operations.state import StateTable, evened, stable_capture
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
@@ -30,7 +30,7 @@ from snapstore.sources import Selection, Source
 from snapstore.tree import Sink
 from snapstore.tree.diff import diff
 
-__all__ = ["Request", "Taken", "check_tags", "files_of", "selection_fields", "selection_of", "take"]
+__all__ = ["Request", "Taken", "check_tags", "take"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,11 @@ def take(
     check(requests, tags, description)
     require_room(repository, min_free_bytes=min_free_bytes, max_bytes=max_bytes)
     began, moment = time.monotonic(), datetime.now(UTC)
-    parents = parents_in(repository, {request.name: request.source.kind for request in requests})
+    parents = parents_in(
+        repository,
+        {request.name: request.source.kind for request in requests},
+        {request.name: selection_fields(request.selection) for request in requests},
+    )
     pending = repository.begin(
         roots=[root for parent in parents.values() if parent for root in parent.roots], looks=False
     )
@@ -207,7 +211,9 @@ def _counted(source: SnapshotSource, parent: Parent | None, repository: Reposito
         return source
     before = {table.name: table for table in parent.source.tables}
     tables = tuple(
-        table if table.name not in before else _count(source, before[table.name], table, repository, heart)
+        table
+        if table.name not in before or table.where != before[table.name].where
+        else _count(source, before[table.name], table, repository, heart)
         for table in source.tables
     )
     return dataclasses.replace(source, tables=tables)
@@ -233,41 +239,3 @@ def _give_up(repository: Repository, pending: Pending) -> None:
     # The first error is the one to report; a store that failed may well fail again here, and gc evicts what stays.
     with suppress(Unavailable):
         repository.abandon(pending)
-
-
-def selection_fields(selection: Selection) -> dict[str, Any]:
-    """A selection as plain values for the manifest, so that `live` later means the same rows."""
-    files = {"only": list(selection.only), "ignore": list(selection.ignore), "attributes": selection.attributes}
-    return {
-        **{word: value for word, value in files.items() if value},
-        "tables": list(selection.tables),
-        "exclude": list(selection.exclude),
-        "exclude_columns": list(selection.exclude_columns),
-        "where": dict(selection.where),
-        "vectors": selection.vectors,
-        "rows": selection.rows,
-        "partial": selection.partial,
-    }
-
-
-def files_of(fields: Mapping[str, Any]) -> Selection:
-    """Of the selection a snapshot's source was taken with, what chooses files and what of them is held."""
-    return Selection(
-        only=tuple(fields.get("only", ())),
-        ignore=tuple(fields.get("ignore", ())),
-        attributes=bool(fields.get("attributes", False)),
-    )
-
-
-def selection_of(fields: Mapping[str, Any]) -> Selection:
-    """The selection a snapshot's source was taken with."""
-    return dataclasses.replace(
-        files_of(fields),
-        tables=tuple(fields.get("tables", ())),
-        exclude=tuple(fields.get("exclude", ())),
-        exclude_columns=tuple(fields.get("exclude_columns", ())),
-        where=dict(fields.get("where", {})),
-        vectors=bool(fields.get("vectors", True)),
-        rows=bool(fields.get("rows", True)),
-        partial=bool(fields.get("partial", False)),
-    )

@@ -22,27 +22,18 @@ from numpy.typing import NDArray
 from snapstore.rows import Batch, Cells, Table
 
 __all__ = [
-    "Conversion",
-    "Converts",
-    "Dated",
-    "Gradual",
-    "Hinting",
-    "Noting",
-    "Selection",
-    "Source",
-    "Stamped",
-    "Target",
-    "View",
-    "Work",
-]
+    "Conversion", "Converts", "Counts", "Dated", "Gradual", "Hinting", "Noting", "Reference", "Refers", "Selection",
+    "Source", "Stamped", "Target", "View", "Work",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What of a source is meant. Tables are `schema.table`; patterns may use `*` and `?`; without a dot any schema.
 
-    `where` maps a table name to a condition in the source's own language; `exclude_columns` are `table.column`. With
-    `vectors` False vector columns are left out, with `rows` False only shapes are taken.
+    `where` maps a table name to a condition in the source's own language, `filter` says in words what people asked for
+    with it; `exclude_columns` are `table.column`; `columns` maps a table name to the only ones that are meant besides
+    its key. With `vectors` False vector columns are left out, with `rows` False only shapes are taken.
     `partial` allows what cannot be held to be left out by name (`View.missing`) instead of refused; `optional` lets
     `tables` name some that do not exist (a restore asks for those that do). `salvage` takes what can be read of tables
     that are damaged, from a source that can tell, and names them as missing. `only` and `ignore` choose files, as in
@@ -53,6 +44,8 @@ class Selection:
     exclude: tuple[str, ...] = ()
     exclude_columns: tuple[str, ...] = ()
     where: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    filter: tuple[str, ...] = ()
     vectors: bool = True
     rows: bool = True
     partial: bool = False
@@ -87,6 +80,35 @@ class View(Protocol):
 
     def confirm(self) -> None:
         """Called after the last row: raises `Conflict` if the shape of a table changed beneath the view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Columns of a table whose values are those of `targets` in a row of another one; of its key where none are named.
+
+    With `any_case` names mean what differs from them in capitals alone.
+    """
+
+    columns: tuple[str, ...]
+    table: str
+    targets: tuple[str, ...] = ()
+    any_case: bool = False
+
+
+@runtime_checkable
+class Refers(Protocol):
+    """A source whose engine knows which rows refer to which."""
+
+    def references(self, table: Table) -> Sequence[Reference]:
+        """What the rows of a table of this shape refer to; it need not be live."""
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A view that can tell how many rows a table has without reading them all."""
+
+    def count(self, table: Table) -> tuple[int, bool]:
+        """How many rows `read` would give, and whether that was counted; else it is the engine's estimate."""
 
 
 @runtime_checkable

@@ -27,6 +27,7 @@ from snapstore.sources import Selection
 from snapstore.sources.postgres.catalog import Catalog
 from snapstore.sources.postgres.connection import connect, translate, translated
 from snapstore.sources.postgres.copying import Field, batch_of
+from snapstore.sources.postgres.counting import count_rows
 from snapstore.sources.postgres.culprit import is_about_a_row_sent, unsent
 from snapstore.sources.postgres.large import is_large_objects
 from snapstore.sources.postgres.locking import begin, read_again
@@ -88,6 +89,14 @@ class PostgresView:
         condition, `Corrupt` where the server's order or a row does not hold, `Unsupported` for a key too long.
         """
         yield from self._guarded(table, self._parse(table), _size)
+
+    def count(self, table: Table) -> tuple[int, bool]:
+        """As `Counts.count`."""
+        condition = self._selection.where.get(table.name)
+        try:
+            return count_rows(self._connection, table, condition)
+        except psycopg.Error as error:
+            raise self._condition_error(table, error) or translate(error, f"{table.name} cannot be counted") from error
 
     def context(self) -> Mapping[str, Any]:
         """As `Stamped.context`; read once, in this view's own transaction."""
@@ -172,14 +181,7 @@ class PostgresView:
             try:
                 yield from rows
             except psycopg.Error as error:
-                condition = self._selection.where.get(table.name)
-                if condition is not None and _is_about_a_condition(error):
-                    said = error.diag.message_primary
-                    raise Invalid(
-                        f"the condition for {table.name} ({condition}) is not one the server understands: {said}",
-                        hint="write what could stand after WHERE, over the columns of that table",
-                    ) from error
-                raise translate(error, doing) from error
+                raise self._condition_error(table, error) or translate(error, doing) from error
             with translated(doing):
                 self._connection.execute("RELEASE snapstore_read")
             done = True
@@ -188,6 +190,17 @@ class PostgresView:
             if not done:
                 with suppress(psycopg.Error):
                     self._connection.execute("ROLLBACK TO snapstore_read; RELEASE snapstore_read")
+
+    def _condition_error(self, table: Table, error: psycopg.Error) -> Invalid | None:
+        """What to say if a query failed on the user's own part of it."""
+        condition = self._selection.where.get(table.name)
+        if condition is None or not _is_about_a_condition(error):
+            return None
+        said = error.diag.message_primary
+        return Invalid(
+            f"the condition for {table.name} ({condition}) is not one the server understands: {said}",
+            hint="write what could stand after WHERE, over the columns of that table",
+        )
 
     def _parse(
         self,
