@@ -60,12 +60,17 @@ _COMMANDS = {
         "snap_cli.verify",
         "Check that the repository is as it was written, and that snapshots (all, if none is named) are whole.",
     ),
+    "copy": (
+        "snap_cli.copy",
+        "Copy snapshots into another repository: off site, into a bucket, an encrypted one, or back.",
+    ),
     "key": ("snap_cli.key", "The keys of an encrypted repository: each is a passphrase that opens it."),
     "demo": ("snap_cli.demo", "Show the main job on real memories: take, lose, see what was lost, put it back."),
 }
 _ALIASES = {"backup": "take", "snapshots": "list", "prune": "gc", "check": "verify"}
 _SECRETS = (
-    "SNAP_PASSPHRASE", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY",
+    "SNAP_PASSPHRASE", "SNAP_TO_PASSPHRASE", "SNAP_FROM_PASSPHRASE",
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY",
     "AZURE_STORAGE_SAS_KEY", "AZURE_STORAGE_CLIENT_SECRET", "GOOGLE_SERVICE_ACCOUNT_KEY",
 )  # fmt: skip
 _BROKEN_PIPE = 128 + signal.SIGPIPE

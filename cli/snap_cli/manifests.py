@@ -32,6 +32,7 @@ def snapshot_json(snapshot: Snapshot, *, tables: bool) -> dict[str, Any]:
         "pinned": snapshot.pinned,
         "parent": snapshot.parent,
         "safety": snapshot.safety,
+        "origin": snapshot.origin and {"repository": snapshot.origin.repository, "snapshot": snapshot.origin.snapshot},
         "rows": rows_in(snapshot),
         "bytes_added": snapshot.statistics.get("bytes_added"),
         "sources": [source_json(source, tables=tables) for source in snapshot.sources],

@@ -186,6 +186,28 @@ class BlobWriter:
         if self._buffered > _BUFFERED_BYTES:
             self._flush()
 
+    def carry(self, frame: bytes, kinds: Sequence[int], digests: Sequence[Digest], lengths: Sequence[int]) -> bool:
+        """Store a frame of another store as it is; the caller has decoded it, and hashed these blobs, all there are.
+
+        False, and nothing is stored, if some of them are stored already: then put the others. Raises as `put`.
+        """
+        if self._closed:
+            raise Invalid("the writer is closed")
+        try:
+            self._packer.check()
+            self._settle()
+            if len(self._fresh(digests, is_all=True)) < len(digests):
+                return False
+            done: Future[bytes] = Future()
+            done.set_result(frame)
+            group = _Group(list(kinds), list(digests), [], list(lengths), sum(lengths))
+            self._packer.reserve(group.size)
+            self._packer.jobs.put(_Job(done, group, kinds[0] == Kind.VALUE, group.size))
+        except BaseException:
+            self.abort()
+            raise
+        return True
+
     def close(self) -> Written:
         """Write all that waits, wait until everything is durable and indexed, and say what was written.
 
@@ -212,8 +234,11 @@ class BlobWriter:
             self._groups.clear()
             self._taken.clear()
 
-    def _fresh(self, digests: Sequence[Digest]) -> list[int]:
-        """Positions of blobs that are neither stored nor put before; they count as put from now on."""
+    def _fresh(self, digests: Sequence[Digest], *, is_all: bool = False) -> list[int]:
+        """Positions of blobs that are neither stored nor put before; they count as put from now on.
+
+        With `is_all` they do so only if all of them are fresh.
+        """
         taken = self._taken
         batch = dict(zip(digests, range(len(digests)), strict=True))
         if len(batch) < len(digests) or not taken.isdisjoint(batch):
@@ -226,7 +251,8 @@ class BlobWriter:
         known = self._known(rows_of(list(batch))).tolist()
         if any(known):
             batch = {name: batch[name] for name, is_known in zip(batch, known, strict=True) if not is_known}
-        taken.update(batch)
+        if not is_all or len(batch) == len(digests):
+            taken.update(batch)
         return list(batch.values())
 
     def _flush(self) -> None:

@@ -24,7 +24,7 @@ from snapstore.digest import Digest
 from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError, WrongKey
 from snapstore.repository import config, keyring, sequence
 from snapstore.repository.keyring import Passphrase
-from snapstore.repository.snapshot import COMMITTED, PENDING, Snapshot, decode, encode, new_id, utc_text
+from snapstore.repository.snapshot import COMMITTED, PENDING, Origin, Snapshot, decode, encode, new_id, utc_text
 from snapstore.seal import PLAIN, Cost, Seal
 
 __all__ = ["PROGRAM", "Pending", "Repository"]
@@ -153,6 +153,10 @@ class Repository:
         except NotFound:
             return False
 
+    def origin_of(self, snapshot: Snapshot) -> Origin:
+        """What one of these snapshots and all copies of it have in common, wherever they are."""
+        return snapshot.origin or Origin(self.settings.id.hex(), snapshot.id)
+
     def _read_all(self) -> list[Snapshot]:
         found = []
         for entry in self.backend.list("snapshots/"):
@@ -193,6 +197,7 @@ class Repository:
                 f"the snapshot {pending.id[:8]} took so long that a gc gave it up; nothing was committed",
                 hint="Run the command again: what was stored and is still there is not stored twice.",
             ) from error
+        self._seen = [*self._seen, committed]
         with suppress(SnapstoreError):  # it is committed, whatever happens now
             return self._without_gone(committed)
         return committed
