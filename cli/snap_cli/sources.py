@@ -24,7 +24,8 @@ from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source
 
 __all__ = [
-    "URLS", "live_source", "live_sources", "live_state", "named_source", "open_source", "qualified", "schema_of",
+    "URLS", "live_selection", "live_source", "live_sources", "live_state", "named_source", "open_source", "qualified",
+    "schema_of",
 ]  # fmt: skip
 
 _LATER = ("qdrant", "file")
