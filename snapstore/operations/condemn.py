@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from snapstore.blobs.pack import Directory, digests_of, object_name
 from snapstore.blobs.store import BlobStore, PackEntry
-from snapstore.errors import NotFound
+from snapstore.blobs.sweep import indexed_blobs
+from snapstore.errors import Corrupt, NotFound
 
 __all__ = ["Survey", "delete_packs", "needed_only_there", "survey"]
 
@@ -44,12 +45,18 @@ def survey(store: BlobStore, packs: Sequence[PackEntry], is_live: Live, *, keep:
     """How much of each of these packs is needed. Those of the takes in `keep` (ids, 16 bytes), which still run, stay.
 
     Raises `Corrupt` naming a pack whose directory is damaged: till it is healed, nothing is known to be garbage.
+    Healing condemns it; then it is known by what the index says is in it.
     """
     found = []
     for pack in packs:
         try:
             directory = store.directory(pack)
         except NotFound:
+            continue
+        except Corrupt:
+            if not pack.condemned:
+                raise
+            found.append(Survey(pack.name, pack.size_bytes, 0, True, True))
             continue
         live_bytes, is_worth_it = _measure(directory, _served(store, directory, is_live))
         goes = pack.condemned or (is_worth_it and directory.snapshot_id not in keep)
@@ -93,9 +100,17 @@ def needed_only_there(store: BlobStore, packs: Sequence[PackEntry], is_live: Liv
     names = set()
     for pack in packs:
         with suppress(NotFound):
-            if is_wanted(store.directory(pack).digests).any():
+            if is_wanted(_held(store, pack)).any():
                 names.add(pack.name)
     return names, is_wanted
+
+
+def _held(store: BlobStore, pack: PackEntry) -> NDArray[np.uint8]:
+    """The digests in a pack, shape (n, 32); where its directory is damaged, those that could be read from it."""
+    try:
+        return store.directory(pack).digests
+    except Corrupt:
+        return indexed_blobs(store, pack.name)
 
 
 def delete_packs(store: BlobStore, packs: Sequence[PackEntry], is_live: Live) -> dict[str, int]:
@@ -107,8 +122,8 @@ def delete_packs(store: BlobStore, packs: Sequence[PackEntry], is_live: Live) ->
     deleted: dict[str, int] = {}
     for pack in packs:
         try:
-            directory = store.directory(pack)
-            needed = digests_of(directory.digests[is_live(directory.digests)])
+            held = _held(store, pack)
+            needed = digests_of(held[is_live(held)])
             if not store.contains_many(needed).all():
                 _log.debug("%s is left for the next gc", object_name(pack.name))
                 continue

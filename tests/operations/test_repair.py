@@ -1,0 +1,190 @@
+"""What is damaged is healed to the bit wherever its bytes may still be had, and what is not is cut off by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from snapstore.backends.memory import MemoryBackend
+from snapstore.digest import Digest, Kind
+from snapstore.errors import Corrupt, NotFound
+from snapstore.operations.copy import copy
+from snapstore.operations.gc import gc
+from snapstore.operations.heal import heal
+from snapstore.operations.remedies import FromRepository, FromSource
+from snapstore.operations.repair_index import repair_index
+from snapstore.operations.verify import verify
+from snapstore.repository import Repository
+from tests.operations.crowd import copied
+from tests.operations.sample import init, objects, read, reopen, rows, take
+from tests.operations.world import World
+
+HELD = rows(range(120))
+LATER = HELD | rows([7, 8, 90], seed=1)
+
+
+def change(backend: MemoryBackend, name: str, data: bytes | bytearray | None) -> None:
+    """Behind everybody's back; None takes it away."""
+    backend.delete(name)
+    if data is not None:
+        backend.put(name, [data])
+
+
+def flip(backend: MemoryBackend, name: str, at: int) -> None:
+    data = bytearray(backend.get(name).data)
+    data[at] ^= 0x10
+    change(backend, name, data)
+
+
+def small(*, encrypted: bool = False) -> tuple[Repository, MemoryBackend]:
+    backend = MemoryBackend()
+    repository = init(backend, encrypted=encrypted)
+    first = take(repository, HELD)
+    take(repository, LATER, at=1, parent=first)
+    return repository, backend
+
+
+def is_whole(backend: MemoryBackend) -> None:
+    repository = reopen(backend)
+    assert verify(repository, read_data=True).damaged == ()
+    assert [read(repository, one)["public.memories"] for one in repository.snapshots()] == [HELD, LATER]
+    assert repository.pendings() == []
+
+
+def no_index(backend: MemoryBackend) -> None:
+    for name in objects(backend, "index/"):
+        backend.delete(name)
+
+
+INDEX_DAMAGE: dict[str, Callable[[MemoryBackend], None]] = {
+    "a flipped bit": lambda backend: flip(backend, next(iter(objects(backend, "index/"))), 100),
+    "cut short": lambda backend: change(
+        backend, name := next(iter(objects(backend, "index/"))), backend.get(name).data[:30]
+    ),
+    "nothing left": no_index,
+}
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("what", INDEX_DAMAGE)
+def test_an_index_is_rebuilt_from_packs(what: str, encrypted: bool) -> None:
+    _, backend = small(encrypted=encrypted)
+    INDEX_DAMAGE[what](backend)
+    assert verify(reopen(backend)).damaged
+    repaired = repair_index(reopen(backend))
+    assert repaired.is_new
+    is_whole(backend)
+
+
+def test_an_index_that_lies_is_rebuilt() -> None:
+    repository, backend = small()
+    one, other = list(objects(backend, "index/"))
+    segment = repository.blobs.segment(one.removeprefix("index/"))
+    entries = segment.entries.copy()
+    entries["place"] = 0
+    backend.delete(one)
+    repository.blobs.put_segment(dataclasses.replace(segment, entries=entries))
+    repaired = repair_index(reopen(backend))
+    assert len(repaired.segments) == 1
+    assert "are where they are not" in next(iter(repaired.segments.values()))
+    assert other not in objects(backend)
+    is_whole(backend)
+
+
+def test_a_sound_repository_is_left_alone() -> None:
+    repository, backend = small()
+    before = {name: backend.get(name).data for name in objects(backend)}
+    assert not repair_index(repository).is_new
+    healed = heal(repository)
+    assert (healed.damaged, healed.healed, healed.left, healed.condemned) == ((), (), (), ())
+    assert {name: backend.get(name).data for name in objects(backend)} == before
+
+
+@pytest.mark.parametrize(("encrypted", "of_encrypted"), [(False, False), (False, True), (True, False), (True, True)])
+def test_every_damaged_byte_of_a_pack_is_healed_from_a_copy(encrypted: bool, of_encrypted: bool) -> None:
+    repository, sound = small(encrypted=encrypted)
+    other = init(MemoryBackend(), encrypted=of_encrypted)
+    copy(repository, other)
+    for name, size in objects(sound, "packs/").items():
+        for at in range(0, size, max(1, size // 6)):
+            backend = copied(sound)
+            flip(backend, name, at)
+            assert verify(reopen(backend), read_data=True).damaged
+            healed = heal(reopen(backend), [FromRepository(reopen(other.backend))])
+            assert healed.left == (), (name, at)
+            assert healed.condemned == (name.rpartition("/")[2],)
+            gc(reopen(backend))
+            assert name not in objects(backend)
+            is_whole(backend)
+    assert other.pendings() == []
+
+
+def test_a_pack_that_is_lost_is_healed_from_a_copy() -> None:
+    repository, sound = small()
+    for of_encrypted in (False, True):
+        other = init(MemoryBackend(), encrypted=of_encrypted)
+        copy(repository, other)
+        for name in objects(sound, "packs/"):
+            backend = copied(sound)
+            change(backend, name, None)
+            healed = heal(reopen(backend), [FromRepository(other)])
+            assert healed.healed
+            assert healed.left == ()
+            is_whole(backend)
+
+
+def test_a_copy_in_another_pack_heals_though_no_index_knows_it() -> None:
+    repository, backend = small()
+    names = list(objects(backend, "packs/"))
+    with repository.blobs.writer(bytes(16), anew=True) as writer:
+        for pack in repository.blobs.packs():
+            directory = repository.blobs.directory(pack)
+            for digest, kind in zip(directory.digests, directory.kinds, strict=True):
+                writer.put(Kind(kind), [Digest(digest.tobytes())], [repository.blobs.get(Digest(digest.tobytes()))])
+    for name in writer.close().segments:
+        backend.delete(f"index/{name}")
+    for name in names:
+        flip(backend, name, objects(backend)[name] // 3)
+    healed = heal(reopen(backend))
+    assert healed.left == ()
+    gc(reopen(backend))
+    is_whole(backend)
+
+
+def test_what_no_place_has_stays_damaged_and_named() -> None:
+    repository, backend = small()
+    other = Repository.init(MemoryBackend())
+    copy(repository, other, repository.snapshots()[:1])
+    names = list(objects(backend, "packs/"))
+    for name in names:
+        change(backend, name, None)
+    healed = heal(reopen(backend), [FromRepository(other)])
+    assert healed.healed
+    assert healed.left
+    first, second = repository.snapshots()
+    assert {own for one in healed.left for own in one.snapshots} == {second.id}
+    assert read(reopen(backend), first)["public.memories"] == HELD
+    with pytest.raises((Corrupt, NotFound)):
+        read(reopen(backend), second)
+
+
+def test_the_live_source_heals_what_is_still_as_it_was(small_world: World) -> None:
+    small_world.run(
+        "CREATE TABLE notes (id int PRIMARY KEY, body text);"
+        "INSERT INTO notes SELECT n, repeat(md5(n::text), 40) FROM generate_series(1, 300) n"
+    )
+    before = small_world.take()
+    backend = small_world.repository.backend
+    for name in objects(backend, "packs/"):
+        flip(backend, name, objects(backend)[name] // 2)
+    repository = reopen(backend)
+    healed = heal(repository, [FromSource("agents", small_world.source)])
+    assert healed.healed
+    assert healed.left == ()
+    gc(repository)
+    assert verify(reopen(backend), read_data=True).damaged == ()
+    small_world.run("DELETE FROM notes")
+    World(reopen(backend), small_world.url).restore(before)
+    assert small_world.value("SELECT count(*) FROM notes WHERE body = repeat(md5(id::text), 40)") == 300
