@@ -60,6 +60,10 @@ _COMMANDS = {
         "snap_cli.verify",
         "Check that the repository is as it was written, and that snapshots (all, if none is named) are whole.",
     ),
+    "repair": (
+        "snap_cli.repair",
+        "Mend a damaged repository: rebuild its index, heal its blobs, and cut off what stays damaged.",
+    ),
     "copy": (
         "snap_cli.copy",
         "Copy snapshots into another repository: off site, into a bucket, an encrypted one, or back.",

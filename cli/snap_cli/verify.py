@@ -113,7 +113,7 @@ def verify_command(
             f"{depth}, {amount(verified.bytes_read)} read"
         )
     if verified.damaged:
-        app.say("`snap repair` heals it: see `snap repair --help`; what is not named can be restored as ever")
+        app.say("next: `snap repair heal`, from a copy or the live source if there is one; see `snap repair --help`")
         context.exit(DAMAGED)
 
 

@@ -108,7 +108,7 @@ class BlobStore:
                 raise NotFound(
                     f"the blob {names[0].hex()} is in no pack of {self.backend.location}"
                     + (f" ({len(names)} blobs are missing)" if len(names) > 1 else ""),
-                    hint="Verify the repository: a pack or an index segment is lost or damaged.",
+                    hint="A pack or an index segment is lost or damaged: `snap verify` says which.",
                 )
             for at, blob in zip(missing.tolist(), self.base.get_many(names), strict=True):
                 out[at] = blob

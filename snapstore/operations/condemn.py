@@ -22,8 +22,9 @@ from snapstore.blobs.pack import Directory, digests_of, object_name
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.blobs.sweep import indexed_blobs
 from snapstore.errors import Corrupt, NotFound
+from snapstore.repository import tombstones
 
-__all__ = ["Survey", "delete_packs", "needed_only_there", "survey"]
+__all__ = ["Survey", "condemn_damaged", "delete_packs", "needed_only_there", "survey"]
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +83,19 @@ def _measure(directory: Directory, served: NDArray[np.bool_]) -> tuple[int, bool
     if not served.any():
         return 0, True
     return live_bytes, not served.all() and 2 * live_bytes <= int(directory.stored.sum())
+
+
+def condemn_damaged(store: BlobStore, names: Collection[str | None]) -> tuple[str, ...]:
+    """Condemn those of these packs that are there, since something in them is damaged; gives the names of these.
+
+    Nobody relies on them any more: a take that has such a blob writes it anew, and so heals it. A gc refuses to delete
+    what is needed and nowhere else whole.
+    """
+    condemned = [pack.name for pack in store.packs() if pack.name in names and not pack.condemned]
+    for name in condemned:
+        tombstones.put(store.backend, name, store.seal)
+    store.refresh()
+    return tuple(condemned)
 
 
 def needed_only_there(store: BlobStore, packs: Sequence[PackEntry], is_live: Live) -> tuple[set[str], Live]:

@@ -3,9 +3,9 @@
     healed = heal(repository, [FromRepository(other)])
     healed.healed, healed.left
 
-A blob that is whole again is written into a new pack, and the pack it was damaged in is condemned, so that the next gc
-copies what else is needed of it and deletes it. What stays damaged stays as it is, named. Nothing is healed into bytes
-other than those that were written: every blob is checked against its digest.
+A blob that is whole again is written into a new pack. Every pack with damage is condemned: no take relies on it any
+more, and the next gc copies what else is needed of it and deletes it. What stays damaged stays, named, and gc refuses
+to sweep it. Nothing is healed into bytes other than those that were written: every blob is checked against its digest.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from snapstore.digest import Digest, Kind
 from snapstore.errors import Corrupt, NotFound, Unavailable, Unsupported
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.check_objects import read_snapshots
+from snapstore.operations.condemn import condemn_damaged
 from snapstore.operations.damage import Damage
 from snapstore.operations.remedies import LostBlobs, Remedy
 from snapstore.operations.repair_index import RepairedIndex, repair_index
 from snapstore.operations.verify import verify
-from snapstore.repository import Pending, Repository, Snapshot, tombstones
+from snapstore.repository import Pending, Repository, Snapshot
 from snapstore.repository.snapshot import COMMITTED
 
 __all__ = ["Healed", "heal"]
@@ -60,11 +61,12 @@ def heal(repository: Repository, remedies: Sequence[Remedy] = (), *, progress: P
     damaged = verify(repository, read_data=True, progress=progress).damaged
     if not any(one.blob is not None or one.pack is not None for one in damaged):
         return Healed(damaged, (), tuple(one for one in damaged if one.snapshots), (), index, 0)
+    packs = {one.pack for one in damaged if one.pack is not None}
     there = [one for one in read_snapshots(repository)[0] if one.state == COMMITTED]
     pending = repository.begin(roots=list(dict.fromkeys(name for one in there for name in one.digests())))
     try:
         healing = _Healing(repository, pending, there, remedies, progress)
-        healing.save_unlisted({one.pack for one in damaged if one.pack is not None})
+        healing.save_unlisted(packs)
         found = damaged
         # What hangs on a node that cannot be read is known only when that is healed.
         while healing.round(found):
@@ -73,7 +75,7 @@ def heal(repository: Repository, remedies: Sequence[Remedy] = (), *, progress: P
         if healing.healed:
             repository.blobs.refresh()
             left = tuple(one for one in verify(repository, read_data=True, progress=progress).damaged if one.snapshots)
-        condemned = healing.condemn(damaged, left)
+        condemned = condemn_damaged(repository.blobs, packs)
     finally:
         with suppress(Unavailable):
             repository.abandon(pending)
@@ -124,23 +126,6 @@ class _Healing:
                         with suppress(Corrupt, NotFound):
                             writer.put(Kind(kind), [name], [self._store.get(name)])
             self._close(writer)
-
-    def condemn(self, damaged: Sequence[Damage], left: Sequence[Damage]) -> tuple[str, ...]:
-        """Condemn the packs that are needed no more, and those of which something was healed; gives their names.
-
-        From then on the index gives the new copies. Of a pack that still holds the only copy of what is damaged nothing
-        is deleted: a gc refuses.
-        """
-        packs = {one.pack for one in damaged if one.pack is not None}
-        still = {one.pack for one in left}
-        better = {one.pack for one in damaged if one.blob in self.healed}
-        condemned = []
-        for pack in self._store.packs():
-            if pack.name in packs and not pack.condemned and (pack.name not in still or pack.name in better):
-                tombstones.put(self._repository.backend, pack.name, self._repository.seal)
-                condemned.append(pack.name)
-        self._store.refresh()
-        return tuple(condemned)
 
     def _is_listed(self, pack: PackEntry) -> bool:
         try:

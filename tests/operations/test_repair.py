@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import pytest
 
+from snapstore.backends import Backend
 from snapstore.backends.memory import MemoryBackend
 from snapstore.digest import Digest, Kind
-from snapstore.errors import Corrupt, NotFound
+from snapstore.errors import Corrupt, NotFound, SnapstoreError
 from snapstore.operations.copy import copy
+from snapstore.operations.cut import cut, plan_cut
+from snapstore.operations.forget import rm
 from snapstore.operations.gc import gc
 from snapstore.operations.heal import heal
 from snapstore.operations.remedies import FromRepository, FromSource
 from snapstore.operations.repair_index import repair_index
 from snapstore.operations.verify import verify
-from snapstore.repository import Repository
+from snapstore.repository import Repository, resolve
 from tests.operations.crowd import copied
+from tests.operations.points import Faulty, Points, crash
 from tests.operations.sample import init, objects, read, reopen, rows, take
 from tests.operations.world import World
+from tests.soak import IS_SOAK
 
 HELD = rows(range(120))
+STEPS = 24 if IS_SOAK else 2
 LATER = HELD | rows([7, 8, 90], seed=1)
 
 
-def change(backend: MemoryBackend, name: str, data: bytes | bytearray | None) -> None:
+def change(backend: Backend, name: str, data: bytes | bytearray | None) -> None:
     """Behind everybody's back; None takes it away."""
     backend.delete(name)
     if data is not None:
         backend.put(name, [data])
 
 
-def flip(backend: MemoryBackend, name: str, at: int) -> None:
+def flip(backend: Backend, name: str, at: int) -> None:
     data = bytearray(backend.get(name).data)
     data[at] ^= 0x10
     change(backend, name, data)
@@ -108,7 +116,7 @@ def test_every_damaged_byte_of_a_pack_is_healed_from_a_copy(encrypted: bool, of_
     other = init(MemoryBackend(), encrypted=of_encrypted)
     copy(repository, other)
     for name, size in objects(sound, "packs/").items():
-        for at in range(0, size, max(1, size // 6)):
+        for at in range(0, size, max(1, size // STEPS)):
             backend = copied(sound)
             flip(backend, name, at)
             assert verify(reopen(backend), read_data=True).damaged
@@ -188,3 +196,116 @@ def test_the_live_source_heals_what_is_still_as_it_was(small_world: World) -> No
     small_world.run("DELETE FROM notes")
     World(reopen(backend), small_world.url).restore(before)
     assert small_world.value("SELECT count(*) FROM notes WHERE body = repeat(md5(id::text), 40)") == 300
+
+
+def test_what_stays_damaged_is_cut_off_by_name() -> None:
+    """Wherever a byte is damaged: what is left is as it was, what is lost is named, and both are all there was."""
+    repository, sound = small()
+    wanted = {one.id: read(repository, one)["public.memories"] for one in repository.snapshots()}
+    lost = 0
+    for name, size in objects(sound, "packs/").items():
+        for at in range(50, size, max(1, size // STEPS)):
+            backend = copied(sound)
+            flip(backend, name, at)
+            broken = reopen(backend)
+            for plan in plan_cut(broken):
+                made = cut(broken, plan)
+                (source,) = made.sources
+                held = wanted[plan.snapshot.id]
+                kept = read(broken, made).get("public.memories", {})
+                assert kept.items() <= held.items()
+                assert len(kept) + plan.rows == len(held)
+                named = {int.from_bytes(one) - (1 << 31) for one in plan.lost[0].keys} if plan.lost else set()
+                assert named <= held.keys() - kept.keys()
+                assert len(named) == plan.rows or plan.lost[0].unnamed
+                assert source.missing == tuple(one.words for one in plan.lost) + (
+                    ("everything beside its tables: lost to damage",) if plan.objects else ()
+                )
+                assert made.tags == ("cut",)
+                assert plan.snapshot.id[:8] in made.description
+                assert resolve(broken.snapshots(), plan.snapshot.id) == plan.snapshot, "it stays"
+                rm(broken, [plan.snapshot.id])
+                lost += plan.rows
+            assert plan_cut(broken) == []
+            heal(broken)
+            gc(broken)
+            assert verify(reopen(backend), read_data=True).damaged == ()
+    assert lost
+
+
+def broken() -> tuple[MemoryBackend, MemoryBackend]:
+    """A repository whose index and largest pack are damaged, and one that has copies of its snapshots."""
+    repository, backend = small()
+    other = init(MemoryBackend(), encrypted=True)
+    copy(repository, other)
+    flip(backend, next(iter(objects(backend, "index/"))), 100)
+    name = max(objects(backend, "packs/"), key=objects(backend).__getitem__)
+    flip(backend, name, objects(backend)[name] // 3)
+    assert isinstance(other.backend, MemoryBackend)
+    return backend, other.backend
+
+
+def mend(backend: Backend, other: Backend) -> None:
+    """All of a repair: what can be healed, and what cannot cut off."""
+    heal(reopen(backend), [FromRepository(reopen(other))])
+    gc(reopen(backend))
+
+
+def cut_off(backend: Backend, other: Backend) -> None:
+    repository = reopen(backend)
+    repair_index(repository)
+    for plan in plan_cut(repository):
+        cut(repository, plan)
+
+
+@pytest.mark.parametrize("mending", [mend, cut_off])
+@pytest.mark.parametrize("fault", ["before", "after", "reply lost", "failed", "full"])
+def test_a_repair_may_die_at_any_call_and_is_done_by_the_next(
+    fault: str, mending: Callable[[Backend, Backend], None]
+) -> None:
+    start, other = broken()
+    counting = Points(copied(start), writes_only=fault != "before")
+    mending(counting, copied(other))
+    first, every = (0, 1) if IS_SOAK else (7, 61) if fault == "before" else (len(fault) % 4, 4)
+    for at in range(first, counting.calls, every):
+        backend = copied(start)
+        wrapped: Backend = {
+            "before": lambda at=at, backend=backend: Points(backend, at, before=crash),
+            "after": lambda at=at, backend=backend: Points(backend, at, after=crash, writes_only=True),
+            "reply lost": lambda at=at, backend=backend: Faulty(backend, at, is_done=True),
+            "failed": lambda at=at, backend=backend: Faulty(backend, at),
+            "full": lambda at=at, backend=backend: Faulty(backend, at, is_full=True),
+        }[fault]()
+        with suppress(SnapstoreError):
+            mending(wrapped, copied(other))
+        # Whatever was made of it, a repair makes it whole; those that were cut say what they lack, and read well.
+        mend(backend, other)
+        assert gc(reopen(backend), stale_seconds=-1).waiting == ()
+        repository = reopen(backend)
+        snapshots = repository.snapshots()
+        assert [read(repository, one)["public.memories"] for one in snapshots if "cut" not in one.tags] == [HELD, LATER]
+        assert verify(repository, read_data=True).damaged == ()
+        assert repository.pendings() == []
+
+
+@pytest.mark.parametrize("mending", [mend, cut_off])
+def test_others_may_work_beside_a_repair(mending: Callable[[Backend, Backend], None]) -> None:
+    start, other = broken()
+
+    def others(backend: MemoryBackend) -> None:
+        with suppress(SnapstoreError):
+            take(reopen(backend), LATER, at=2, description="beside")
+        with suppress(SnapstoreError):
+            gc(reopen(backend))
+
+    counting = Points(copied(start))
+    mending(counting, other)
+    for at in range(0, counting.calls, 1 if IS_SOAK else 67):
+        backend = copied(start)
+        mending(Points(backend, at, before=partial(others, backend)), other)
+        mend(backend, other)
+        gc(reopen(backend))
+        repository = reopen(backend)
+        whole = [read(repository, one)["public.memories"] for one in repository.snapshots() if "cut" not in one.tags]
+        assert whole in ([HELD, LATER], [HELD, LATER, LATER])
+        assert verify(repository, read_data=True).damaged == ()
