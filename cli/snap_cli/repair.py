@@ -112,6 +112,7 @@ def heal_command(
                 ],
                 "condemned": list(healed.condemned),
                 "bytes_added": healed.bytes_added,
+                "hints_dropped": healed.hints_dropped,
             }
         )
     else:
@@ -120,6 +121,9 @@ def heal_command(
             app.out("no damage: nothing was to be healed")
         else:
             app.out(f"healed {plural(len(healed.healed), 'blob')}, {amount(healed.bytes_added)} stored")
+        if healed.hints_dropped:
+            tables = plural(healed.hints_dropped, "table")
+            app.out(f"dropped the hints of {tables}: the next take reads more of them, and nothing else is lost")
         for one in list(dict.fromkeys((one.object, one.reason) for one in healed.left))[:_MOST]:
             app.out(f"{paint('damaged', 'red')} still: {clean(one[0])}: {clean(one[1])}")
         if healed.condemned:

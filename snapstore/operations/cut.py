@@ -18,13 +18,13 @@ from datetime import timedelta
 from typing import Any
 
 from snapstore.blobs.writer import BlobWriter
-from snapstore.digest import Digest
 from snapstore.errors import Corrupt, NotFound, Unavailable
 from snapstore.keys import decode_equal
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.condemn import condemn_damaged
 from snapstore.operations.damage import Damage
 from snapstore.operations.harm import TOUCHED
+from snapstore.operations.lost_hints import sound_hints
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.rows import Cells, KeyPart, width_of
@@ -215,7 +215,7 @@ def _tables(
     tables = []
     for entry in entries:
         if entry.name not in lost:
-            tables.append(dataclasses.replace(entry, hints=_sound_hints(repository, entry)))
+            tables.append(dataclasses.replace(entry, hints=sound_hints(repository, entry)))
         elif lost[entry.name].stretches and entry.root is not None:
             tables.append(_without(repository, entry, lost[entry.name], writer, progress))
     return tuple(tables)
@@ -239,14 +239,3 @@ def _without(
             hint="Nothing was committed. Verify again: the repository may have changed since.",
         )
     return dataclasses.replace(entry, rows=builder.rows, root=root, hints=None, added=None, changed=None, removed=None)
-
-
-def _sound_hints(repository: Repository, entry: SnapshotTable) -> Digest | None:
-    """The hints of a table, if they can be read: without them cells are read again, and no more."""
-    if entry.hints is None:
-        return None
-    with suppress(Corrupt, NotFound):
-        for _ in TableTree.open(entry.hints, repository.blobs).rows():
-            pass
-        return entry.hints
-    return None

@@ -28,6 +28,7 @@ from snapstore.operations.capture import Progress, silent
 from snapstore.operations.check_objects import read_snapshots
 from snapstore.operations.condemn import condemn_damaged
 from snapstore.operations.damage import Damage
+from snapstore.operations.lost_hints import drop_hints
 from snapstore.operations.remedies import LostBlobs, Remedy
 from snapstore.operations.repair_index import RepairedIndex, repair_index
 from snapstore.operations.verify import verify
@@ -40,7 +41,8 @@ __all__ = ["Healed", "heal"]
 @dataclass(frozen=True, slots=True)
 class Healed:
     """`damaged` is all that was found; `healed` are the blobs that are whole again, `left` the damage that harms
-    snapshots still. `condemned` are packs that the next gc deletes; `bytes_added` what the repository grew by.
+    snapshots still. `hints_dropped` counts tables of which only the hints were lost: the next take reads more, and no
+    more than that. `condemned` are packs that the next gc deletes; `bytes_added` what the repository grew by.
     """
 
     damaged: tuple[Damage, ...]
@@ -49,6 +51,7 @@ class Healed:
     condemned: tuple[str, ...]
     index: RepairedIndex
     bytes_added: int
+    hints_dropped: int = 0
 
 
 def heal(repository: Repository, remedies: Sequence[Remedy] = (), *, progress: Progress = silent) -> Healed:
@@ -71,6 +74,8 @@ def heal(repository: Repository, remedies: Sequence[Remedy] = (), *, progress: P
         # What hangs on a node that cannot be read is known only when that is healed.
         while healing.round(found):
             found = (*damaged, *verify(repository, progress=progress).damaged)
+        still = [one for one in found if one.blob is not None and one.blob not in healing.healed]
+        dropped = sum(drop_hints(repository, one.id) for one in there) if still else 0
         left = tuple(one for one in damaged if one.snapshots)
         if healing.healed:
             repository.blobs.refresh()
@@ -79,7 +84,7 @@ def heal(repository: Repository, remedies: Sequence[Remedy] = (), *, progress: P
     finally:
         with suppress(Unavailable):
             repository.abandon(pending)
-    return Healed(damaged, tuple(healing.healed), left, condemned, index, healing.bytes_added)
+    return Healed(damaged, tuple(healing.healed), left, condemned, index, healing.bytes_added, dropped)
 
 
 class _Healing:

@@ -2,14 +2,14 @@
 
     table = rename_table(entry, source.blobs, writer, target.cut_key, Before(earlier, its_copy, target.blobs))
 
-Rows are streamed from the one to the other. Where an earlier snapshot of the table has a copy there, only rows that
+Rows are streamed from the one to the other. Where an earlier snapshot of the table has a copy there, only cells that
 changed since are: the difference is what a source's stamps are to a take (`snapstore.tree.incremental`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -23,11 +23,11 @@ from snapstore.repository import SnapshotTable
 from snapstore.rows import Batch, Cells, Table
 from snapstore.tree import Fetch, Sink
 from snapstore.tree.builder import TreeBuilder
-from snapstore.tree.diff import diff
+from snapstore.tree.diff import common_columns, diff
 from snapstore.tree.hints import HintedTree, open_hints, shape_of
 from snapstore.tree.incremental import Rebuilt, rebuild
 from snapstore.tree.reader import TableTree
-from snapstore.tree.rename import renamed
+from snapstore.tree.rename import renamed, renamed_cells
 
 __all__ = ["Before", "rename_blob", "rename_table"]
 
@@ -124,22 +124,44 @@ def _from(before: Before, held: _Held, schema: Digest, fetch: Fetch, sink: Sink,
     def rows() -> Generator[Batch, None, None]:
         keys = sorted(moved)
         for at in range(0, len(keys), _ROWS):
-            yield renamed(held.whole.table, held.whole.lookup(keys[at : at + _ROWS]), fetch, sink)
+            yield _mixed(keys[at : at + _ROWS], moved, held.whole, copy.whole, fetch, sink)
 
     with closing(stamps()) as given:
         return rebuild(copy.tree, cut_key, sink, given, rows, hints=copy.hinted)
 
 
-def _moved(before: TableTree, after: TableTree) -> set[bytes]:
-    """The keys of rows that were added or changed."""
-    return {
-        key or b""
-        for changes in diff(before, after)
-        for keys in _keys(changes.added, changes.changed.keys)
-        for key in keys
-    }
+def _moved(before: TableTree, after: TableTree) -> dict[bytes, bytes]:
+    """The keys of rows that were added or changed, each with a byte for every column, not 0 where the cell is new."""
+    columns = len(after.table.columns)
+    if common_columns(before, after) != [(at, at) for at in range(columns)]:
+        raise Corrupt(f"{after.table.name}: its columns have changed")
+    moved: dict[bytes, bytes] = {}
+    for changes in diff(before, after):
+        moved.update(dict.fromkeys((key or b"" for key in changes.added.keys.to_list()), b"\1" * columns))
+        differs = changes.changed.differs.astype(np.uint8)
+        moved.update(
+            (key or b"", row.tobytes()) for key, row in zip(changes.changed.keys.to_list(), differs, strict=True)
+        )
+    return moved
 
 
-def _keys(added: Batch, changed: Cells) -> Iterator[list[bytes | None]]:
-    yield added.keys.to_list()
-    yield changed.to_list()
+def _mixed(
+    keys: Sequence[bytes], moved: Mapping[bytes, bytes], now: TableTree, copy: TableTree, fetch: Fetch, sink: Sink
+) -> Batch:
+    """These rows as they are now: cells that did not change from the copy, so that none of them is read."""
+    rows = now.lookup(keys)
+    known = [key for key in keys if not all(moved[key])]
+    there = copy.lookup(known)
+    if len(rows) != len(keys) or len(there) != len(known):
+        raise Corrupt(f"{now.table.name}: rows are missing that its trees name")
+    places = {key: at for at, key in enumerate(known)}
+    columns = []
+    for at, column in enumerate(now.table.columns):
+        is_new = np.fromiter((moved[key][at] for key in keys), np.bool_, len(keys))
+        fresh = renamed_cells(rows.columns[at].take(np.flatnonzero(is_new)), fetch, sink, stride=column.stride)
+        order = np.empty(len(keys), np.int64)
+        order[is_new] = np.arange(len(fresh))
+        old = (keys[row] for row in np.flatnonzero(~is_new).tolist())
+        order[~is_new] = [len(fresh) + places[key] for key in old]
+        columns.append(Cells.concat([fresh, there.columns[at]]).take(order))
+    return Batch(rows.keys, tuple(columns))

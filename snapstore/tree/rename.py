@@ -19,7 +19,7 @@ from snapstore.rows import Batch, Cells, Table
 from snapstore.tree import Fetch, Sink
 from snapstore.tree.values import put_parts, read_parts
 
-__all__ = ["renamed"]
+__all__ = ["renamed", "renamed_cells"]
 
 _VALUES = 256
 """Values, of at most 64 KB each, that are in memory at once."""
@@ -33,13 +33,14 @@ def renamed(table: Table, batch: Batch, fetch: Fetch, sink: Sink) -> Batch:
     return Batch(
         batch.keys,
         tuple(
-            _renamed(cells, fetch, sink, column.stride)
+            renamed_cells(cells, fetch, sink, stride=column.stride)
             for column, cells in zip(table.columns, batch.columns, strict=True)
         ),
     )
 
 
-def _renamed(cells: Cells, fetch: Fetch, sink: Sink, stride: int) -> Cells:
+def renamed_cells(cells: Cells, fetch: Fetch, sink: Sink, *, stride: int) -> Cells:
+    """As `renamed`, of one column."""
     if cells.spilled is None or not cells.spilled.any():
         return cells
     data = cells.data.copy()

@@ -21,10 +21,10 @@ from snapstore.operations.heal import heal
 from snapstore.operations.remedies import FromRepository, FromSource
 from snapstore.operations.repair_index import repair_index
 from snapstore.operations.verify import verify
-from snapstore.repository import Repository, resolve
+from snapstore.repository import Repository, Snapshot, resolve
 from tests.operations.crowd import copied
 from tests.operations.points import Faulty, Points, crash
-from tests.operations.sample import init, objects, read, reopen, rows, take
+from tests.operations.sample import Take, init, objects, read, reopen, rows, take
 from tests.operations.world import World
 from tests.soak import IS_SOAK
 
@@ -231,6 +231,30 @@ def test_what_stays_damaged_is_cut_off_by_name() -> None:
             gc(broken)
             assert verify(reopen(backend), read_data=True).damaged == ()
     assert lost
+
+
+def test_hints_that_are_lost_are_dropped_and_nothing_else() -> None:
+    repository, backend = small()
+    before = set(objects(backend, "packs/"))
+    taking = Take(repository)
+    taking.write(rows(range(300, 420), elements=2))
+    (hints,) = taking.tables
+    repository.abandon(taking.pending)
+    _, second = repository.snapshots()
+
+    def hinted(snapshot: Snapshot) -> Snapshot:
+        (source,) = snapshot.sources
+        tables = (dataclasses.replace(source.tables[0], hints=hints.root),)
+        return dataclasses.replace(snapshot, sources=(dataclasses.replace(source, tables=tables),))
+
+    repository.change(second.id, hinted)
+    for name in objects(backend, "packs/").keys() - before:
+        flip(backend, name, objects(backend)[name] // 3)
+    assert verify(reopen(backend), read_data=True).damaged
+    healed = heal(reopen(backend))
+    assert (healed.left, healed.hints_dropped) == ((), 1)
+    gc(reopen(backend))
+    is_whole(backend)
 
 
 def broken() -> tuple[MemoryBackend, MemoryBackend]:
