@@ -282,8 +282,17 @@ def cut_off(backend: Backend, other: Backend) -> None:
         cut(repository, plan)
 
 
+FAULTS: dict[str, Callable[[Backend, int], Backend]] = {
+    "before": lambda backend, at: Points(backend, at, before=crash),
+    "after": lambda backend, at: Points(backend, at, after=crash, writes_only=True),
+    "reply lost": lambda backend, at: Faulty(backend, at, is_done=True),
+    "failed": Faulty,
+    "full": lambda backend, at: Faulty(backend, at, is_full=True),
+}
+
+
 @pytest.mark.parametrize("mending", [mend, cut_off])
-@pytest.mark.parametrize("fault", ["before", "after", "reply lost", "failed", "full"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_repair_may_die_at_any_call_and_is_done_by_the_next(
     fault: str, mending: Callable[[Backend, Backend], None]
 ) -> None:
@@ -293,15 +302,8 @@ def test_a_repair_may_die_at_any_call_and_is_done_by_the_next(
     first, every = (0, 1) if IS_SOAK else (7, 61) if fault == "before" else (len(fault) % 4, 4)
     for at in range(first, counting.calls, every):
         backend = copied(start)
-        wrapped: Backend = {
-            "before": lambda at=at, backend=backend: Points(backend, at, before=crash),
-            "after": lambda at=at, backend=backend: Points(backend, at, after=crash, writes_only=True),
-            "reply lost": lambda at=at, backend=backend: Faulty(backend, at, is_done=True),
-            "failed": lambda at=at, backend=backend: Faulty(backend, at),
-            "full": lambda at=at, backend=backend: Faulty(backend, at, is_full=True),
-        }[fault]()
         with suppress(SnapstoreError):
-            mending(wrapped, copied(other))
+            mending(FAULTS[fault](backend, at), copied(other))
         # Whatever was made of it, a repair makes it whole; those that were cut say what they lack, and read well.
         mend(backend, other)
         assert gc(reopen(backend), stale_seconds=-1).waiting == ()
