@@ -19,6 +19,7 @@ from benchmarks.report import Line, about, caution, lines, more, required, table
 from benchmarks.results import Results, Sample, newest, read, write
 from benchmarks.series import month_table, price_table, scale_table
 from snap_cli.embedded import EmbeddedServer
+from tests.soak import IS_SOAK
 
 PAGE = Path(__file__).parent.parent / "docs/benchmarks.md"
 FULL = Results(
@@ -41,9 +42,9 @@ def without_sizes(line: Line) -> str:
 
 @pytest.fixture(scope="module")
 def results(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """Every kind of case, without the peers that come from elsewhere."""
+    """Every kind of case, without the peers that come from elsewhere; growth in the soak only."""
     sizes = replace(Sizes.of(40), scale=(20,), scale_half=(), days=1, month_wide=0)
-    only = ("start", "narrow", "wide", "scale", "month")
+    only = ("start", "narrow", "wide", *("scale", "month") * IS_SOAK)
     return measure(server, tmp_path_factory.mktemp("bench"), sizes, repeats=1, peers=(), only=only, say=lambda _: None)
 
 

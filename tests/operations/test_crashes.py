@@ -163,7 +163,7 @@ def run(other: str, backend: MemoryBackend) -> None:
 )
 def test_everybody_else_may_run_at_any_storage_call(mine: str, other: str, encrypted: bool) -> None:
     start = repository_with_garbage(encrypted=encrypted)
-    every = 2 if mine in ("gc", "take", "by parent") else 2 * EVERY.get(mine, 3)
+    every = 1 if IS_SOAK else 3 if mine in ("gc", "take", "by parent") else 2 * EVERY.get(mine, 3)
     for at in range(0, points(start, MINE[mine]), every):
         backend = copied(start)
         MINE[mine](reopen(Points(backend, at, before=partial(run, other, backend))))
@@ -182,8 +182,8 @@ def test_two_others_may_run_one_inside_the_other(first: str) -> None:
     """A gc begins inside another operation, and within that gc somebody else takes."""
     start = repository_with_garbage()
     settings = reopen(start).settings
-    for at in range(0, points(start, MINE[first]), 9):
-        for within in range(0, points(start, collecting), 11):
+    for at in range(0, points(start, MINE[first]), 1 if IS_SOAK else 11):
+        for within in range(0, points(start, collecting), 1 if IS_SOAK else 13):
             backend = copied(start)
             innermost = Repository(Points(backend, within, before=partial(run, "take", backend)), settings)
             MINE[first](reopen(Points(backend, at, before=partial(sweep, innermost))))

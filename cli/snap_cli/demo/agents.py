@@ -57,7 +57,8 @@ CREATE TABLE relationships (
 _INDEXES = """
 CREATE INDEX memories_by_owner ON memories (client, project);
 CREATE INDEX memories_by_metadata ON memories USING gin (metadata);
-CREATE INDEX memories_by_meaning ON memories USING hnsw (embedding vector_cosine_ops);
+CREATE INDEX memories_by_meaning ON memories USING hnsw (embedding vector_cosine_ops)
+  WITH (m = 8, ef_construction = 24);
 """
 _COLUMNS = {
     "id": "text",
