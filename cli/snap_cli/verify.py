@@ -106,7 +106,7 @@ def verify_command(
             _tell(app, damages)
         depth = "every byte" if read_data else "structure and references"
         if chosen_sample:
-            depth = f"part {chosen_sample.part + 1} of {chosen_sample.parts} of the data"
+            depth = f"share {chosen_sample.share + 1} of {chosen_sample.shares} of the data"
         found = paint(f"{len(objects):,} damaged", "red") if objects else "no damage"
         app.out(
             f"{found}: {plural(len(verified.snapshots), 'snapshot')}, {plural(verified.blobs, 'blob')}, "
@@ -244,7 +244,7 @@ def _key(rows: RowRange, key: bytes) -> dict[str, Any]:
 
 def _json(verified: Verified, sample: Sample | None) -> dict[str, Any]:
     return {
-        "sample": None if sample is None else {"round": sample.round, "part": sample.part + 1, "of": sample.parts},
+        "sample": None if sample is None else {"round": sample.round, "share": sample.share + 1, "of": sample.shares},
         "damaged": [
             {
                 "object": damage.object,

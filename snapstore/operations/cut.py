@@ -174,9 +174,9 @@ def _lost(
         return LostRows(source, table, (), (), entry.rows, ())
     keys: list[bytes] = []
     unnamed = 0
-    for part in rows_outside(tree, stretches, keeping=False):
-        keys += [key or b"" for key in (part.lost.to_list() if part.lost is not None else ())]
-        unnamed += part.unnamed
+    for divided in rows_outside(tree, stretches, keeping=False):
+        keys += [key or b"" for key in (divided.lost.to_list() if divided.lost is not None else ())]
+        unnamed += divided.unnamed
     return LostRows(source, table, tree.table.key, tuple(keys), unnamed, tuple(stretches))
 
 
@@ -191,6 +191,8 @@ def _source(
     repository: Repository, own: SnapshotSource, plan: CutPlan, writer: BlobWriter, progress: Progress
 ) -> SnapshotSource:
     told = [one.words for one in plan.lost if one.source == own.name]
+    # A safety snapshot has one source: an undo then does not set these rows back.
+    told += [f"keys of rows that the restore touched: {one.words}" for one in plan.lost if one.source == TOUCHED]
     objects = own.objects
     if own.name in plan.objects:
         told.append("everything beside its tables: lost to damage")
@@ -228,9 +230,9 @@ def _without(
     assert entry.root is not None
     tree = TableTree.open(entry.root, repository.blobs)
     builder = TreeBuilder(tree.table, repository.cut_key, writer)
-    for part in rows_outside(tree, lost.stretches):
-        if part.kept is not None and len(part.kept):
-            builder.add(part.kept)
+    for divided in rows_outside(tree, lost.stretches):
+        if divided.kept is not None and len(divided.kept):
+            builder.add(divided.kept)
             progress(entry.name, builder.rows, entry.rows)
     root = builder.finish()
     if builder.rows != entry.rows - lost.rows:

@@ -14,10 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from snapstore.blobs.writer import BlobWriter
 from snapstore.digest import Buffer, Digest, Kind, Naming
 from snapstore.errors import Corrupt, NotFound
 from snapstore.operations.capture import Progress
+from snapstore.operations.check_trees import Blobs
 from snapstore.operations.renamed import rename_blob, rename_table
 from snapstore.operations.state import stable_capture
 from snapstore.operations.take import selection_of
@@ -25,6 +28,9 @@ from snapstore.repository import Repository, Snapshot
 from snapstore.sources import Source
 
 __all__ = ["FromRepository", "FromSource", "LostBlobs", "Remedy"]
+
+
+_BATCH = 256
 
 
 class LostBlobs:
@@ -82,12 +88,14 @@ class FromRepository:
 
     def _by_name(self, sink: LostBlobs, progress: Progress) -> None:
         lost = sorted(sink.lost)
-        places = self.other.blobs.locate(lost)
-        for number, name in enumerate(lost):
-            if places.found[number]:
-                with suppress(Corrupt, NotFound):
-                    sink.put(Kind(int(places.kind[number])), [name], [self.other.blobs.get(name)])
-            progress("looking for blobs", number + 1, len(lost))
+        places, blobs = self.other.blobs.locate(lost), Blobs(self.other.blobs)
+        there = [(lost[at], Kind(int(places.kind[at]))) for at in np.flatnonzero(places.found).tolist()]
+        for at in range(0, len(there), _BATCH):
+            some = there[at : at + _BATCH]
+            for (name, kind), data in zip(some, blobs.read([name for name, _ in some]), strict=True):
+                if data is not None:
+                    sink.put(kind, [name], [data])
+            progress("looking for blobs", min(at + _BATCH, len(there)), len(there))
 
     def _rebuilt(self, repository: Repository, held: Snapshot, sink: LostBlobs, progress: Progress) -> None:
         fetch = self.other.blobs

@@ -1,13 +1,13 @@
-"""Which part of a repository's bytes a verification reads today, so that all are read in time.
+"""Which share of a repository's bytes a verification reads today, so that all are read in time.
 
     sample = Sample(percent=10.0, round=20_413)
-    sample.parts                  # 10
-    sample.frames(name, 64)       # which of its 64 frames are in this round's part
+    sample.shares                 # 10
+    sample.frames(name, 64)       # which of its 64 frames are in this round's share
 
-Nothing is remembered between rounds, on any machine. The rule: at p percent there are n = ⌊100 / p⌋ parts, and round r
-reads part r modulo n. Frame i of the f frames of a pack is in part (⌊i · n / f⌋ + the pack's name as a number) modulo
-n. So n rounds with consecutive numbers read every frame of every pack that is there all the while, each once. Whoever
-calls numbers the rounds: by the day if they come daily.
+Nothing is remembered between rounds, on any machine. The rule: at p percent there are n = ⌊100 / p⌋ shares, and round
+r reads share r modulo n. Frame i of the f frames of a pack is in share (⌊i · n / f⌋ + the pack's name as a number)
+modulo n. So n rounds with consecutive numbers read every frame of every pack that is there all the while, each once.
+Whoever calls numbers the rounds: by the day if they come daily.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ class Sample:
             raise Invalid(f"the round {self.round}", hint="Number rounds from 0.")
 
     @property
-    def parts(self) -> int:
-        """How many rounds read everything; each reads the share or, where that does not divide 100, more."""
+    def shares(self) -> int:
+        """How many rounds read everything; each reads that many percent, or more where they do not divide 100."""
         return math.floor(100 / self.percent + 1e-9)
 
     @property
-    def part(self) -> int:
-        """Which of the parts this round reads, from 0."""
-        return self.round % self.parts
+    def share(self) -> int:
+        """Which of them this round reads, from 0."""
+        return self.round % self.shares
 
     def frames(self, pack: str, count: int) -> NDArray[np.bool_]:
-        """Which of the `count` frames of a pack (32 hex digits) are in this round's part, shape (count,).
+        """Which of the `count` frames of a pack (32 hex digits) are in this round's share, shape (count,).
 
         They stand side by side, so that they are read in one request.
         """
-        slots = np.arange(count, dtype=np.int64) * self.parts // max(count, 1)
-        found: NDArray[np.bool_] = (slots + int(pack, 16) % self.parts) % self.parts == self.part
+        slots = np.arange(count, dtype=np.int64) * self.shares // max(count, 1)
+        found: NDArray[np.bool_] = (slots + int(pack, 16) % self.shares) % self.shares == self.share
         return found

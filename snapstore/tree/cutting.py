@@ -1,7 +1,7 @@
 """The rows of a table outside some stretches of its keys, never reading what lies wholly within one.
 
-    for part in rows_outside(tree, [Stretch(None, b"k17"), ...]):
-        part.kept, part.lost
+    for divided in rows_outside(tree, [Stretch(None, b"k17"), ...]):
+        divided.kept, divided.lost
 
 It is for tables of which some blobs are lost: whoever calls knows which rows need them. It does not know why.
 """
@@ -19,7 +19,7 @@ from snapstore.errors import Corrupt, NotFound
 from snapstore.rows import Batch, Cells
 from snapstore.tree.reader import Span, TableTree
 
-__all__ = ["Part", "Stretch", "rows_outside"]
+__all__ = ["Divided", "Stretch", "rows_outside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Divided:
     """Rows that are outside (cells still spilled), keys of rows that are not, and how many of these cannot be named."""
 
     kept: Batch | None = None
@@ -56,7 +56,7 @@ class Part:
     unnamed: int = 0
 
 
-def rows_outside(tree: TableTree, stretches: Sequence[Stretch], *, keeping: bool = True) -> Iterator[Part]:
+def rows_outside(tree: TableTree, stretches: Sequence[Stretch], *, keeping: bool = True) -> Iterator[Divided]:
     """All rows in order of key; if not `keeping`, only those that are lost, and what must be read for that.
 
     Raises `Corrupt` and `NotFound` for what cannot be read outside these stretches.
@@ -67,7 +67,7 @@ def rows_outside(tree: TableTree, stretches: Sequence[Stretch], *, keeping: bool
 
 def _outside(
     tree: TableTree, span: Span, after: bytes | None, upto: bytes | None, stretches: Sequence[Stretch], keeping: bool
-) -> Iterator[Part]:
+) -> Iterator[Divided]:
     near = [one for one in stretches if one.meets(after, upto)]
     if not near and not keeping:
         return
@@ -82,18 +82,18 @@ def _outside(
         batch = tree.batch([span])
         within = np.logical_or.reduce([np.zeros(len(batch), np.bool_), *(one.has(batch.keys) for one in near)])
         lost = np.flatnonzero(within)
-        yield Part(kept=batch.take(np.flatnonzero(~within)), lost=batch.keys.take(lost) if len(lost) else None)
+        yield Divided(kept=batch.take(np.flatnonzero(~within)), lost=batch.keys.take(lost) if len(lost) else None)
 
 
-def _keys(tree: TableTree, span: Span) -> Iterator[Part]:
+def _keys(tree: TableTree, span: Span) -> Iterator[Divided]:
     """The keys beneath a span, as far as they can be read."""
     try:
         if not span.level:
-            yield Part(lost=tree.keys([span]))
+            yield Divided(lost=tree.keys([span]))
             return
         [children] = tree.expand([span])
     except (Corrupt, NotFound):
-        yield Part(unnamed=span.count)
+        yield Divided(unnamed=span.count)
         return
     for child in children:
         yield from _keys(tree, child)

@@ -89,10 +89,10 @@ def test_words_that_contradict_each_other_are_refused(snap: Snap, url: str) -> N
         snap("verify", *words, code=2)
 
 
-def test_a_sample_says_which_part_it_read(snap: Snap, url: str) -> None:
+def test_a_sample_says_which_share_it_read(snap: Snap, url: str) -> None:
     snap("take", url)
-    assert snap.json("verify", "--sample", "10%", "--round", "37")["sample"] == {"round": 37, "part": 8, "of": 10}
-    assert "part 8 of 10 of the data" in snap("verify", "--sample", "10%", "--round", "37").stdout
+    assert snap.json("verify", "--sample", "10%", "--round", "37")["sample"] == {"round": 37, "share": 8, "of": 10}
+    assert "share 8 of 10 of the data" in snap("verify", "--sample", "10%", "--round", "37").stdout
     assert snap.json("verify")["sample"] is None
 
 

@@ -24,7 +24,7 @@ from snapstore.operations.verify import verify
 from snapstore.repository import Repository, Snapshot, resolve
 from tests.operations.crowd import copied
 from tests.operations.points import Faulty, Points, crash
-from tests.operations.sample import Take, init, objects, read, reopen, rows, take
+from tests.operations.sample import MEMORIES, Take, init, objects, read, reopen, rows, take
 from tests.operations.world import World
 from tests.soak import IS_SOAK
 
@@ -255,6 +255,27 @@ def test_hints_that_are_lost_are_dropped_and_nothing_else() -> None:
     assert (healed.left, healed.hints_dropped) == ((), 1)
     gc(reopen(backend))
     is_whole(backend)
+
+
+def test_lost_keys_of_a_restore_are_told_with_the_safety_snapshot_that_is_cut() -> None:
+    repository, backend = small()
+    keys_alone = dataclasses.replace(MEMORIES, columns=())
+    before = set(objects(backend, "packs/"))
+    safety = Take(repository)
+    safety.write(rows(range(900)), table=keys_alone)
+    lost = objects(backend, "packs/").keys() - before
+    touched = tuple(safety.tables)
+    safety.tables.clear()
+    safety.write(HELD)
+    safety.commit(at=3, safety=repository.snapshots()[0].id, touched=touched)
+    for name in lost:
+        change(backend, name, None)
+    (plan,) = plan_cut(reopen(backend))
+    assert plan.rows == 0
+    made = cut(reopen(backend), plan)
+    assert "touched" in made.sources[0].missing[0]
+    assert read(reopen(backend), made)["public.memories"] == HELD
+    assert sum(table.rows for table in made.touched) == 900 - sum(one.rows for one in plan.lost)
 
 
 def broken() -> tuple[MemoryBackend, MemoryBackend]:

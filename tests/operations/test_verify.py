@@ -212,7 +212,7 @@ def test_rebuilding_the_index_heals_what_verify_says_of_it() -> None:
         opened = Repository(backend, repository.settings)
         damaged = verify(opened).damaged
         said += bool(damaged)
-        assert all("rebuild the index" in damage.reason for damage in damaged)
+        assert all("rebuilds the index" in damage.reason for damage in damaged)
         assert not any(damage.rows for damage in damaged), "the data is there"
         rebuild_index(opened.blobs)
         assert verify(opened, read_data=True).damaged == ()
