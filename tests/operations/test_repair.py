@@ -29,7 +29,7 @@ from tests.operations.world import World
 from tests.soak import IS_SOAK
 
 HELD = rows(range(120))
-STEPS = 24 if IS_SOAK else 2
+STEPS = 8 if IS_SOAK else 2
 LATER = HELD | rows([7, 8, 90], seed=1)
 
 
@@ -320,7 +320,9 @@ def test_a_repair_may_die_at_any_call_and_is_done_by_the_next(
     start, other = broken()
     counting = Points(copied(start), writes_only=fault != "before")
     mending(counting, copied(other))
-    first, every = (0, 1) if IS_SOAK else (7, 61) if fault == "before" else (len(fault) % 4, 4)
+    first, every = (7, 61) if fault == "before" else (len(fault) % 4, 4)
+    if IS_SOAK:
+        first, every = 0, 3 if fault == "before" else 1
     for at in range(first, counting.calls, every):
         backend = copied(start)
         with suppress(SnapstoreError):
@@ -347,7 +349,7 @@ def test_others_may_work_beside_a_repair(mending: Callable[[Backend, Backend], N
 
     counting = Points(copied(start))
     mending(counting, other)
-    for at in range(0, counting.calls, 1 if IS_SOAK else 67):
+    for at in range(0, counting.calls, 5 if IS_SOAK else 67):
         backend = copied(start)
         mending(Points(backend, at, before=partial(others, backend)), other)
         mend(backend, other)
