@@ -79,7 +79,7 @@ def test_a_second_copy_writes_nothing(encrypted: bool, into_encrypted: bool) -> 
 @pytest.mark.parametrize(("encrypted", "into_encrypted"), KINDS)
 def test_of_a_later_snapshot_only_what_changed_is_read_and_sent(encrypted: bool, into_encrypted: bool) -> None:
     source, target = pair(encrypted, into_encrypted)
-    held = rows(range(3000), elements=140)
+    held = rows(range(1800), elements=140)
     take(source, held)
     (whole,) = copy(source, target)
     take(source, held | rows([3, 1700], seed=2, elements=140), at=1)
