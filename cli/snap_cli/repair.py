@@ -126,7 +126,7 @@ def heal_command(
             app.out(f"dropped the hints of {tables}: the next take reads more of them, and nothing else is lost")
         for one in list(dict.fromkeys((one.object, one.reason) for one in healed.left))[:_MOST]:
             app.out(f"{paint('damaged', 'red')} still: {clean(one[0])}: {clean(one[1])}")
-        if healed.condemned:
+        if healed.condemned and not healed.left:
             packs = plural(len(healed.condemned), "pack")
             app.say(f"`snap gc --keep-all` deletes {packs} that had the damage, once nothing needs them")
     if healed.left:
