@@ -38,7 +38,7 @@ $(READY): pyproject.toml
 	@echo "Setting up .venv with $$($(PYTHON) --version) (once, about a minute) ..." >&2
 	@$(PYTHON) -m venv --clear .venv || \
 		{ echo "Python could not make a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip --disable-pip-version-check install -qq --root-user-action=ignore -e '.[cloud,embedded,encryption,sqlite,dev]'
+	@$(BIN)/python -m pip --disable-pip-version-check install -qq --root-user-action=ignore -e '.[all,dev]'
 	@touch $@
 
 demo: $(READY)

@@ -18,7 +18,7 @@ from tests.sessions import Shell, is_as_shown, read_blocks, read_steps, run
 
 HERE = Path(__file__).parent.parent
 SESSIONS = ("README.md", "docs/tutorial.md")
-DOCUMENTS = (*SESSIONS, "docs/cli.md")
+DOCUMENTS = (*SESSIONS, "docs/cli.md", "docs/history.md")
 
 
 def read(document: str) -> str:

@@ -23,6 +23,7 @@ HERE = Path(__file__).parent.parent
 LAYERS = {
     "snapstore.errors": 0,
     "snapstore.digest": 1,
+    "snapstore.plainjson": 1,
     "snapstore.seal": 2,
     "snapstore.encryption": 3,
     "snapstore.rows": 2,
@@ -64,6 +65,8 @@ LIBRARIES = {
         "snapstore.backends",
     },
     "cryptography": {"snapstore.encryption"},
+    "orjson": {"snapstore.plainjson"},
+    "pyarrow": {"snapstore.operations.parquet"},
     "obstore": {"snapstore.backends.cloud"},
     "zstandard": {"snapstore.blobs", "snapstore.repository"},
     # schema blobs; config, snapshots and tombstones.
@@ -73,18 +76,32 @@ LIBRARIES = {
     "apsw": {"snapstore.sources.sqlite"},
     "click": {"snap_cli"},
     "rich": {"snap_cli"},
+    "matplotlib": {"snap_cli.growth"},
 }
 
 # Those that come with an extra; the others come with snapstore.
-EXTRAS = {"cryptography": "encryption", "obstore": "cloud", "apsw": "sqlite"}
+EXTRAS = {
+    "apsw": "sqlite",
+    "cryptography": "encryption",
+    "matplotlib": "plot",
+    "obstore": "cloud",
+    "orjson": "export",
+    "pyarrow": "parquet",
+}
 
 # (module, what it imports inside a function): why it is not at the top.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("snap_cli.sources", "snapstore.sources.sqlite.source"): "its library is an extra",
+    ("snap_cli.export", "snapstore.operations.export"): "its library is an extra",
+    ("snap_cli.export", "snapstore.operations.formats"): "its library is an extra",
+    ("snap_cli.import_", "snapstore.operations.importing"): "its library is an extra",
+    ("snapstore.operations.export", "snapstore.operations.parquet"): "its library is an extra",
+    ("snapstore.operations.rowfiles", "snapstore.operations.parquet"): "its library is an extra",
     ("snap_cli.sources", "snapstore.sources.postgres.source"): "comparing two snapshots needs no driver (50 ms)",
     ("snap_cli.progress", "rich.console"): "nobody watches a program that another one runs (20 ms)",
     ("snap_cli.progress", "rich.progress"): "as rich.console",
     ("snapstore.repository.keyring", "snapstore.encryption"): "it needs the extra `encryption`, and 30 ms to load",
+    ("snap_cli.stats", "snap_cli.growth"): "it needs the extra `plot`",
     ("snap_cli.places", "snapstore.backends.cloud"): "it needs the extra `cloud`",
 }
 

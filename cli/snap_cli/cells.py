@@ -30,6 +30,7 @@ __all__ = ["change_json", "change_text", "cosine_distance", "key_text", "keys_of
 _SHORT = 40
 _CONTEXT_WORDS = 4
 _MOST_WORDS = 4000
+_STRETCH = 24
 _ELEMENTS = {4: "<f4", 2: "<f2"}
 
 
@@ -150,9 +151,16 @@ def _word_changes(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
             yield clean(_around(old[a:b], is_first=not number, is_last=number + 1 == len(steps)))
             continue
         if b > a:
-            yield paint("[-" + "".join(old[a:b]) + "-]", "red")
+            yield paint("[-" + _middle_cut(old[a:b]) + "-]", "red")
         if d > c:
-            yield paint("{+" + "".join(new[c:d]) + "+}", "green")
+            yield paint("{+" + _middle_cut(new[c:d]) + "+}", "green")
+
+
+def _middle_cut(words: Sequence[str]) -> str:
+    """All of a short stretch; of a long one how it begins and ends."""
+    if len(words) <= 2 * _STRETCH:
+        return "".join(words)
+    return "".join(words[:_STRETCH]) + "…" + "".join(words[-_STRETCH:])
 
 
 def _around(words: Sequence[str], *, is_first: bool, is_last: bool) -> str:

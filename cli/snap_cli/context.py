@@ -26,10 +26,14 @@ import click
 
 from snap_cli import passphrases
 from snap_cli.errors import MISUSE, NoRepository
-from snap_cli.places import backend_of, shown
+from snap_cli.places import backend_of, is_url, shown
 from snap_cli.progress import watched
 from snap_cli.render import jsonable, paint, safe
 from snap_cli.settings import Settings, read_settings
+from snap_cli.sizes import SIZE, size_of
+from snapstore.backends import Backend
+from snapstore.backends.cachefolder import CacheFolder
+from snapstore.backends.throttled import ThrottledBackend
 from snapstore.errors import NotFound, Unavailable
 from snapstore.operations.capture import Progress
 from snapstore.repository import Repository, Snapshot, resolve
@@ -38,7 +42,8 @@ from snapstore.repository.keyring import Passphrase
 __all__ = ["App", "command", "common_options", "show_help_without_command"]
 
 _DEFAULT_REPOSITORY = ".snapstore"
-_COMMON = ("repo", "passphrase_file", "passphrase_command", "json", "quiet", "verbose")
+_COMMON = ("repo", "passphrase_file", "passphrase_command", "no_cache", "limit_upload", "json", "quiet", "verbose")
+_CACHE_BYTES = 1_000_000_000
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -53,6 +58,8 @@ class App:
     verbose: int = 0
     passphrase_file: str | None = None
     passphrase_command: str | None = None
+    no_cache: bool = False
+    limit_upload: int | None = None
     _settings: Settings | None = None
 
     @property
@@ -73,6 +80,14 @@ class App:
         return os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes", "on")
 
     @property
+    def cache_folder(self) -> CacheFolder:
+        """SNAP_CACHE, else the user's folder for caches; bounded by SNAP_CACHE_SIZE."""
+        given, home = os.environ.get("SNAP_CACHE"), os.environ.get("XDG_CACHE_HOME")
+        folder = Path(given).expanduser() if given else Path(home or Path.home() / ".cache") / "snapstore"
+        size = os.environ.get("SNAP_CACHE_SIZE")
+        return CacheFolder(folder.absolute(), limit_bytes=size_of(size, "SNAP_CACHE_SIZE") if size else _CACHE_BYTES)
+
+    @property
     def default_source(self) -> str | None:
         """SNAP_SOURCE: the URL or name of the live source, if it is set."""
         return os.environ.get("SNAP_SOURCE") or None
@@ -81,6 +96,29 @@ class App:
     def host(self) -> str:
         """The name of this machine, for the manifest."""
         return socket.gethostname()
+
+    @property
+    def home(self) -> Path:
+        """The user's own folder."""
+        return Path.home()
+
+    @property
+    def states(self) -> Path:
+        """Where programs of this user keep what they did (XDG_STATE_HOME)."""
+        given = os.environ.get("XDG_STATE_HOME", "")
+        return (Path(given) if given.startswith("/") else self.home / ".local/state") / "snapstore"
+
+    @property
+    def units(self) -> Path:
+        """Where this user's units of systemd are (XDG_CONFIG_HOME)."""
+        given = os.environ.get("XDG_CONFIG_HOME", "")
+        return (Path(given) if given.startswith("/") else self.home / ".config") / "systemd/user"
+
+    @property
+    def given_in_environment(self) -> list[str]:
+        """Variables that a program started by somebody else would not have."""
+        names = ("SNAP_REPO", "SNAP_SOURCE", "SNAP_PASSPHRASE", "SNAP_PASSPHRASE_FILE", "SNAP_PASSPHRASE_COMMAND")
+        return [name for name in names if os.environ.get(name)]
 
     @property
     def is_debugging(self) -> bool:
@@ -122,7 +160,11 @@ class App:
 
     def _opened(self, place: str, passphrase: Passphrase, hint: str = "") -> Repository:
         try:
-            return Repository.open(backend_of(place, allow_http=self.allows_http), passphrase)
+            # A folder is as near as a cache would be.
+            cache = self.cache_folder if is_url(place) and not self.no_cache else None
+            return Repository.open(
+                self.limited(backend_of(place, allow_http=self.allows_http)), passphrase, cache=cache
+            )
         except NotFound as error:
             raise NoRepository(
                 f"there is no repository in {shown(place)}", hint=f"Make one with `snap init`{hint}."
@@ -131,6 +173,12 @@ class App:
             raise Unavailable(
                 f"{place}: {error.strerror or error}", hint="Check the path and who may read it."
             ) from error
+
+    def limited(self, backend: Backend) -> Backend:
+        """The backend, written to no faster than --limit-upload or SNAP_LIMIT_UPLOAD allows."""
+        text = os.environ.get("SNAP_LIMIT_UPLOAD")
+        limit = self.limit_upload or (size_of(text, "SNAP_LIMIT_UPLOAD") if text else 0)
+        return ThrottledBackend(backend, bytes_per_second=limit) if limit else backend
 
     def snapshot(self, repository: Repository, name: str) -> Snapshot:
         """The snapshot of this name."""
@@ -193,6 +241,10 @@ def common_options(function: Function) -> Function:
             click.option("--passphrase-command", metavar="COMMAND", expose_value=False,
                          callback=_set("passphrase_command"),
                          help="The first line it prints does [SNAP_PASSPHRASE_COMMAND; SNAP_PASSPHRASE]."),
+            click.option("--no-cache", is_flag=True, expose_value=False, callback=_set("no_cache"),
+                         help="Keep nothing of a bucket on this machine [SNAP_CACHE: where]."),
+            click.option("--limit-upload", type=SIZE, metavar="SIZE", expose_value=False, callback=_set("limit_upload"),
+                         help="Write so many bytes a second at most, as in 2MB [SNAP_LIMIT_UPLOAD]."),
             click.option("--json", is_flag=True, expose_value=False, callback=_set("json"),
                          help="One JSON document on stdout; errors as JSON on stderr."),
             click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_set("quiet"),

@@ -28,7 +28,7 @@ from snapstore.sources.display import shorten
 from snapstore.tree.diff import RowChanges, common_columns
 from snapstore.tree.values import resolve as resolve_cells
 
-__all__ = ["compare", "diff_command", "diff_options"]
+__all__ = ["compare", "diff_command", "diff_options", "difference_document", "tell_difference"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -111,9 +111,9 @@ def compare(
         for one in {own.id: own for own in (before, after) if own is not None}.values():
             _remarks(app, one)
         if app.json:
-            app.document(_document(old, new, before, after, found, wanted if rows else None, rows=rows))
+            app.document(difference_document(old, new, before, after, found, wanted if rows else None, rows=rows))
         else:
-            _tell(app, old, new, found, wanted, rows=rows, stat=stat)
+            tell_difference(app, old, new, found, wanted, rows=rows, stat=stat)
     if exit_code and any(not one.is_equal for one in found):
         context.exit(_DIFFERENT)
 
@@ -165,7 +165,7 @@ def _only(old: State, new: State, name: str) -> tuple[State, State]:
     return first, second
 
 
-def _tell(
+def tell_difference(
     app: App,
     old: State,
     new: State,
@@ -175,6 +175,7 @@ def _tell(
     rows: bool,
     stat: bool,
 ) -> None:
+    """Print what was found, as text."""
     different = [one for one in found if not one.is_equal]
     if not different:
         app.out(f"no differences between {old.label} and {new.label} in {plural(len(found), 'table')}")
@@ -281,7 +282,7 @@ def _changed(
         yield key, [(names[n], before[n][place[at, n]], after[n][place[at, n]]) for n in numbers]
 
 
-def _document(
+def difference_document(
     old: State,
     new: State,
     before: Snapshot | None,
@@ -291,6 +292,7 @@ def _document(
     *,
     rows: bool,
 ) -> dict[str, Any]:
+    """What was found, as `snap diff --json` prints it; None stands for the live rows."""
     tables = []
     matched = pairs(old, new)
     for one in found:

@@ -37,7 +37,9 @@ def init_command(app: App, path: str | None, encrypt: bool) -> None:
             "a passphrase was given, and --encrypt was not; nothing was made",
             hint="`snap init --encrypt` makes an encrypted repository. For a plain one leave the passphrase out.",
         )
-    repository = Repository.init(backend_of(app.place, create=True, allow_http=app.allows_http), passphrase=passphrase)
+    repository = Repository.init(
+        app.limited(backend_of(app.place, create=True, allow_http=app.allows_http)), passphrase=passphrase
+    )
     if app.json:
         app.document({"repository": repository.location, "id": repository.settings.id.hex(), "encrypted": encrypt})
         return

@@ -40,6 +40,14 @@ _COMMANDS = {
     ),
     "list": ("snap_cli.list", "List the snapshots, oldest first."),
     "show": ("snap_cli.show", "Show a snapshot, a table of it, or one row."),
+    "log": (
+        "snap_cli.log",
+        "Show the history of one row: when it appeared, each change, when it vanished and came back.",
+    ),
+    "find": (
+        "snap_cli.find",
+        "Find a text in all snapshots: in columns of text and JSON, arrays of text, and keys, large values too.",
+    ),
     "diff": ("snap_cli.diff", "Show what changed from one snapshot to another."),
     "status": ("snap_cli.status", "Compare the live rows with the last snapshot: the same as `snap diff latest live`."),
     "restore": (
@@ -50,6 +58,26 @@ _COMMANDS = {
     "undo": (
         "snap_cli.undo",
         "Take back the last restore, or the one that a safety snapshot preceded: the rows it touched, and no others.",
+    ),
+    "stats": (
+        "snap_cli.stats",
+        "Show where the space goes: by source, table and kind of blob, and what each snapshot alone takes.",
+    ),
+    "guard": (
+        "snap_cli.guard",
+        "Take a snapshot, run a command, and show what the command did to the memory.",
+    ),
+    "schedule": (
+        "snap_cli.schedule",
+        "Take snapshots at their time: a job of this machine's own scheduler, for this folder's sources.",
+    ),
+    "export": (
+        "snap_cli.export",
+        "Write the rows of a snapshot, or of `live`, into files: JSON, JSON lines, CSV, Parquet, or Markdown to read.",
+    ),
+    "import": (
+        "snap_cli.import_",
+        "Read back what `snap export` wrote: as a snapshot, and from there into a live source.",
     ),
     "gc": ("snap_cli.gc", "Remove the snapshots that no rule keeps, and give back the space of what none needs."),
     "rm": ("snap_cli.rm", "Remove snapshots; all of those named, or none if one of them is pinned or not there."),
@@ -69,6 +97,10 @@ _COMMANDS = {
         "Copy snapshots into another repository: off site, into a bucket, an encrypted one, or back.",
     ),
     "key": ("snap_cli.key", "The keys of an encrypted repository: each is a passphrase that opens it."),
+    "cache": (
+        "snap_cli.cache",
+        "What this machine keeps of repositories in buckets: it can be deleted at any time.",
+    ),
     "demo": ("snap_cli.demo", "Show the main job on real memories: take, lose, see what was lost, put it back."),
 }
 _ALIASES = {"backup": "take", "snapshots": "list", "prune": "gc", "check": "verify"}

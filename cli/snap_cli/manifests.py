@@ -12,7 +12,8 @@ from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.snapshot import utc_text
 
 __all__ = [
-    "changes", "rows_in", "snapshot_json", "source_json", "table_json", "tell_missing", "tell_narrowed", "words_of",
+    "changes", "rows_in", "snapshot_json", "snapshot_place", "source_json", "table_json", "tell_missing",
+    "tell_narrowed", "words_of",
 ]  # fmt: skip
 
 
@@ -37,6 +38,11 @@ def snapshot_json(snapshot: Snapshot, *, tables: bool) -> dict[str, Any]:
         "bytes_added": snapshot.statistics.get("bytes_added"),
         "sources": [source_json(source, tables=tables) for source in snapshot.sources],
     }
+
+
+def snapshot_place(snapshot: Snapshot) -> dict[str, Any]:
+    """Where a snapshot stands in time: its id and when it was taken."""
+    return {"snapshot": snapshot.id, "time": utc_text(snapshot.time)}
 
 
 def source_json(source: SnapshotSource, *, tables: bool) -> dict[str, Any]:

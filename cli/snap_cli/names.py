@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 from snap_cli.render import clean
 from snapstore.errors import Invalid, NotFound
@@ -23,6 +24,21 @@ __all__ = ["keys_by_table", "narrow", "one_table", "split", "table_and_key"]
 _MOMENT = re.compile(r"@\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?(?:~\d+)?")
 
 
+class _Named(Protocol):
+    """A table of a source, in one state or in many."""
+
+    @property
+    def source(self) -> str:
+        """The source's name."""
+
+    @property
+    def name(self) -> str:
+        """The table's full name."""
+
+
+Named = TypeVar("Named", bound=_Named)
+
+
 def split(text: str) -> tuple[str, str]:
     """The name of the snapshot, and what follows its colon (empty if nothing does)."""
     moment = _MOMENT.match(text)
@@ -31,7 +47,7 @@ def split(text: str) -> tuple[str, str]:
     return text[:end] + head, rest
 
 
-def one_table(tables: Sequence[StateTable], name: str, label: str) -> StateTable:
+def one_table(tables: Sequence[Named], name: str, label: str) -> Named:
     """The one table of this name among these. Raises `Invalid` for none or several."""
     found = [table for table in tables if table.name == name] or [
         table for table in tables if table.name.partition(".")[2] == name
@@ -45,7 +61,7 @@ def one_table(tables: Sequence[StateTable], name: str, label: str) -> StateTable
     raise Invalid(f"no table {name!r} in {label}", hint=f"It has: {known}.")
 
 
-def table_and_key(tables: Sequence[StateTable], text: str, label: str) -> tuple[StateTable, str | None]:
+def table_and_key(tables: Sequence[Named], text: str, label: str) -> tuple[Named, str | None]:
     """The table, and the key in words if there is one; a colon may be part of the table's name."""
     ends = [at for at, one in enumerate(text) if one == ":"]
     for end in ends:

@@ -24,7 +24,7 @@ from snapstore.operations.state import StateTable, matches, of_snapshot
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Source
 
-__all__ = ["carry_out", "restore_command"]
+__all__ = ["carry_out", "conditions_by_table", "restore_command"]
 
 
 @command(
@@ -119,7 +119,7 @@ def restore_command(
     state = of_snapshot(repository, snapshot, held.name)
     # What only the live table has, --exact may delete.
     wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
-    where = _conditions(state.tables, tables, conditions, snapshot.id[:8])
+    where = conditions_by_table(state.tables, tables, conditions, snapshot.id[:8])
     patterns = _patterns(tables, wanted, where)
     schema = state.tables[0].name.partition(".")[0] if state.tables else "public"
     left_out = tuple(one if one.count(".") != 1 else f"{schema}.{one}" for one in exclude_columns)
@@ -171,7 +171,7 @@ def _patterns(tables: Sequence[str], keys: Mapping[str, Any], where: Mapping[str
     return tuple(tables) if tables else tuple(named)
 
 
-def _conditions(
+def conditions_by_table(
     found: Sequence[StateTable], patterns: Sequence[str], texts: Sequence[str], label: str
 ) -> dict[str, str]:
     """Conditions by full table name; without `TABLE=` there must be only one table that can be meant."""

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from snap_cli.cells import key_text, rows_of
 from snap_cli.context import App, command
 from snap_cli.manifests import snapshot_json, table_json, tell_missing, tell_narrowed
 from snap_cli.names import split, table_and_key
 from snap_cli.render import amount, clean, columns, count, moment, paint, plural
-from snap_cli.sources import live_sources, live_state
-from snapstore.errors import Corrupt, NotFound
+from snap_cli.sources import live_source, live_sources, live_state
+from snapstore.errors import Corrupt, Invalid, NotFound
+from snapstore.operations.condition import Condition, matching
 from snapstore.operations.measure import Size, measure
 from snapstore.operations.state import LIVE, StateTable, of_snapshot
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.rows import Batch
+from snapstore.sources import Source
 from snapstore.sources.display import parse_key, shorten
+from snapstore.tree.values import resolve as resolve_cells
 
 __all__ = ["show_command"]
 
@@ -27,20 +32,31 @@ _FIRST_ROWS = 5
 _WIDTH = 96
 
 
-@command("show", example="snap show latest\nsnap show latest:memories\nsnap show latest:public.memories:17 --json")
+@command(
+    "show",
+    example="snap show latest\nsnap show latest:memories\nsnap show latest:public.memories:17 --json\n"
+    "snap show @2026-01-31:memories --where 'heat > 0.5'",
+)
 @click.argument("name", metavar="SNAP[:TABLE[:KEY]]")
 @click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
-@click.option("--to", metavar="URL|NAME", help="With `live`: the live source [SNAP_SOURCE, or as recorded].")
+@click.option("--to", metavar="URL|NAME", help="With `live`, and to ask with --where: the live source.")
+@click.option("--where", metavar="CONDITION", help="Of a table, the rows that meet this.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="With --where: rows to show.")
 @click.pass_obj
-def show_command(app: App, name: str, source: str | None, to: str | None) -> None:
+def show_command(app: App, name: str, source: str | None, to: str | None, where: str | None, limit: int) -> None:
     """Show a snapshot, a table of it, or one row. `live:TABLE:KEY` shows a live row.
 
     A key of several columns is written `a,b`, in the order of the primary key; with "…" around what has a comma.
+
+    --where compares columns with values: `heat > 0.5 AND client = 'ann' AND note IS NOT NULL`, and nothing else; texts
+    are equal or not. With --to the database there is asked, and any condition it understands will do.
     """
     repository = app.repository()
     label, rest = split(name)
     snapshots = repository.snapshots()
     snapshot = resolve(snapshots, "latest" if label == LIVE else label)
+    if where is not None and not rest:
+        raise Invalid("--where chooses rows of a table", hint=f"Name one: `snap show {label}:TABLE --where …`.")
     if label != LIVE and not rest:
         _snapshot(app, repository, snapshot)
         return
@@ -56,7 +72,13 @@ def show_command(app: App, name: str, source: str | None, to: str | None) -> Non
             _live(app, tables)
             return
         table, key = table_and_key(tables, rest, label)
-        if key is None:
+        if where is not None:
+            if key is not None:
+                raise Invalid("--where chooses rows of a table, and a key names one row", hint="Leave one of them out.")
+            held = next((own for own in snapshot.sources if own.name == table.source), None)
+            asked = live_source(app, held, to) if held is not None and to is not None else None
+            _where(app, snapshot if label != LIVE else None, table, where, limit, asked)
+        elif key is None:
             _table(app, snapshot if label != LIVE else None, table)
         else:
             _row(app, repository, snapshot if label != LIVE else None, table, key)
@@ -161,10 +183,56 @@ def _table(app: App, snapshot: Snapshot | None, table: StateTable) -> None:
         app.out("no key: rows are known by what is in them, and counted")
     if samples:
         app.out(f"the first {plural(len(samples), 'row')}:")
-    for own, row in samples:
+    for line in _row_lines(samples):
+        app.out(line)
+
+
+def _where(
+    app: App, snapshot: Snapshot | None, table: StateTable, where: str, limit: int, asked: Source | None
+) -> None:
+    """The first rows that meet the condition, and how many there are."""
+    if table.tree is None:
+        raise NotFound(f"{table.name} is held without rows, only its shape")
+    total = 0
+    rows: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    with ExitStack() as stack:
+        if asked is None:
+            found = matching(table, Condition(table.table, where))
+        else:
+            found = _asking(table, stack.enter_context(asked.matching(table.table, where)))
+        for batch in found:
+            total += len(batch)
+            rows += rows_of(table.table, batch.slice(0, min(len(batch), limit - len(rows))), table.fetch)
+    if app.json:
+        app.document(
+            {
+                "snapshot": snapshot.id if snapshot else LIVE,
+                "source": table.source,
+                "table": table.name,
+                "where": where,
+                "matching": total,
+                "rows": [row for _, row in rows],
+            }
+        )
+        return
+    for line in _row_lines(rows):
+        app.out(line)
+    more = f", of which {plural(len(rows), 'is', 'are')} shown (--limit)" if total > len(rows) else ""
+    app.say(f"{plural(total, 'row')} of {count(table.entry.rows)} where {clean(where)}{more}")
+
+
+def _asking(table: StateTable, meets: Callable[[Batch], NDArray[np.bool_]]) -> Iterator[Batch]:
+    assert table.tree is not None
+    for batch in table.tree.rows():
+        whole = Batch(batch.keys, tuple(resolve_cells(cells, table.fetch) for cells in batch.columns))
+        yield batch.take(np.flatnonzero(meets(whole)))
+
+
+def _row_lines(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[str]:
+    for own, row in rows:
         told = "  ".join(f"{name}={shorten(value, width=32)}" for name, value in row.items() if name not in own)
         key_words = shorten(key_text(own))
-        app.out(f"  {paint(key_words, 'bold')}  {shorten(told, width=max(16, _WIDTH - len(key_words)))}")
+        yield f"  {paint(key_words, 'bold')}  {shorten(told, width=max(16, _WIDTH - len(key_words)))}"
 
 
 def _row(app: App, repository: Repository, snapshot: Snapshot | None, table: StateTable, text: str) -> None:

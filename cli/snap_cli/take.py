@@ -13,12 +13,13 @@ from snap_cli.errors import INCOMPLETE
 from snap_cli.manifests import changes, rows_in, tell_missing, tell_narrowed
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
+from snap_cli.sizes import SIZE
 from snap_cli.sources import URLS, named_source, open_source, qualified, schema_of
 from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
 from snapstore.sources import Selection
 
-__all__ = ["take_command"]
+__all__ = ["selection_from", "sources_to_take", "take_command"]
 
 
 @command(
@@ -42,6 +43,10 @@ __all__ = ["take_command"]
 @click.option("--no-verify", is_flag=True, help="Do not decode and hash again what was written.")
 @click.option("--allow-partial", is_flag=True, help="Save what can be held and reached; say what could not (exit 3).")
 @click.option("--salvage", is_flag=True, help="Of a damaged SQLite file take what can still be read (exit 3).")
+@click.option("--min-free", type=SIZE, metavar="SIZE", envvar="SNAP_MIN_FREE", default=500_000_000,
+              help="Do not begin with less free space in a repository's folder [SNAP_MIN_FREE, 500MB].")  # fmt: skip
+@click.option("--max-size", type=SIZE, metavar="SIZE", envvar="SNAP_MAX_SIZE",
+              help="Do not begin where the repository is larger already [SNAP_MAX_SIZE].")  # fmt: skip
 @click.pass_context
 def take_command(
     context: click.Context,
@@ -54,6 +59,8 @@ def take_command(
     full: bool,
     allow_partial: bool,
     salvage: bool,
+    min_free: int,
+    max_size: int | None,
     **selected: Any,
 ) -> None:
     """Take a snapshot of databases: one consistent state of each, stored without what is there already.
@@ -62,9 +69,9 @@ def take_command(
     """
     app: App = context.obj
     repository = app.repository()
-    named = _named(app, sources, name)
+    named = sources_to_take(app, sources, name)
     requests = [
-        Request(own.name, open_source(own.url), _selection(own, allow_partial=allow_partial, **selected))
+        Request(own.name, open_source(own.url), selection_from(own, allow_partial=allow_partial, **selected))
         for own in named
     ]
     if salvage:
@@ -80,6 +87,8 @@ def take_command(
             host=app.host,
             verify=not no_verify,
             full=full,
+            min_free_bytes=min_free,
+            max_bytes=max_size,
             progress=progress,
         )
     for told in [*taken.unavailable, *(line for one in taken.snapshot.sources for line in tell_missing(one))]:
@@ -96,7 +105,8 @@ def take_command(
         context.exit(INCOMPLETE)
 
 
-def _named(app: App, sources: Sequence[str], name: str | None) -> list[NamedSource]:
+def sources_to_take(app: App, sources: Sequence[str], name: str | None = None) -> list[NamedSource]:
+    """What these words mean, or what is taken without any: SNAP_SOURCE, else every source in snap.toml."""
     texts = list(sources) or ([app.default_source] if app.default_source else [])
     found = [named_source(app, text) for text in texts] or list(app.settings.sources.values())
     if not found:
@@ -106,16 +116,16 @@ def _named(app: App, sources: Sequence[str], name: str | None) -> list[NamedSour
     return [NamedSource(name or one.name, one.url, one.selection) for one in found]
 
 
-def _selection(
+def selection_from(
     named: NamedSource,
     *,
-    tables: tuple[str, ...],
-    exclude: tuple[str, ...],
-    exclude_columns: tuple[str, ...],
-    where: tuple[str, ...],
-    no_vectors: bool,
-    schema_only: bool,
-    allow_partial: bool,
+    tables: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    exclude_columns: tuple[str, ...] = (),
+    where: tuple[str, ...] = (),
+    no_vectors: bool = False,
+    schema_only: bool = False,
+    allow_partial: bool = False,
 ) -> Selection:
     """What snap.toml says of the source, with the options added."""
     base, schema = named.selection, schema_of(named.url)

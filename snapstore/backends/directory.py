@@ -19,6 +19,7 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,11 +27,11 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from snapstore.backends import Entry, Stored, check_name
+from snapstore.backends import Backend, Entry, Stored, check_name
 from snapstore.digest import Buffer
 from snapstore.errors import Conflict, Corrupt, Exists, NotFound, Unavailable, Unsupported
 
-__all__ = ["DirectoryBackend"]
+__all__ = ["DirectoryBackend", "directory_of"]
 
 _LOCK = "LOCK"
 _TEMPORARY = ".tmp"
@@ -118,6 +119,11 @@ class DirectoryBackend:
                 raise NotFound(f"{name} is not in {self._root}")
             os.unlink(target)
             _sync_folder(target.parent)
+
+    def free_bytes(self) -> int:
+        """How much space there is left for this user where the store is."""
+        with self._translated("the store"):
+            return shutil.disk_usage(self._root).free
 
     def stray(self) -> Iterator[Entry]:
         """Temporary files that no living process on this machine is writing, for `delete_stray`; invisible to `list`.
@@ -272,6 +278,16 @@ class DirectoryBackend:
             f"there is no store in {self._root} (no file {_LOCK})",
             hint="Check the path, and that its disk is mounted. A copy that lost the file needs an empty one.",
         )
+
+
+def directory_of(backend: Backend) -> DirectoryBackend | None:
+    """The directory that this backend is, or wraps."""
+    while not isinstance(backend, DirectoryBackend):
+        inner: Backend | None = getattr(backend, "inner", None)
+        if inner is None:
+            return None
+        backend = inner
+    return backend
 
 
 def _hint(number: int | None) -> str:

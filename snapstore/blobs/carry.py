@@ -81,7 +81,7 @@ def _frames(digests: Sequence[Digest], places: Places) -> list[_Wanted]:
     columns = (places.pack, places.offset, places.stored, places.plain, places.place, places.length, places.kind)
     for at, pack, *rest in zip(order.tolist(), *(column[order].tolist() for column in columns), strict=True):
         offset, stored, plain, place, length, kind = rest
-        ref = FrameRef(places.packs[pack], offset, stored, plain)
+        ref = FrameRef(places.packs[pack], offset, stored, plain, kind == Kind.VALUE)
         if not frames or frames[-1].ref != ref:
             frames.append(_Wanted(ref, [], [], [], []))
         one = frames[-1]

@@ -156,6 +156,17 @@ class Index:
         is_there = np.ones(len(found), np.bool_)
         return Places(packs, is_there, *(fields[name] for name in ("pack", *_FIELDS, "kind")))
 
+    def forget_blocks(self) -> None:
+        """Keep none of the blocks read so far of large segments."""
+        with self._lock:
+            for name in self._large:
+                self._blocks.forget(name)
+
+    @property
+    def segments(self) -> int:
+        """How many segments there were when this was last refreshed."""
+        return len(self._held) + len(self._large)
+
     def _forget(self) -> None:
         self._held: set[str] = set()
         self._size = 0

@@ -1,6 +1,6 @@
 """Gathers frames into packs in the order in which they come, writes the packs, and then the index segments of them.
 
-    packer = Packer(backend, seal, snapshot_id)
+    packer = Packer(backend, backend, seal, snapshot_id)
     packer.reserve(len(plain))
     packer.jobs.put(Job(future_of_a_frame, group, is_value, len(plain)))
     written = packer.finish()
@@ -88,14 +88,15 @@ class Job:
 class Packer:
     """Takes frames in order, gathers them into packs, writes packs one at a time beside that, and indexes them."""
 
-    def __init__(self, backend: Backend, seal: Seal, snapshot_id: bytes) -> None:
-        self._backend, self._seal, self._snapshot_id = backend, seal, snapshot_id
+    def __init__(self, trees: Backend, values: Backend, seal: Seal, snapshot_id: bytes) -> None:
+        self._trees, self._values, self._seal, self._snapshot_id = trees, values, seal, snapshot_id
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._builders: dict[bool, PackBuilder] = {}
         self._room = threading.Condition()
         self._queued = 0
         self._error: BaseException | None = None
         self._stopped = False
+        self.is_due = False
         self._directories: list[Directory] = []
         self._settled: deque[tuple[str, Segment, int]] = deque()
         self._blobs = self._plain = self._stored = self._index = 0
@@ -169,20 +170,21 @@ class Packer:
     def _write(self, is_value: bool) -> None:
         self._wait()
         parts, directory = self._builders.pop(is_value).finish()
-        self._putting = self._put.submit(self._write_pack, parts, directory)
+        self._putting = self._put.submit(self._write_pack, parts, directory, is_value)
 
     def _wait(self) -> None:
         if self._putting is not None:
             self._putting.result()
             self._putting = None
 
-    def _write_pack(self, parts: Sequence[Buffer], directory: Directory) -> None:
-        self._backend.put(object_name(directory.name), parts, unique=True)
+    def _write_pack(self, parts: Sequence[Buffer], directory: Directory, is_value: bool) -> None:
+        (self._values if is_value else self._trees).put(object_name(directory.name), parts, unique=True)
         self._packs.append(directory.name)
         self._blobs += len(directory.lengths)
         self._stored += sum(memoryview(part).nbytes for part in parts)
         self._directories.append(directory)
-        if sum(len(one.lengths) for one in self._directories) >= _SEGMENT_BLOBS:
+        if self.is_due or sum(len(one.lengths) for one in self._directories) >= _SEGMENT_BLOBS:
+            self.is_due = False
             self._write_segment()
 
     def _write_segment(self) -> None:
@@ -191,7 +193,7 @@ class Packer:
         segment, name = build(self._directories), fresh_name()
         parts = encode_segment(segment, name, self._seal)
         size = sum(memoryview(part).nbytes for part in parts)
-        self._backend.put(INDEX + name, parts)
+        self._trees.put(INDEX + name, parts)
         self._directories.clear()
         self._segments.append(name)
         self._index += size

@@ -19,20 +19,21 @@ from numpy.typing import NDArray
 from snapstore.backends import Entry
 from snapstore.blobs.check import frames_of
 from snapstore.blobs.frame import decode
-from snapstore.blobs.pack import Directory, object_name
-from snapstore.blobs.segment import INDEX, Segment, build, join, without
+from snapstore.blobs.pack import Directory, fresh_name, object_name
+from snapstore.blobs.segment import INDEX, Segment, build, join, layers, without
 from snapstore.blobs.store import BlobStore
 from snapstore.blobs.writer import BlobWriter, Written
 from snapstore.digest import DIGEST_BYTES, Buffer, Digest, Kind
-from snapstore.errors import Corrupt, Invalid, NotFound, Unsupported
+from snapstore.errors import Corrupt, Invalid, NotFound, Unavailable, Unsupported
 
-__all__ = ["Live", "copy_live", "indexed_blobs", "indexed_packs", "merge", "purge", "rebuild_index"]
+__all__ = ["Live", "copy_live", "fold", "indexed_blobs", "indexed_packs", "merge", "purge", "rebuild_index"]
 
 Live = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 
 _SEGMENT_BLOBS = 200_000
 _SMALL_BYTES = 1 << 20
 _MERGED_BYTES = 16 << 20
+_MANY, _FOLDED = 12, 3
 
 
 def copy_live(store: BlobStore, names: Collection[str], live: Live, snapshot_id: bytes) -> Written:
@@ -78,16 +79,16 @@ def purge(store: BlobStore, gone: Collection[str]) -> int:
     names, replaced = frozenset(gone), 0
     for entry, segment in _segments(store):
         if not names.isdisjoint(segment.packs):
-            _replace(store, [entry], without(segment, names))
+            _replace(store, [entry], [without(segment, names)])
             replaced += 1
     return replaced
 
 
-def merge(store: BlobStore, *, more_than: int = 16) -> int:
+def merge(store: BlobStore, *, more_than: int = _MANY) -> int:
     """Merge small segments if there are `more_than` so many; returns how many were replaced.
 
-    Entries of packs that are not listed are dropped, and where a blob is in two packs the entry of a condemned one
-    gives way: dropping the other would lose the blob with the condemned pack.
+    Entries of packs that are not listed are dropped, and no others: of two packs that hold a blob another collection
+    may delete either, and knows that the other is in the index.
     """
     small = [entry for entry in store.segments() if entry.size_bytes <= _SMALL_BYTES]
     if len(small) <= more_than:
@@ -103,13 +104,27 @@ def merge(store: BlobStore, *, more_than: int = 16) -> int:
             continue
         held = list(_segments(store, group))
         # After the segments: a pack is durable before a segment names it, so one that is not listed now is gone.
-        packs = store.packs()
-        good = frozenset(pack.name for pack in packs if not pack.condemned)
-        condemned = frozenset(pack.name for pack in packs if pack.condemned)
-        pieces = [_only(segment, good) for _, segment in held] + [_only(segment, condemned) for _, segment in held]
-        _replace(store, [entry for entry, _ in held], join(pieces))
+        there = frozenset(pack.name for pack in store.packs())
+        _replace(store, [entry for entry, _ in held], layers([_only(segment, there) for _, segment in held]))
         replaced += len(held)
     return replaced
+
+
+def fold(store: BlobStore) -> int:
+    """Put a few of the smallest segments together if there are many: what each take does, so that they stay few.
+
+    Returns how many were replaced. Costs nothing where there are few, and does nothing where deleting is not allowed
+    (that is a collection's affair then). Drops nothing, so it may run beside anything.
+    """
+    if store.segment_count <= _MANY:
+        return 0
+    small = [entry for entry in store.segments() if entry.size_bytes <= _SMALL_BYTES]
+    if len(small) <= _MANY or not _may_delete(store):
+        return 0
+    small.sort(key=lambda entry: entry.size_bytes)
+    held = list(_segments(store, small[:_FOLDED]))
+    _replace(store, [entry for entry, _ in held], layers([segment for _, segment in held]))
+    return len(held)
 
 
 def rebuild_index(store: BlobStore) -> list[str]:
@@ -186,8 +201,20 @@ def _only(segment: Segment, names: frozenset[str]) -> Segment:
     return without(segment, frozenset(segment.packs) - names)
 
 
-def _replace(store: BlobStore, old: Sequence[Entry], segment: Segment) -> None:
-    _put(store, segment)
+def _may_delete(store: BlobStore) -> bool:
+    """Whether these credentials may delete: else what is put together would only come on top."""
+    try:
+        store.backend.delete(INDEX + fresh_name())
+    except NotFound:
+        return True
+    except Unavailable:
+        return False
+    return True
+
+
+def _replace(store: BlobStore, old: Sequence[Entry], segments: Sequence[Segment]) -> None:
+    for segment in segments:
+        _put(store, segment)
     for entry in old:
         with suppress(NotFound):
             store.backend.delete(entry.name)

@@ -39,13 +39,14 @@ _WORKERS = max(1, min(4, (os.cpu_count() or 1) // 2))
 class BlobWriter:
     """Made by `BlobStore.writer`; for one thread. Use as a context manager: an error inside gives the writer up.
 
-    `known` says which rows of digests (n, 32) are stored; `adopt` is told of a segment once it and its packs are
-    durable.
+    Packs of values go to `values`, all else to `trees`: two ways to one store. `known` says which rows of digests
+    (n, 32) are stored; `adopt` is told of a segment once it and its packs are durable.
     """
 
     def __init__(
         self,
-        backend: Backend,
+        trees: Backend,
+        values: Backend,
         seal: Seal,
         snapshot_id: bytes,
         *,
@@ -58,7 +59,7 @@ class BlobWriter:
             raise Invalid(f"the id of a snapshot is 16 bytes, not {len(snapshot_id)}")
         self._known, self._adopt, self._verify, self._level = known, adopt, verify, level
         self.naming = seal.naming
-        self._packer = Packer(backend, seal, snapshot_id)
+        self._packer = Packer(trees, values, seal, snapshot_id)
         self._groups: dict[tuple[bool, int, int], Group] = {}
         self._buffered = 0
         self._taken: set[Digest] = set()  # put here and not yet in an index segment
@@ -168,6 +169,10 @@ class BlobWriter:
         finally:
             self.abort()
         return self._written
+
+    def checkpoint(self) -> None:
+        """Index what is in packs with the next pack, so that whoever repeats this work finds it if it ends early."""
+        self._packer.is_due = True
 
     def abort(self) -> None:
         """Give up: stop the threads, and leave what was written to garbage collection. Harmless after `close`."""

@@ -21,9 +21,10 @@ from snapstore.digest import Digest, Kind
 from snapstore.errors import Invalid, NotFound, Unavailable
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.carried import carry_trees
+from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.marks import needed_by
 from snapstore.operations.renamed import Before, rename_blob, rename_table
-from snapstore.repository import Origin, Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
+from snapstore.repository import Origin, Repository, Snapshot, SnapshotSource, SnapshotTable
 
 __all__ = ["Copied", "copy"]
 
@@ -116,7 +117,8 @@ class _Copying:
         began = time.monotonic()
         earlier, copy_of_it = self._earlier(snapshot)
         roots = [*snapshot.digests(), *(earlier.digests() if earlier else [])]
-        with _announced(self._source, roots), _begun(self._target, copy_of_it) as pending:
+        with _announced(self._source, roots) as reading, _begun(self._target, copy_of_it) as heart:
+            self._progress = heart.progress(reading.progress(self._progress))
             if not self._source.has(snapshot.id):
                 raise NotFound(f"the snapshot {snapshot.id[:8]} has been removed", hint="`snap list` shows the others.")
             # What was removed before the pendings stood there may be swept already: nothing is built upon it.
@@ -124,13 +126,13 @@ class _Copying:
                 earlier = None
             if copy_of_it is not None and not self._target.has(copy_of_it.id):
                 earlier = copy_of_it = None
-            with self._target.blobs.writer(bytes.fromhex(pending.id)) as writer:
+            with self._target.blobs.writer(bytes.fromhex(heart.pending.id)) as writer:
                 if self._is_alike:
                     made = self._carried(snapshot, copy_of_it, writer)
                 else:
                     made = self._renamed(snapshot, earlier, copy_of_it, writer)
                 written = writer.close()
-            committed = self._target.commit(pending, self._copy(made, written, time.monotonic() - began))
+            committed = self._target.commit(heart.pending, self._copy(made, written, time.monotonic() - began))
         return Copied(
             snapshot,
             committed,
@@ -230,24 +232,24 @@ def _table(snapshot: Snapshot, source: str, name: str) -> SnapshotTable | None:
 
 
 @contextmanager
-def _announced(repository: Repository, roots: Sequence[Digest]) -> Iterator[None]:
+def _announced(repository: Repository, roots: Sequence[Digest]) -> Iterator[Heartbeat]:
     """While this holds, a gc waits before it sweeps what lies beneath these roots."""
-    pending = repository.begin(roots=roots)
+    heart = Heartbeat(repository, repository.begin(roots=roots))
     try:
-        yield
+        yield heart
     finally:
         with suppress(Unavailable):  # whatever was to be done is done or failed; gc gives up what stays
-            repository.abandon(pending)
+            repository.abandon(heart.pending)
 
 
 @contextmanager
-def _begun(repository: Repository, earlier: Snapshot | None) -> Iterator[Pending]:
+def _begun(repository: Repository, earlier: Snapshot | None) -> Iterator[Heartbeat]:
     """A pending that is given up if it does not become a snapshot."""
-    pending = repository.begin(roots=earlier.digests() if earlier else [])
+    heart = Heartbeat(repository, repository.begin(roots=earlier.digests() if earlier else []))
     try:
-        yield pending
+        yield heart
     except BaseException:
         # The first error is the one to report; a store that failed may well fail again here.
         with suppress(Unavailable):
-            repository.abandon(pending)
+            repository.abandon(heart.pending)
         raise

@@ -24,6 +24,7 @@ from snapstore.operations.capture import Progress, silent
 from snapstore.operations.condemn import condemn_damaged
 from snapstore.operations.damage import Damage
 from snapstore.operations.harm import TOUCHED
+from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.lost_hints import sound_hints
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository, Snapshot, SnapshotSource, SnapshotTable
@@ -123,11 +124,12 @@ def cut(repository: Repository, plan: CutPlan, *, progress: Progress = silent) -
     Raises `NotFound` if that has been removed, and `Corrupt` for damage that the plan does not know of.
     """
     snapshot = plan.snapshot
-    pending = repository.begin(roots=snapshot.digests())
+    heart = Heartbeat(repository, repository.begin(roots=snapshot.digests()))
+    progress = heart.progress(progress)
     try:
         if not repository.has(snapshot.id):
             raise NotFound(f"the snapshot {snapshot.id[:8]} has been removed", hint="`snap list` shows the others.")
-        with repository.blobs.writer(bytes.fromhex(pending.id)) as writer:
+        with repository.blobs.writer(bytes.fromhex(heart.pending.id)) as writer:
             sources = tuple(_source(repository, own, plan, writer, progress) for own in snapshot.sources)
             touched = _tables(repository, TOUCHED, snapshot.touched, plan, writer, progress)
             writer.close()
@@ -145,10 +147,10 @@ def cut(repository: Repository, plan: CutPlan, *, progress: Progress = silent) -
             version=0,
         )
         condemn_damaged(repository.blobs, plan.packs)
-        return repository.commit(pending, made)
+        return repository.commit(heart.pending, made)
     except BaseException:
         with suppress(Unavailable):
-            repository.abandon(pending)
+            repository.abandon(heart.pending)
         raise
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from snapstore.backends.directory import DirectoryBackend
+from snapstore.backends.directory import directory_of
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.blobs.sweep import copy_live, indexed_packs, merge, purge
 from snapstore.errors import Conflict, Corrupt, NotFound, SnapstoreError
@@ -26,7 +26,7 @@ from snapstore.operations.condemn import delete_packs, needed_only_there, survey
 from snapstore.operations.marks import Marks, needed_by
 from snapstore.operations.retention import Choice, Policy, choose
 from snapstore.repository import Repository, Snapshot, tombstones
-from snapstore.repository.listing import Listed, committed, evict_stale, pending, read_all
+from snapstore.repository.listing import Listed, committed, delete_ended, evict_stale, pending, read_all
 
 __all__ = ["STALE_SECONDS", "Collected", "GcPlan", "gc", "plan_gc"]
 
@@ -110,6 +110,7 @@ def gc(
     found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
     # Only now, when all that stays was read: a damaged repository must not lose the snapshots that are whole.
     removed = _forget(repository, doomed)
+    delete_ended(repository, there)
     freed = _delete_stray(repository)
     condemned = {pack.name for pack in found if pack.is_condemned}
     for pack in found:
@@ -253,9 +254,10 @@ def _copy(store: BlobStore, condemned: set[str], marks: Marks) -> tuple[list[Pac
 def _delete_stray(repository: Repository) -> int:
     """Remove what crashed writers left in a folder for a day; returns bytes."""
     freed = 0
-    if isinstance(repository.backend, DirectoryBackend):
-        for entry in list(repository.backend.stray()):
+    directory = directory_of(repository.backend)
+    if directory is not None:
+        for entry in list(directory.stray()):
             if time.time() - entry.modified > STALE_SECONDS:
-                repository.backend.delete_stray(entry)
+                directory.delete_stray(entry)
                 freed += entry.size_bytes
     return freed

@@ -28,6 +28,7 @@ from snapstore.operations.capture import Progress, silent
 from snapstore.operations.check_objects import read_snapshots
 from snapstore.operations.condemn import condemn_damaged
 from snapstore.operations.damage import Damage
+from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.lost_hints import drop_hints
 from snapstore.operations.remedies import LostBlobs, Remedy
 from snapstore.operations.repair_index import RepairedIndex, repair_index
@@ -66,9 +67,11 @@ def heal(repository: Repository, remedies: Sequence[Remedy] = (), *, progress: P
         return Healed(damaged, (), tuple(one for one in damaged if one.snapshots), (), index, 0)
     packs = {one.pack for one in damaged if one.pack is not None}
     there = [one for one in read_snapshots(repository)[0] if one.state == COMMITTED]
-    pending = repository.begin(roots=list(dict.fromkeys(name for one in there for name in one.digests())))
+    roots = list(dict.fromkeys(name for one in there for name in one.digests()))
+    heart = Heartbeat(repository, repository.begin(roots=roots))
+    progress = heart.progress(progress)
     try:
-        healing = _Healing(repository, pending, there, remedies, progress)
+        healing = _Healing(repository, heart.pending, there, remedies, progress)
         healing.save_unlisted(packs)
         found = damaged
         # What hangs on a node that cannot be read is known only when that is healed.
@@ -83,7 +86,7 @@ def heal(repository: Repository, remedies: Sequence[Remedy] = (), *, progress: P
         condemned = condemn_damaged(repository.blobs, packs)
     finally:
         with suppress(Unavailable):
-            repository.abandon(pending)
+            repository.abandon(heart.pending)
     return Healed(damaged, tuple(healing.healed), left, condemned, index, healing.bytes_added, dropped)
 
 

@@ -5,13 +5,15 @@ parent = parent_of(repository.snapshots(), "agents", "postgresql")
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from snapstore.digest import Digest
-from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
+from snapstore.repository import Repository, Snapshot, SnapshotSource, SnapshotTable
 
-__all__ = ["Parent", "parent_of"]
+__all__ = ["Parent", "parent_of", "parents_in"]
+
+_ROUNDED_SECONDS = 2.0  # stores give times in whole seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,39 @@ def parent_of(snapshots: Sequence[Snapshot], name: str, kind: str) -> Parent | N
     A safety snapshot was taken in a transaction that went on to write, so its stamps say nothing.
     """
     for snapshot in reversed(snapshots):
-        source = snapshot.source(name)
-        if source is not None and source.kind == kind and snapshot.safety is None:
-            return Parent(snapshot, source)
+        parent = _parent(snapshot, name, kind)
+        if parent is not None:
+            return parent
     return None
+
+
+def parents_in(repository: Repository, kinds: Mapping[str, str]) -> dict[str, Parent | None]:
+    """As `parent_of`, for sources by name with their kinds.
+
+    Manifests are read from the one written last on, as few as will do: one that was last written before the best so
+    far was taken is no newer. Where the clocks of takers and store disagree an older one may be found, which is no less
+    right, and reads more rows. In an encrypted repository all are read, as its commits name them.
+    """
+    if repository.settings.is_encrypted:
+        snapshots = repository.snapshots()
+        return {name: parent_of(snapshots, name, kind) for name, kind in kinds.items()}
+    found: dict[str, Parent | None] = dict.fromkeys(kinds)
+    for snapshot, modified in repository.newest():
+        best = [one.snapshot.time.timestamp() for one in found.values() if one is not None]
+        if len(best) == len(found) and modified + _ROUNDED_SECONDS < min(best):
+            break
+        for name, kind in kinds.items():
+            one, other = _parent(snapshot, name, kind), found[name]
+            if one is not None and (other is None or _age(other.snapshot) < _age(snapshot)):
+                found[name] = one
+    return found
+
+
+def _parent(snapshot: Snapshot, name: str, kind: str) -> Parent | None:
+    source = snapshot.source(name)
+    is_one = source is not None and source.kind == kind and snapshot.safety is None
+    return Parent(snapshot, source) if is_one and source is not None else None
+
+
+def _age(snapshot: Snapshot) -> tuple[float, str]:
+    return snapshot.time.timestamp(), snapshot.id

@@ -21,6 +21,7 @@ from snapstore.operations.apply import apply, works
 from snapstore.operations.capture import Progress, capture, silent
 from snapstore.operations.converting import in_live_types, without_columns
 from snapstore.operations.diff import TableDiff, diff
+from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
 from snapstore.operations.scope import Scope
@@ -71,14 +72,15 @@ def plan_restore(
 ) -> Plan:
     """What `restore` would do now. Changes nothing, anywhere."""
     ask, held, wanted = _wanted(repository, snapshot, source, ask)
-    pending = repository.begin(roots=snapshot.digests())
+    heart = Heartbeat(repository, repository.begin(roots=snapshot.digests()))
     try:
         with ExitStack() as stack:
-            state = stack.enter_context(live(repository, held.name, source, _selection(wanted), progress=progress))
+            reading = live(repository, held.name, source, _selection(wanted), progress=heart.progress(progress))
+            state = stack.enter_context(reading)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             return make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
     finally:
-        repository.abandon(pending)
+        repository.abandon(heart.pending)
 
 
 def restore(
@@ -140,21 +142,21 @@ def _attempt(
     safety: Snapshot | None = None
     is_decided = False
     parent = parent_of(repository.snapshots(), held.name, source.kind)
-    pending = repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])])
+    heart = Heartbeat(repository, repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])]))
     if parent is not None and not repository.has(parent.snapshot.id):
         parent = None
     try:
         with ExitStack() as stack:
             target = stack.enter_context(source.target(selection))
-            state, before = _before(repository, pending, target, source.url, selection, held, parent, progress)
+            state, before = _before(repository, heart, target, source.url, selection, held, parent, progress)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
             plan.check(plan_id)
             if plan.is_empty:
-                repository.abandon(pending)
+                repository.abandon(heart.pending)
                 return Restored(plan, None, time.monotonic() - began)
-            touched = _touched(repository, pending, plan, state, wanted, ask)
-            safety = _commit_safety(repository, pending, snapshot, before, plan, touched, host)
+            touched = _touched(repository, heart, plan, state, wanted, ask)
+            safety = _commit_safety(repository, heart.pending, snapshot, before, plan, touched, host)
             definition = read_objects(repository.blobs, held.objects)
             todo = works(plan, state, wanted, target)
             target.begin(definition, todo, privileges=ask.privileges)
@@ -166,7 +168,7 @@ def _attempt(
             is_decided = True
     except BaseException as error:
         # Once the database has been asked to commit, nobody knows whether it did: then the safety snapshot stays.
-        _give_up(repository, pending, None if is_decided else safety)
+        _give_up(repository, heart.pending, None if is_decided else safety)
         if can_repeat and isinstance(error, SnapstoreError) and error.again and not is_decided:
             raise _AgainError(error.message) from error
         raise
@@ -210,7 +212,7 @@ def _selection(wanted: State) -> Selection:
 
 def _before(
     repository: Repository,
-    pending: Pending,
+    heart: Heartbeat,
     target: Target,
     url: str,
     selection: Selection,
@@ -219,9 +221,15 @@ def _before(
     progress: Progress,
 ) -> tuple[State, SnapshotSource]:
     """The state under the lock, stored in the repository; nothing names it yet."""
-    with repository.blobs.writer(bytes.fromhex(pending.id)) as writer:
+    with repository.blobs.writer(bytes.fromhex(heart.pending.id)) as writer:
         captured = capture(
-            target, writer, repository.cut_key, selection, parent=parent, fetch=repository.blobs, progress=progress
+            target,
+            heart.sink(writer),
+            repository.cut_key,
+            selection,
+            parent=parent,
+            fetch=repository.blobs,
+            progress=heart.progress(progress),
         )
         writer.close()
     before = SnapshotSource(
@@ -237,10 +245,10 @@ def _before(
 
 
 def _touched(
-    repository: Repository, pending: Pending, plan: Plan, live: State, wanted: State, ask: Ask
+    repository: Repository, heart: Heartbeat, plan: Plan, live: State, wanted: State, ask: Ask
 ) -> tuple[SnapshotTable, ...]:
-    with repository.blobs.writer(bytes.fromhex(pending.id)) as writer:
-        touched = write_touched(plan, live, wanted, ask.scope, repository.cut_key, writer)
+    with repository.blobs.writer(bytes.fromhex(heart.pending.id)) as writer:
+        touched = write_touched(plan, live, wanted, ask.scope, repository.cut_key, heart.sink(writer))
         writer.close()
     return touched
 

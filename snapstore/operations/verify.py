@@ -36,6 +36,7 @@ from snapstore.operations.check_objects import (
 from snapstore.operations.check_trees import TreeCheck
 from snapstore.operations.damage import Damage, RowRange
 from snapstore.operations.harm import Harm
+from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.marks import DigestSet
 from snapstore.operations.sampling import Sample
 from snapstore.operations.steady import SteadyBackend
@@ -76,9 +77,9 @@ def verify(
     steady = repository.over(backend)
     found, _ = read_snapshots(steady)
     named = [digest_ for one in found for digest_ in one.digests()]
-    pending = steady.begin(roots=list(dict.fromkeys(named)))
+    heart = Heartbeat(steady, steady.begin(roots=list(dict.fromkeys(named))))
     try:
-        run = _Run(steady, backend, progress)
+        run = _Run(steady, backend, heart.progress(progress))
         chosen = run.objects(snapshots, protected={one.id for one in found})
         run.trees(chosen, read_chunks=read_data)
         if read_data:
@@ -87,9 +88,9 @@ def verify(
             run.packs(lambda pack: _check_sample(steady.blobs, pack, sample))
         damaged = run.damaged(chosen)
         if damaged:
-            _still_protected(steady, pending)
+            _still_protected(steady, heart.pending)
     finally:
-        steady.abandon(pending)
+        steady.abandon(heart.pending)
     return Verified(tuple(one.id for one in chosen), run.blobs, backend.bytes_read, damaged)
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from snapstore.errors import Invalid, NotFound
 from snapstore.repository.snapshot import Snapshot
 
-__all__ = ["parse_moment", "resolve"]
+__all__ = ["parse_moment", "resolve", "start_of"]
 
 _LATEST = re.compile(r"(latest|@[^~]+|[^~@]+)(?:~(\d+))?")
 _LEAST_DIGITS = 4
@@ -67,14 +67,21 @@ def _named(snapshots: Sequence[Snapshot], name: str) -> Snapshot:
     raise NotFound(f"there is no snapshot {name!r}", hint=_HINT)
 
 
-def parse_moment(text: str) -> datetime:
-    """The end of the day, minute or second that the text names, in UTC unless it says otherwise. Raises `Invalid`."""
+def start_of(text: str) -> datetime:
+    """The beginning of the day, minute or second that the text names, in UTC unless it says otherwise.
+
+    Raises `Invalid`.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise Invalid(f"{text!r} is not a date or time", hint="Write 2026-01-31 or 2026-01-31T14:30.") from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def parse_moment(text: str) -> datetime:
+    """The end of the day, minute or second that the text names. Raises `Invalid`."""
+    moment = start_of(text)
     if len(text) <= len("2026-01-31"):
         return moment + timedelta(days=1)
     return moment + (timedelta(minutes=1) if text.count(":") == 1 and "+" not in text else timedelta(seconds=1))

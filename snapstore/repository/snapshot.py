@@ -24,6 +24,7 @@ from snapstore.seal import Seal
 
 __all__ = [
     "COMMITTED",
+    "ENDED",
     "PENDING",
     "Origin",
     "Snapshot",
@@ -34,7 +35,7 @@ __all__ = [
     "utc_text",
 ]
 
-PENDING, COMMITTED = "pending", "committed"
+PENDING, COMMITTED, ENDED = "pending", "committed", "ended"
 _LIMIT_BYTES = 1 << 30
 
 

@@ -2,22 +2,29 @@
 
     display(column.type, cell, stride=column.stride)
     parse_key(table, "17")
+    texts(column.type, cell)                # what of it is words
 
 A type says whose it is: those of SQLite begin with `sqlite.`, all others are PostgreSQL's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+from snapstore import tagged
 from snapstore.errors import Corrupt
 from snapstore.rows import KeyPart, Table
 from snapstore.sources.postgres import display as postgres
 from snapstore.sources.postgres import keytext
 from snapstore.sources.postgres.display import shorten
+from snapstore.sources.postgres.types import is_worded, key_part
 from snapstore.sources.sqlite import display as sqlite
 
-__all__ = ["display", "parse_key", "shorten"]
+__all__ = ["comparable", "display", "holds_text", "parse_key", "shorten", "texts"]
+
+_WORDS = {"text", "varchar", "bpchar", "name", "json", "jsonb", "jsonpath", "xml"}
 
 
 def display(column_type: str, cell: bytes | None, *, stride: int = 1) -> Any:
@@ -28,6 +35,63 @@ def display(column_type: str, cell: bytes | None, *, stride: int = 1) -> Any:
         return sqlite.display(column_type, cell, stride=stride)
     except (ValueError, Corrupt):
         return {"hex": cell.hex()}
+
+
+def holds_text(column_type: str, *, width: int = 0, stride: int = 1) -> bool:
+    """Whether cells of this type are words, or may have words in them: text, JSON, enums, arrays of such.
+
+    Their UTF-8 then stands in the cell as it is, in one piece for each text.
+    """
+    if width or stride != 1:
+        return False
+    if sqlite.is_ours(column_type):
+        return column_type in ("sqlite.text", "sqlite.value")
+    schema, _, name = column_type.removesuffix("[]").rpartition(".")
+    return schema != "pg_catalog" or name.removeprefix("_") in _WORDS or is_worded(column_type)
+
+
+def texts(column_type: str, cell: bytes) -> Iterator[str]:
+    """The words of a cell of a type that `holds_text`: each text of an array, JSON as it is written down."""
+    if column_type == "sqlite.value":
+        value = tagged.decode_one(cell)
+        if isinstance(value, tagged.RawText):
+            value = value.data.decode(value.encoding, "replace")
+        if isinstance(value, str):
+            yield value
+    elif sqlite.is_ours(column_type):
+        yield cell.decode("utf-8", "replace")
+    else:
+        yield from _words(postgres.display(column_type, cell))
+
+
+def _words(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _words(one)
+    elif isinstance(value, dict) and value.keys() == {"hex"}:
+        # A type of an extension or of the user, which is text only if its bytes are (citext with line ends, say).
+        with suppress(UnicodeDecodeError):
+            yield bytes.fromhex(value["hex"]).decode()
+
+
+_OF_SQLITE = {"sqlite.integer": "int8", "sqlite.real": "float8", "sqlite.text": "bytes", "sqlite.value": "value"}
+_EQUAL_AS_BYTES = {"pg_catalog.text", "pg_catalog.varchar", "pg_catalog.name"}
+_IN_ORDER = {"int2", "int4", "int8", "fixed16", "fixed1", "float4", "float8", "numeric"}
+
+
+def comparable(table: Table, name: str) -> KeyPart | None:
+    """How values of a column (or of a part of the key) compare, as if it were a key; None where nobody but the engine
+    knows. Of the encodings `bytes` compares for equality alone, and so do texts of `value`.
+    """
+    types = {**{part.name: part.type for part in table.key}, **{one.name: one.type for one in table.columns}}
+    column_type = types.get(name, "")
+    if sqlite.is_ours(column_type):
+        encoding = _OF_SQLITE.get(column_type)
+        return None if encoding is None else KeyPart(name, column_type, encoding)
+    part = key_part(name, column_type)
+    return part if part.encoding in _IN_ORDER or column_type in _EQUAL_AS_BYTES else None
 
 
 def parse_key(table: Table, text: str) -> bytes:

@@ -2,6 +2,8 @@
 
     for changes in diff(before, after):
         changes.added, changes.removed, changes.changed
+    for pairs in differing_leaves(before, after):        # the same, before any cell is read
+        ...
 
 Equal references are equal rows, so a walk skips them at any height; cuts come from keys alone, so an insert puts the
 walk out of step for one chunk and no further. Columns are matched by name; a column of one side only is the caller's
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +23,7 @@ from snapstore.rows import Batch, Cells
 from snapstore.tree.chunk import differing
 from snapstore.tree.reader import Span, TableTree
 
-__all__ = ["Changed", "RowChanges", "common_columns", "diff"]
+__all__ = ["Changed", "Pair", "RowChanges", "common_columns", "diff", "differing_leaves"]
 
 _PAIRS = 64
 """Pairs of spans that are read in one round."""
@@ -52,8 +55,11 @@ class RowChanges:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
-    """Spans of both sides that cover the same stretch of keys; `aligned` if they hold the same keys."""
+class Pair:
+    """Spans of both sides that cover the same stretch of keys.
+
+    `aligned` pairs are one span a side, hold the same keys, and want only the columns that may differ.
+    """
 
     before: list[Span]
     after: list[Span]
@@ -77,54 +83,77 @@ def diff(before: TableTree, after: TableTree) -> Iterator[RowChanges]:
     """
     if before.root == after.root:
         return
-    common = common_columns(before, after)
-    yield from _Walk(before, after, common).pairs([_Pair(before.spans(), after.spans(), aligned=False)])
+    walk = _Walk(before, after, common_columns(before, after))
+    for run in walk.leaves():
+        yield from walk.changes(run)
+
+
+def differing_leaves(before: TableTree, after: TableTree, *, at_once: int = _PAIRS) -> Iterator[list[Pair]]:
+    """The stretches of level 0 in which something may differ, in order of key, `at_once` or fewer at a time.
+
+    Nodes are read where they differ, and no chunk is. Both tables must have the same key.
+    """
+    if before.root != after.root:
+        yield from _Walk(before, after, common_columns(before, after), at_once).leaves()
 
 
 class _Walk:
-    def __init__(self, before: TableTree, after: TableTree, common: list[tuple[int, int]]) -> None:
+    def __init__(
+        self, before: TableTree, after: TableTree, common: list[tuple[int, int]], at_once: int = _PAIRS
+    ) -> None:
         self._before = before
         self._after = after
         self._common = common
+        self._at_once = at_once
+        # Then equal references are of equal columns, and most spans are told to be equal at a glance.
+        self._is_alike = before.table.columns == after.table.columns
 
-    def pairs(self, pairs: Sequence[_Pair]) -> Iterator[RowChanges]:
+    def leaves(self) -> Iterator[list[Pair]]:
+        """The pairs of level 0 that may differ, as far as is known above them."""
+        yield from self._pairs([Pair(self._before.spans(), self._after.spans(), aligned=False)])
+
+    def _pairs(self, pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
         """Descend into each pair, depth first, a bounded number at a time."""
         # Narrowed first: of many children few differ, and those are then read together.
         narrow = [narrowed for pair in pairs if (narrowed := self._narrow(pair))]
-        for start in range(0, len(narrow), _PAIRS):
-            some = narrow[start : start + _PAIRS]
-            run: list[_Pair] = []
-            for at, pair in enumerate(some):
-                run.append(pair)
-                is_leaf = not _level(pair)
-                if at + 1 == len(some) or (not _level(some[at + 1])) != is_leaf:
-                    yield from self._leaves(run) if is_leaf else self.pairs(self._descend(run))
-                    run = []
+        for start in range(0, len(narrow), self._at_once):
+            some = narrow[start : start + self._at_once]
+            for is_inner, run in groupby(some, key=lambda pair: _level(pair) > 0):
+                if is_inner:
+                    yield from self._pairs(self._descend(list(run)))
+                else:
+                    yield list(run)
 
-    def _narrow(self, pair: _Pair) -> _Pair | None:
+    def _narrow(self, pair: Pair) -> Pair | None:
         """None if nothing differs; where the keys are the same, only the columns that may differ stay wanted."""
         if not (len(pair.before) == len(pair.after) == 1):
             return pair if pair.before or pair.after else None
+        if pair.aligned and self._is_alike and len(self._common) == 1:
+            return pair  # it is one only because this column differs
         before, after = pair.before[0], pair.after[0]
         if before.level != after.level or before.refs[0] != after.refs[0]:
             return pair
         differing = [(a, b) for a, b in self._common if before.refs[a + 1] != after.refs[b + 1]]
         if not differing:
             return None
-        return _Pair(
-            [_only(before, [a for a, _ in differing])], [_only(after, [b for _, b in differing])], aligned=True
-        )
+        if len(differing) == len(before.refs) - 1 == len(after.refs) - 1:
+            return Pair(pair.before, pair.after, aligned=True)
+        return Pair([_only(before, [a for a, _ in differing])], [_only(after, [b for _, b in differing])], aligned=True)
 
-    def _descend(self, pairs: Sequence[_Pair]) -> list[_Pair]:
+    def _descend(self, pairs: Sequence[Pair]) -> list[Pair]:
         """The pairs one level down; of unequal heights only the higher side descends."""
         before = self._lower(self._before, [pair.before for pair in pairs], [_level(pair) for pair in pairs])
         after = self._lower(self._after, [pair.after for pair in pairs], [_level(pair) for pair in pairs])
-        below: list[_Pair] = []
+        below: list[Pair] = []
         for old, new, pair in zip(before, after, pairs, strict=True):
             if pair.aligned:
-                below.extend(_Pair([a], [b], aligned=True) for a, b in zip(old, new, strict=True))
+                below.extend(
+                    Pair([a], [b], aligned=True)
+                    for a, b in zip(old, new, strict=True)
+                    if not self._is_alike or a.refs != b.refs
+                )
             else:
-                below.extend(_align(old, new))
+                below.extend(_align(old, new, self._is_alike))
         return below
 
     @staticmethod
@@ -136,9 +165,9 @@ class _Walk:
             for spans, level in zip(groups, levels, strict=True)
         ]
 
-    def _leaves(self, pairs: Sequence[_Pair]) -> Iterator[RowChanges]:
+    def changes(self, pairs: Sequence[Pair]) -> Iterator[RowChanges]:
         """Aligned pairs are compared column by column, all at once; others are merged by key."""
-        run: list[_Pair] = []
+        run: list[Pair] = []
         for pair in pairs:
             if pair.aligned:
                 run.append(pair)
@@ -150,7 +179,7 @@ class _Walk:
         if run:
             yield self._compare(run)
 
-    def _compare(self, pairs: Sequence[_Pair]) -> RowChanges:
+    def _compare(self, pairs: Sequence[Pair]) -> RowChanges:
         """Rows with the same keys on both sides; only columns whose references differ are read."""
         counts = [pair.after[0].count for pair in pairs]
         starts = np.concatenate([[0], np.cumsum(counts)])
@@ -174,7 +203,7 @@ class _Walk:
                 before[number], after[number] = old.take(own), new.take(own)
         return RowChanges(self._after.empty(), self._before.empty(), Changed(keys, differs[changed], before, after))
 
-    def _merge(self, pair: _Pair) -> RowChanges:
+    def _merge(self, pair: Pair) -> RowChanges:
         """Rows of a stretch whose keys differ, matched by key."""
         old = self._before.batch(pair.before) if pair.before else self._before.empty()
         new = self._after.batch(pair.after) if pair.after else self._after.empty()
@@ -201,8 +230,9 @@ class _Walk:
         )
 
 
-def _level(pair: _Pair) -> int:
-    return max(span.level for span in (*pair.before, *pair.after))
+def _level(pair: Pair) -> int:
+    # All spans of one side are of one level: they came down together.
+    return max(side[0].level for side in (pair.before, pair.after) if side)
 
 
 def _only(span: Span, columns: Sequence[int]) -> Span:
@@ -211,31 +241,25 @@ def _only(span: Span, columns: Sequence[int]) -> Span:
     return Span(span.level, span.count, span.separator, refs)
 
 
-def _align(before: Sequence[Span], after: Sequence[Span]) -> list[_Pair]:
-    """Cut two lists of spans over one stretch of keys at every separator they share."""
-    ends = {span.separator for span in after}
-    shared = {span.separator for span in before} & ends
-    pairs: list[_Pair] = []
-    new = iter(after)
-    group: list[Span] = []
-    for span in before:
-        group.append(span)
-        if span.separator in shared:
-            pairs.append(_Pair(group, _until(new, span.separator), aligned=False))
-            group = []
-    rest = list(new)
-    if group or rest:
-        pairs.append(_Pair(group, rest, aligned=False))
+def _align(before: Sequence[Span], after: Sequence[Span], is_alike: bool) -> list[Pair]:
+    """Cut two lists of spans over one stretch of keys at every separator they share; equal ones are left out where
+    both tables are alike.
+    """
+    pairs: list[Pair] = []
+    if is_alike and [span.separator for span in before] == [span.separator for span in after]:
+        return [Pair([a], [b], aligned=False) for a, b in zip(before, after, strict=True) if a.refs != b.refs]
+    ends = {span.separator: at for at, span in enumerate(after, 1)}
+    old = new = 0
+    for at, span in enumerate(before, 1):
+        end = ends.get(span.separator)
+        if end is None:
+            continue
+        if not (is_alike and at - old == end - new == 1 and span.refs == after[new].refs):
+            pairs.append(Pair(list(before[old:at]), list(after[new:end]), aligned=False))
+        old, new = at, end
+    if old < len(before) or new < len(after):
+        pairs.append(Pair(list(before[old:]), list(after[new:]), aligned=False))
     return pairs
-
-
-def _until(spans: Iterator[Span], separator: bytes | None) -> list[Span]:
-    taken: list[Span] = []
-    for span in spans:
-        taken.append(span)
-        if span.separator == separator:
-            break
-    return taken
 
 
 def unequal(before: Cells, after: Cells) -> NDArray[np.bool_]:

@@ -97,17 +97,25 @@ class TableTree:
 
     def expand(self, spans: Sequence[Span]) -> list[list[Span]]:
         """The children of each of these spans, all of level ≥ 1, in one round of reading."""
-        wanted = [ref for span in spans for ref in span.refs if ref is not None and reference.is_blob(ref)]
-        blobs = iter(self.fetch.get_many([reference.digest_of(ref) for ref in wanted]))
-        return [self._children(span, blobs) for span in spans]
+        wanted = [
+            (tree, ref, span.level)
+            for span in spans
+            for tree, ref in enumerate(span.refs)
+            if ref is not None and reference.is_blob(ref)
+        ]
+        nodes = iter(self._nodes(wanted))
+        return [self._children(span, nodes) for span in spans]
 
-    def _children(self, span: Span, blobs: Iterator[bytes]) -> list[Span]:
-        nodes: list[node.Node | None] = []
-        for tree, ref in enumerate(span.refs):
-            parsed = None
-            if ref is not None and reference.is_blob(ref):
-                parsed = node.decode_node(next(blobs), self._name(tree, ref), level=span.level, is_key=tree == 0)
-            nodes.append(parsed)
+    def _nodes(self, wanted: Sequence[tuple[int, Ref, int]]) -> list[node.Node]:
+        """The nodes of these trees, references and levels, in one round of reading."""
+        blobs = self.fetch.get_many([reference.digest_of(ref) for _, ref, _ in wanted])
+        return [
+            node.decode_node(data, self._name(tree, ref), level=level, is_key=tree == 0)
+            for (tree, ref, level), data in zip(wanted, blobs, strict=True)
+        ]
+
+    def _children(self, span: Span, found: Iterator[node.Node]) -> list[Span]:
+        nodes = [next(found) if ref is not None and reference.is_blob(ref) else None for ref in span.refs]
         key = nodes[0]
         if key is None:
             raise Corrupt(f"{self.table.name}: a node of keys is missing beneath {self.root.hex()}")

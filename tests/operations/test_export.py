@@ -1,0 +1,277 @@
+"""What an export writes, an import reads back to the bit, in every format; files that changed are refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snapstore import tagged
+from snapstore.backends.memory import MemoryBackend
+from snapstore.errors import Corrupt, Exists, Invalid, NotFound
+from snapstore.operations.export import Choice, Exported, checksums, combined, export
+from snapstore.operations.formats import Csv, Format, from_text, to_text
+from snapstore.operations.guess import guess_roles
+from snapstore.operations.importing import ExportSource, read_export
+from snapstore.operations.rowfiles import rows_in
+from snapstore.operations.state import of_snapshot, read_objects
+from snapstore.operations.take import Request, take
+from snapstore.repository import Repository, Snapshot
+from snapstore.rows import Cells
+from snapstore.sources.plain import HEX, Form
+from snapstore.tree.node import encode_objects
+from tests.operations.world import World, roots
+
+READ_BACK = [Format.JSON, Format.JSONL, Format.PARQUET]
+
+EVERYTHING = r"""
+CREATE EXTENSION vector;
+CREATE TYPE mood AS ENUM ('calm', 'odd, "quoted"');
+CREATE TYPE pair AS (a int, b text);
+CREATE TABLE memories (
+  id bigint PRIMARY KEY, content text, embedding vector(3), half halfvec(2), sparse sparsevec(9), heat real,
+  score float8, user_id text, tags text[], moods mood[], mood mood, pair pair, metadata jsonb, raw json,
+  at timestamptz, day date, age interval, price numeric, is_old boolean,
+  uid uuid, data bytea, addr inet, span int4range, bits varbit, box box
+);
+INSERT INTO memories (id, content, embedding, heat, score, user_id, tags, metadata, raw, at, day, price, is_old, uid,
+    data, moods, mood, pair, half, sparse, age, addr, span, bits, box) VALUES
+  (1, 'plain', '[0.1,-2.5e-8,3]', 0.1, 0.1, 'ann', '{a,NULL,"b,c"}', '{"a": [1, 2.5, null], "b": {"c": "ü"}}',
+   '{ "b" :1 }', '2026-01-31 12:00:00.5+02', '2026-01-31', 1.50, true, gen_random_uuid(), '\x00ff', '{calm}', 'calm',
+   '(1,x)', '[0.1,2]', '{1:0.5}/9', '1 mon 2 days 03:00', '10.0.0.1/8', '[1,5)', B'101', '((0,0),(1,1))'),
+  (2, '', '[0,-0,1]', 'NaN', '-Infinity', 'bob', '{}', '"text"', '1.10', '0044-03-15 BC', 'infinity', 'NaN', false,
+   NULL, '', NULL, 'odd, "quoted"', NULL, NULL, NULL, '-5 days', '::1', 'empty', B'', NULL),
+  (3, E'"quotes", commas,\nlines\r\nand {"$hex" in it', NULL, 1e-45, 5e-324, 'ann', '[5:6]={x,y}', 'null', 'null',
+   '-infinity', '0001-01-01', 12345678901234567890.000100, NULL, NULL, NULL, NULL, NULL, '(,)', NULL, NULL, NULL, NULL,
+   NULL, NULL, NULL),
+  (4, '{"$hex": "00"}', '[1,2,3]', 16777216, 1e22, NULL, '{"{1,2}"}',
+   '{"$hex": "00", "n": 123456789012345678901234567890}', '"\ud83d\ude00"', '2026-02-28', '2026-02-28', -0.00, NULL,
+   NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+CREATE TABLE relationships (source_id bigint REFERENCES memories, target_id bigint REFERENCES memories, kind text,
+  weight real, PRIMARY KEY (source_id, target_id));
+INSERT INTO relationships VALUES (1, 3, 'follows', 0.5), (1, 2, 'contradicts', 1), (3, 1, NULL, NULL);
+CREATE TABLE "Odd ""name"", with/everything" ("a,b" numeric PRIMARY KEY, " " text);
+INSERT INTO "Odd ""name"", with/everything" VALUES (1.50, 'x'), (-0.001, NULL), ('NaN', '');
+CREATE TABLE log (line text, n int);
+INSERT INTO log VALUES ('same', 1), ('same', 1), ('other', NULL);
+CREATE TABLE empty_one (id text PRIMARY KEY);
+CREATE VIEW hot AS SELECT * FROM memories WHERE heat > 0.7;
+"""
+
+ODD = 'public."Odd ""name"", with/everything"'
+
+
+def exported(world: World, snapshot: Snapshot, folder: Path, form: Format, choice: Choice | None = None) -> Exported:
+    state = of_snapshot(world.repository, snapshot)
+    roles = guess_roles([own.table for own in state.tables])
+    blobs = world.repository.blobs
+    objects = {one.name: encode_objects(read_objects(blobs, one.objects)) for one in snapshot.sources}
+    return export(state, folder, form, choice, roles=roles, at=snapshot.time, objects=objects)
+
+
+def imported(folder: Path) -> tuple[Repository, Snapshot]:
+    repository = Repository.init(MemoryBackend())
+    found = read_export(folder)
+    requests = [Request(name, ExportSource(found, name)) for name in found.sources]
+    return repository, take(repository, requests).snapshot
+
+
+@pytest.fixture
+def world(tmp_path: Path, databases: Callable[..., str]) -> World:
+    world = World(Repository.init(MemoryBackend()), databases())
+    world.run(EVERYTHING)
+    return world
+
+
+def test_every_format_is_read_back_to_the_bit(world: World, databases: Callable[..., str], tmp_path: Path,
+                                              pg_dump: Callable[..., str]) -> None:  # fmt: skip
+    snapshot = world.take()
+    repository, again = world.repository, snapshot
+    for form in READ_BACK:
+        exported(world, snapshot, tmp_path / form, form)
+        repository, again = imported(tmp_path / form)
+        assert roots(again) == roots(snapshot), form
+        assert not again.sources[0].missing
+    elsewhere = World(repository, databases())
+    elsewhere.restore(again)
+    assert pg_dump(elsewhere.url) == pg_dump(world.url)
+
+
+def test_a_csv_has_all_but_the_vectors_and_says_so(world: World, tmp_path: Path) -> None:
+    snapshot = world.take()
+    told = exported(world, snapshot, tmp_path / "csv", Format.CSV)
+    assert told.missing == ("public.memories: without its vectors (embedding, half)",)
+    _, again = imported(tmp_path / "csv")
+    before, after = roots(snapshot), roots(again)
+    assert {name for name in before if before[name] != after[name]} == {"public.memories"}
+    (missing,) = again.sources[0].missing
+    assert missing == "table public.memories: the export has no embedding, half"
+    lines = (tmp_path / "csv/memories.csv").read_text(encoding="utf-8")
+    assert lines.startswith("id,content,sparse,heat,")
+    assert "1,plain," in lines
+    assert '2,"",' in lines
+
+
+def test_the_document_reads_as_people_expect(world: World, tmp_path: Path) -> None:
+    exported(world, world.take(), tmp_path / "json", Format.JSON)
+    document = json.loads((tmp_path / "json/export.json").read_bytes())
+    assert document.keys() == {"memories", "relationships", "tables", "metadata"}
+    first = document["memories"][0]
+    assert first["content"] == "plain"
+    assert first["embedding"] == [0.1, -2.5e-8, 3.0]
+    assert first["heat"] == 0.1
+    assert first["tags"] == ["a", None, "b,c"]
+    assert first["metadata"] == {"a": [1, 2.5, None], "b": {"c": "ü"}}
+    assert first["at"] == "2026-01-31T10:00:00.5+00:00"
+    assert first["age"]["shown"] == "P1M2DT3H"
+    assert document["metadata"]["counts"]["memories"] == 4
+    assert document["relationships"][0]["kind"] == "contradicts"
+    assert set(document["tables"]) == {ODD, "public.log", "public.empty_one"}
+    sums = json.loads((tmp_path / "json/checksums.json").read_bytes())
+    assert set(sums["files"]) == {"export.json", "metadata.json"}
+    assert sums["combined"] == combined(sums["files"])
+
+
+def test_of_one_user_only_memories_and_what_relates_them(world: World, tmp_path: Path) -> None:
+    exported(world, world.take(), tmp_path / "ann", Format.JSON, Choice(vectors=False, user="ann"))
+    document = json.loads((tmp_path / "ann/export.json").read_bytes())
+    assert [one["id"] for one in document["memories"]] == [1, 3]
+    assert "embedding" not in document["memories"][0]
+    assert [(one["source_id"], one["target_id"]) for one in document["relationships"]] == [(1, 3), (3, 1)]
+    assert document["metadata"]["user_id"] == "ann"
+    _, again = imported(tmp_path / "ann")
+    assert "the export holds only some of the rows" in again.sources[0].missing
+
+
+def test_a_user_needs_a_column_that_names_users(world: World, tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="whose a memory is"):
+        export(of_snapshot(world.repository, world.take()), tmp_path / "x", Format.JSON, Choice(user="ann"))
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_archive_is_read_by_people(world: World, tmp_path: Path) -> None:
+    world.run("UPDATE memories SET content = '# not a heading' || chr(10) || '```' WHERE id = 4")
+    exported(world, world.take(), tmp_path / "md", Format.MARKDOWN)
+    index = (tmp_path / "md/index.md").read_text(encoding="utf-8")
+    assert "graph LR" in index
+    assert '-- "follows" -->' in index
+    assert "3 of 3 relationships" in index
+    (group,) = (tmp_path / "md/groups").iterdir()
+    text = group.read_text(encoding="utf-8")
+    assert "## 1 (cold)\n\n> plain\n" in text
+    assert "> # not a heading\n> ```\n" in text
+    assert "## 4 (hot)" in text
+    assert "- embedding: `3 dimensions`" in text
+    with pytest.raises(Invalid, match="for reading"):
+        read_export(tmp_path / "md")
+
+
+def test_a_folder_that_holds_something_is_left_alone(world: World, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").write_text("mine", encoding="utf-8")
+    with pytest.raises(Exists):
+        exported(world, world.take(), tmp_path / "mine", Format.JSON)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("form", READ_BACK)
+def test_a_file_that_was_changed_is_refused_by_name(world: World, tmp_path: Path, form: Format) -> None:
+    exported(world, world.take(), tmp_path / "out", form)
+    for path in sorted((tmp_path / "out").iterdir()):
+        data = path.read_bytes() or b"     "
+        path.write_bytes(data[:-5] + bytes([data[-5] ^ 1]) + data[-4:])
+        with pytest.raises(Corrupt, match=path.name):
+            read_export(tmp_path / "out")
+        path.write_bytes(data.lstrip(b" "))
+    read_export(tmp_path / "out")
+    with pytest.raises(NotFound):
+        read_export(tmp_path)
+
+
+def test_a_document_cut_short_is_refused_even_with_sums_that_fit(world: World, tmp_path: Path) -> None:
+    exported(world, world.take(), tmp_path / "out", Format.JSONL)
+    path, sums = tmp_path / "out/memories.jsonl", tmp_path / "out/checksums.json"
+    path.write_bytes(b"\n".join(path.read_bytes().split(b"\n")[:-2]) + b"\n")
+    files = checksums(tmp_path / "out")
+    sums.write_bytes(orjson.dumps({"files": files, "combined": combined(files)}))
+    with pytest.raises(Corrupt, match=r"has 3 rows of public\.memories, and the export says 4"):
+        imported(tmp_path / "out")
+
+
+PLAIN = {
+    "pg_catalog.int4": st.integers(-(2**31), 2**31 - 1).map(lambda n: struct.pack(">i", n)),
+    "pg_catalog.int8": st.integers(-(2**63), 2**63 - 1).map(lambda n: struct.pack(">q", n)),
+    "pg_catalog.float4": st.binary(min_size=4, max_size=4),
+    "pg_catalog.float8": st.binary(min_size=8, max_size=8),
+    "pg_catalog.bool": st.sampled_from([b"\0", b"\1"]),
+    "pg_catalog.text": st.text().map(str.encode),
+    "pg_catalog.date": st.binary(min_size=4, max_size=4),
+    "pg_catalog.timestamptz": st.binary(min_size=8, max_size=8),
+    "pg_catalog.numeric": st.binary(min_size=8, max_size=16),
+    "pg_catalog.jsonb": st.text().map(lambda text: b"\1" + text.encode()),
+    "pg_catalog._text": st.binary(max_size=40),
+    "public.whatever": st.binary(max_size=20),
+    "sqlite.value": st.one_of(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), st.text(), st.binary()).map(
+        lambda value: tagged.encode([value]).to_list()[0]
+    ),
+    "sqlite.text": st.binary(max_size=20),
+}
+
+
+@given(st.data())
+def test_any_cell_comes_back_from_its_value_as_json_and_as_text(data: st.DataObject) -> None:
+    column_type = data.draw(st.sampled_from(sorted(PLAIN)))
+    cells: list[bytes | None] = data.draw(st.lists(st.none() | PLAIN[column_type], max_size=5))
+    form = Form("c", column_type)
+    values = form.values(Cells.of(cells))
+    assert form.cells(values).to_list() == cells
+    through = json.loads(orjson.dumps(values))
+    assert form.cells(through).to_list() == cells
+    texts = [None if value is None else from_text(form, to_text(form, value)) for value in values]
+    assert form.cells(texts).to_list() == cells
+
+
+@given(st.lists(st.none() | st.binary(max_size=24), max_size=6), st.sampled_from([4, 2]))
+def test_any_vector_comes_back_from_json(cells: list[bytes | None], stride: int) -> None:
+    form = Form("v", "public.vector", stride=stride)
+    values = form.values(Cells.of(cells))
+    through = json.loads(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY))
+    assert form.cells(through).to_list() == cells
+
+
+@given(st.lists(st.lists(st.none() | st.text(), min_size=2, max_size=2), max_size=6))
+def test_a_csv_comes_back_whatever_is_in_it(tmp_path_factory: pytest.TempPathFactory, rows: list[list[Any]]) -> None:
+    folder = tmp_path_factory.mktemp("csv")
+    forms = [Form("a,b", "pg_catalog.text"), Form("c", "sqlite.value")]
+    with Csv(folder) as writer, writer.table("t", "", forms) as written:
+        written.add([list(column) for column in zip(*rows, strict=True)] or [[], []], len(rows))
+    found = [row for group in rows_in(folder / "t.csv", "csv", "t", forms, 2) for row in group]
+    assert [[row["a,b"], row["c"]] for row in found] == rows
+
+
+def test_a_value_of_another_type_is_refused() -> None:
+    wrong: list[tuple[str, Any]] = [
+        ("pg_catalog.int4", 2**31), ("pg_catalog.int4", "1"), ("pg_catalog.int4", True), ("pg_catalog.bool", 1),
+        ("pg_catalog.text", 5), ("pg_catalog.timestamptz", "2026-01-01T00:00:00"), ("pg_catalog.uuid", "x"),
+        ("pg_catalog.numeric", "1e5"), ("pg_catalog._int4", [1, "x"]), ("pg_catalog.interval", "P1D"),
+    ]  # fmt: skip
+    for column_type, value in wrong:
+        with pytest.raises(Invalid, match="column c"):
+            Form("c", column_type).cells([value])
+    with pytest.raises(Invalid):
+        Form("v", "public.vector", stride=4).cells([[1.0, math.inf]])
+    with pytest.raises(Invalid):
+        Form("v", "public.vector", stride=4).cells([[1e300]])
+    assert Form("v", "public.vector", stride=4).cells([np.array([1, 2], np.float32)]).to_list() == [
+        struct.pack("<2f", 1, 2)
+    ]
+    assert Form("c", "pg_catalog.interval").cells([{HEX: "00"}]).to_list() == [b"\0"]
