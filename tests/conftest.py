@@ -36,7 +36,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # libpq and the command line read these; a test must not depend on the shell it was started from.
-for _name in [name for name in os.environ if name.startswith(("PG", "SNAP_")) or name in ("NO_COLOR", "FORCE_COLOR")]:
+for _name in [
+    name for name in os.environ if name.startswith(("PG", "SNAP_", "QDRANT_")) or name in ("NO_COLOR", "FORCE_COLOR")
+]:
     del os.environ[_name]
 
 

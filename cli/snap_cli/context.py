@@ -93,6 +93,11 @@ class App:
         return os.environ.get("SNAP_SOURCE") or None
 
     @property
+    def qdrant_key(self) -> str:
+        """QDRANT_API_KEY: for servers whose URL has no key."""
+        return os.environ.get("QDRANT_API_KEY", "")
+
+    @property
     def host(self) -> str:
         """The name of this machine, for the manifest."""
         return socket.gethostname()

@@ -258,7 +258,7 @@ def _row_lines(old: StateTable | None, new: StateTable | None, keys: Sequence[by
         yield f"    {paint(*_MARKS[what])} {clean(key_text(key))}" + (f" {count(copies)} times" if copies > 1 else "")
         if what == "changed":
             for column, before, after in told:
-                for line in change_text(column, before, after):
+                for line in change_text(column, before, after, key):
                     yield f"        {line}"
             continue
         for name, value in told.items():
@@ -323,7 +323,7 @@ def _row_documents(
 ) -> Iterator[dict[str, Any]]:
     for _, what, key, told in _events(old, new, keys):
         if what == "changed":
-            columns_changed = {column.name: change_json(column, before, after) for column, before, after in told}
+            columns_changed = {column.name: change_json(column, before, after, key) for column, before, after in told}
             yield {"change": what, "key": key, "columns": columns_changed}
         else:
             yield {"change": what, "key": key, "row": told}

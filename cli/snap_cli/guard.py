@@ -98,7 +98,9 @@ def guard_command(
         raise Invalid(f"there is no command {words[0]!r}", hint="Nothing was run, and no snapshot taken.")
     limits = [_Limit(what, text) for what, text in (("deletes", max_deletes), ("changes", max_changes)) if text]
     repository = app.repository()
-    requests = [Request(own.name, open_source(own.url), selection_from(own)) for own in sources_to_take(app, sources)]
+    requests = [
+        Request(own.name, open_source(app, own.url), selection_from(own)) for own in sources_to_take(app, sources)
+    ]
     with app.progress() as progress:
         taken = take(
             repository, requests, tags=tags, description=f"before: {shlex.join(words)}"[:200], host=app.host,

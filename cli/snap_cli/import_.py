@@ -86,7 +86,7 @@ def import_command(
             _tell(app, snapshot.id, rows_in(snapshot), sum(len(one.tables) for one in snapshot.sources))
             return
         app.say(f"snapshot {snapshot.id[:8]} of the export: {plural(rows_in(snapshot), 'row')}")
-        held, live = snapshot.sources[0], open_source(named_source(app, to).url)
+        held, live = snapshot.sources[0], open_source(app, named_source(app, to).url)
         again = ["snap", *(["-r", app.repo] if app.repo else []), "import", str(path), "--to", live.url]
         again += ["--conflict", conflict] if conflict != "skip" else []
         ask = Ask(mode=Mode(conflict), source=held.name)

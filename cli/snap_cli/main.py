@@ -36,7 +36,7 @@ _COMMANDS = {
     ),
     "take": (
         "snap_cli.take",
-        "Take a snapshot of databases: one consistent state of each, stored without what is there already.",
+        "Take a snapshot of databases and folders: a consistent state of each, stored without what is there already.",
     ),
     "list": ("snap_cli.list", "List the snapshots, oldest first."),
     "show": ("snap_cli.show", "Show a snapshot, a table of it, or one row."),

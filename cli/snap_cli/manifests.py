@@ -12,7 +12,7 @@ from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.snapshot import utc_text
 
 __all__ = [
-    "changes", "rows_in", "snapshot_json", "snapshot_place", "source_json", "table_json", "tell_missing",
+    "changes", "rows_in", "snapshot_json", "snapshot_place", "source_json", "table_json", "tell_missing", "tell_moved",
     "tell_narrowed", "words_of",
 ]  # fmt: skip
 
@@ -89,9 +89,21 @@ def tell_missing(source: SnapshotSource) -> list[str]:
     return [f"{source.name}: not held: {clean(one)}" for one in source.missing]
 
 
+def tell_moved(source: SnapshotSource) -> list[str]:
+    """Tables that were seen to change while they were read, where the engine gives no one moment: a line each."""
+    return [
+        f"{source.name}: {clean(name)} changed while it was read: it is of no one moment; take again when writers rest"
+        for name in source.position.get("moved", ())
+    ]
+
+
 def tell_narrowed(source: SnapshotSource) -> list[str]:
-    """What a snapshot leaves out because somebody asked for that, a line each."""
+    """What a snapshot leaves out because somebody asked for that, or since it comes and goes by itself; a line each."""
     told = []
+    for reason, found in source.position.get("left_out", {}).items():
+        example = "" if found["paths"] == 1 else f", {clean(found['example'])} for one"
+        what = clean(found["example"]) if found["paths"] == 1 else plural(found["paths"], "path")
+        told.append(f"{source.name}: left out by {clean(reason)}: {what}{example}")
     for table in source.tables:
         if table.root is None:
             told.append(f"{table.name}: only its shape is held, no rows")

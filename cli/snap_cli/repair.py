@@ -97,7 +97,7 @@ def heal_command(
         remedies.append(FromRepository(other))
     for text in from_sources:
         named = named_source(app, text)
-        remedies.append(FromSource(named.name, open_source(named.url)))
+        remedies.append(FromSource(named.name, open_source(app, named.url)))
     with app.progress() as progress:
         healed = heal(repository, remedies, progress=progress)
     if app.json:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from snap_cli.context import App, command
+from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
 from snap_cli.manifests import tell_missing
 from snap_cli.names import keys_by_table, one_table
 from snap_cli.render import clean, plural
@@ -81,7 +82,7 @@ def restore_command(
 
     Each source is restored in one transaction or not at all, after a snapshot of what will be overwritten (`snap undo`
     restores that). An empty database gets everything: extensions, tables, rows, indexes; an SQLite file that is not
-    there is made.
+    there is made. Qdrant has no transactions: what fails half-way says what was done, and goes on when repeated.
 
     Where a live table has other columns, types or constraints by now, the columns that both have are restored, cells
     of another type converted as the server assigns them; what cannot be is refused, and --recreate rebuilds the table.
@@ -153,7 +154,9 @@ def carry_out(
         with app.progress() as progress:
             plan = plan_restore(repository, snapshot, live, ask, progress=progress)
         if dry_run:
-            tell_dry(app, plan, again)
+            found = found_elsewhere(held, live, of_snapshot(repository, snapshot, held.name))
+            more = {"mentions": mentions_json(found)} if held.kind == "file" else None
+            tell_dry(app, plan, again, notes=mention_lines(found, held), more=more)
             return
         plan.check(plan_id)
         confirm(app, [plan])

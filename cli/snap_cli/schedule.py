@@ -174,7 +174,7 @@ def _check(app: App, sources: Sequence[str]) -> None:
         )
     for text in sources:
         source = named_source(app, text)
-        if text not in app.settings.sources and open_source(source.url).url != source.url:
+        if text not in app.settings.sources and open_source(app, source.url).url != source.url:
             raise Invalid(
                 "a URL with a password does not belong into a schedule",
                 hint="Put the source in snap.toml, or the password in ~/.pgpass.",

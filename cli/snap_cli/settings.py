@@ -66,13 +66,13 @@ def _parse(path: Path) -> Settings:
     return Settings(path, repository, {name: _source(path, name, own) for name, own in (sources or {}).items()})
 
 
-_LISTS = ("tables", "exclude", "exclude_columns")
+_LISTS = ("tables", "exclude", "exclude_columns", "only", "ignore")
 
 
 def _source(path: Path, name: str, words: Any) -> NamedSource:
     where = f"sources.{name}"
     given: dict[str, Any] = _typed(path, where, words, dict) or {}
-    _known(path, where + ".", given, {"url", "where", "vectors", "schema_only", "allow_partial", *_LISTS})
+    _known(path, where + ".", given, {"url", "where", "vectors", "schema_only", "allow_partial", "attributes", *_LISTS})
     url = _typed(path, f"{where}.url", given.get("url"), str)
     if not url:
         raise Invalid(f"{path}: {where} has no url", hint=f'Add `url = "postgresql://…"` under [{where}].')
@@ -82,7 +82,7 @@ def _source(path: Path, name: str, words: Any) -> NamedSource:
         _typed(path, f"{where}.where.{table}", condition, str)
     flags = {
         key: bool(_typed(path, f"{where}.{key}", given.get(key, default), bool))
-        for key, default in (("vectors", True), ("schema_only", False), ("allow_partial", False))
+        for key, default in (("vectors", True), ("schema_only", False), ("allow_partial", False), ("attributes", False))
     }
     selection = Selection(
         tables=lists["tables"],
@@ -92,6 +92,9 @@ def _source(path: Path, name: str, words: Any) -> NamedSource:
         vectors=flags["vectors"],
         rows=not flags["schema_only"],
         partial=flags["allow_partial"],
+        only=lists["only"],
+        ignore=lists["ignore"],
+        attributes=flags["attributes"],
     )
     return NamedSource(name, url, selection)
 

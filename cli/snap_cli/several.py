@@ -1,7 +1,7 @@
 """Restoring several sources of one snapshot: all plans first, then one source after the other.
 
-Each source is one transaction. What fails after others were done is told: what was done, how to take it back, and how
-to go on.
+Each source is one transaction, where its engine has any. What fails after others were done is told: what was done,
+how to take it back, and how to go on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from snap_cli.context import App
+from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
 from snap_cli.manifests import tell_missing
 from snap_cli.plans import plan_json
 from snap_cli.render import clean, paint
@@ -19,7 +20,7 @@ from snapstore.digest import digest
 from snapstore.errors import Invalid, SnapstoreError
 from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.restore import Ask, Restored, plan_restore, restore
-from snapstore.operations.state import matches
+from snapstore.operations.state import matches, of_snapshot
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Source
 
@@ -51,7 +52,13 @@ def carry_out_all(
             plans = [plan_restore(repository, snapshot, live, ask, progress=progress) for _, live, ask in jobs]
         whole = _together(snapshot, plans)
         if dry_run:
-            tell_dry(app, whole, again)
+            found = [
+                (held, found_elsewhere(held, live, of_snapshot(repository, snapshot, held.name)))
+                for held, live, _ in jobs
+            ]
+            notes = [line for held, own in found for line in mention_lines(own, held)]
+            more = {"mentions": mentions_json([one for _, own in found for one in own])}
+            tell_dry(app, whole, again, notes=notes, more=more)
             return
         whole.check(plan_id)
         if not yes:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from snap_cli.cells import key_text, rows_of
 from snap_cli.context import App, command
-from snap_cli.manifests import snapshot_json, table_json, tell_missing, tell_narrowed
+from snap_cli.manifests import snapshot_json, table_json, tell_missing, tell_moved, tell_narrowed
 from snap_cli.names import split, table_and_key
 from snap_cli.render import amount, clean, columns, count, moment, paint, plural
 from snap_cli.sources import live_source, live_sources, live_state
@@ -98,7 +98,7 @@ def _sizes(app: App, repository: Repository, snapshot: Snapshot) -> dict[tuple[s
 
 def _snapshot(app: App, repository: Repository, snapshot: Snapshot) -> None:
     for source in snapshot.sources:
-        for told in tell_missing(source):
+        for told in (*tell_missing(source), *tell_moved(source)):
             app.warn(told)
     sizes = _sizes(app, repository, snapshot)
     if app.json:
@@ -135,6 +135,8 @@ def _snapshot(app: App, repository: Repository, snapshot: Snapshot) -> None:
         app.out(columns(shown, right=range(1, 7)))
         for told in tell_narrowed(source):
             app.out(f"  {told}")
+        if source.position.get("consistency"):
+            app.out(f"  {clean(source.position['consistency'])}")
 
 
 def _live(app: App, tables: Sequence[StateTable]) -> None:

@@ -1,25 +1,26 @@
 """Live sources from what a person writes: a URL, a `key=value` string, or a name in snap.toml.
 
     named = named_source(app, "postgresql://me@db/agents")
-    named.name, open_source(named.url)
+    named.name, open_source(app, named.url)
 
 A URL is shown only as its source shows it: without a password.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import PurePath
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from snap_cli.context import App
 from snap_cli.settings import NamedSource
 from snapstore.errors import Invalid, NotFound, Unsupported
 from snapstore.operations.capture import Progress
 from snapstore.operations.state import State, live
-from snapstore.operations.take import selection_of
+from snapstore.operations.take import files_of, selection_of
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source
 
@@ -28,20 +29,27 @@ __all__ = [
     "schema_of",
 ]  # fmt: skip
 
-_LATER = ("qdrant", "file")
 _POSTGRES = ("postgresql", "postgres")
 _SQLITE = "sqlite"
+_QDRANT = ("qdrant", "qdrant+https", "qdrant+path")
+_FILE = "file"
+_PATHS = ("/", "./", "../")
 
-URLS = "A source is postgresql://user@host/database or sqlite:///path/to/file.db."
+URLS = (
+    "A source is postgresql://user@host/database, sqlite:///path/to/file.db, qdrant://host:6333/collection or "
+    "file:///path/to/folder."
+)
 
 
-def open_source(url: str) -> Source:
-    """The source under a URL. Raises `Invalid`, or `Unsupported` for an engine that is not installed or yet to come."""
+def open_source(app: App, url: str) -> Source:
+    """The source under a URL. Raises `Invalid`, or `Unsupported` for an engine that is not installed."""
     scheme, mark, _ = url.partition("://")
-    if mark and scheme in _LATER:
-        raise Unsupported(f"sources under {scheme}:// are not supported yet", hint=URLS)
     if mark and scheme == _SQLITE:
         return _sqlite_source(url)
+    if mark and scheme in _QDRANT:
+        return _qdrant_source(url, app.qdrant_key)
+    if mark and scheme == _FILE:
+        return _files_source(url)
     if mark and scheme not in _POSTGRES:
         raise Invalid(f"there are no sources under {scheme}://", hint=URLS)
     from snapstore.sources.postgres.source import PostgresSource  # the driver: see test_layers.py
@@ -60,15 +68,48 @@ def _sqlite_source(url: str) -> Source:
     return SqliteSource(url)
 
 
+def _qdrant_source(url: str, key: str) -> Source:
+    try:
+        from snapstore.sources.qdrant.source import QdrantSource
+    except ImportError as error:
+        raise Unsupported(
+            f"Qdrant needs a library that is not installed: {error.name}",
+            hint="Install it with: pip install 'snapstore[qdrant]'",
+        ) from error
+    return QdrantSource(url, key=key)
+
+
+def _files_source(url: str) -> Source:
+    try:
+        from snapstore.sources.files.source import FilesSource
+    except ImportError as error:
+        raise Unsupported(
+            f"file trees need a library that is not installed: {error.name}",
+            hint="Install it with: pip install 'snapstore[files]'",
+        ) from error
+    return FilesSource(url)
+
+
 def schema_of(url: str) -> str:
     """The schema that a table has if none is written."""
-    return "main" if url.startswith(_SQLITE + "://") else "public"
+    scheme = url.partition("://")[0]
+    if scheme in _QDRANT:
+        return "qdrant"
+    return {_SQLITE: "main", _FILE: "tree"}.get(scheme, "public")
+
+
+def _url(text: str) -> str:
+    """The URL of a folder that is written as a path: `.`, `..`, or what begins as only a path does."""
+    if text in (".", "..") or text.startswith(_PATHS):
+        return f"{_FILE}://" + quote(os.fsencode(os.path.abspath(text)))
+    return text
 
 
 def named_source(app: App, text: str) -> NamedSource:
-    """The source that this text means; a URL is named for its database."""
+    """The source that this text means; a URL is named for its database, a folder for itself."""
+    text = text if text in app.settings.sources else _url(text)
     if "://" in text or "=" in text:
-        return NamedSource(_name_of(open_source(text).url), text)
+        return NamedSource(_name_of(open_source(app, text).url), text)
     known = app.settings.sources
     if text not in known:
         names = ", ".join(known) or "none"
@@ -84,6 +125,12 @@ def _name_of(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme == _SQLITE:
         return PurePath(unquote(parts.path)).stem.replace(":", "_")
+    if parts.scheme in _QDRANT:
+        own = parse_qs(parts.query).get("collection", [""])[0] or unquote(parts.path.strip("/")).rpartition("/")[2]
+        return (own or parts.hostname or "qdrant").replace(":", "_")
+    if parts.scheme == _FILE:
+        name = PurePath(unquote(parts.path, errors="replace")).name.replace(":", "_")
+        return "".join(one if one.isprintable() else "_" for one in name) or "files"
     service = parse_qs(parts.query).get("service", [""])[0]
     return unquote(parts.path.lstrip("/")) or service or parts.username or parts.hostname or "postgresql"
 
@@ -98,11 +145,11 @@ def live_source(app: App, held: SnapshotSource, text: str | None) -> Source:
     taken from. Which one it is, is said.
     """
     if text:
-        source, why = open_source(named_source(app, text).url), ""
+        source, why = open_source(app, named_source(app, text).url), ""
     elif held.name in app.settings.sources:
-        source, why = open_source(app.settings.sources[held.name].url), f" (snap.toml: {held.name})"
+        source, why = open_source(app, app.settings.sources[held.name].url), f" (snap.toml: {held.name})"
     else:
-        source, why = open_source(held.url), " (as recorded)"
+        source, why = open_source(app, held.url), " (as recorded)"
     app.say(f"live: {source.url}{why}")  # short, so that it is one line of a terminal
     return source
 
@@ -149,8 +196,8 @@ def _leads_to(app: App, text: str, held: SnapshotSource) -> bool:
     if text == held.name:
         return True
     known = app.settings.sources.get(held.name)
-    places = {held.url} if known is None else {held.url, open_source(known.url).url}
-    return open_source(named_source(app, text).url).url in places
+    places = {held.url} if known is None else {held.url, open_source(app, known.url).url}
+    return open_source(app, named_source(app, text).url).url in places
 
 
 def live_selection(snapshot: Snapshot, held: SnapshotSource) -> Selection:
@@ -158,7 +205,7 @@ def live_selection(snapshot: Snapshot, held: SnapshotSource) -> Selection:
     if snapshot.safety is not None:
         where = {table.name: table.where for table in held.tables if table.where}
         names = tuple(table.name for table in held.tables)
-        return Selection(tables=names, where=where, partial=True, optional=True)
+        return replace(files_of(held.selection), tables=names, where=where, partial=True, optional=True)
     return replace(selection_of(held.selection), optional=True)
 
 

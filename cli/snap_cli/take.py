@@ -10,7 +10,7 @@ import click
 
 from snap_cli.context import App, command
 from snap_cli.errors import INCOMPLETE
-from snap_cli.manifests import changes, rows_in, tell_missing, tell_narrowed
+from snap_cli.manifests import changes, rows_in, tell_missing, tell_moved, tell_narrowed
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
 from snap_cli.sizes import SIZE
@@ -26,7 +26,8 @@ __all__ = ["selection_from", "sources_to_take", "take_command"]
     "take",
     example="snap take postgresql://me@localhost/agents --tag before-migration\n"
     "snap take postgresql://me@localhost/agents --table 'mem*' --exclude-column memories.embedding\n"
-    "snap take sqlite:///home/me/agents.db\n"
+    "snap take sqlite:///home/me/agents.db qdrant://localhost:6333/memories\n"
+    "snap take ~/.claude --ignore '*.bak'\n"
     "snap take agents        # [sources.agents] in snap.toml",
 )
 @click.argument("sources", nargs=-1, metavar="[URL|NAME]...")
@@ -36,7 +37,20 @@ __all__ = ["selection_from", "sources_to_take", "take_command"]
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables (* and ? fit anything).")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these tables.")
 @click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
-@click.option("--where", multiple=True, metavar="TABLE=SQL", help="Only the rows of a table that meet a condition.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="TABLE=SQL",
+    help="Only the rows of a table that meet a condition (of a folder: a pattern of paths).",
+)
+@click.option("--only", multiple=True, metavar="PATTERN", help="Of a folder only these files (as in .gitignore).")
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="PATTERN",
+    help="Of a folder not these files (as in .gitignore; `!*.log` takes in what is left out by itself).",
+)
+@click.option("--xattrs", is_flag=True, help="Of a folder also the extended attributes of files.")
 @click.option("--no-vectors", is_flag=True, help="Without vector columns.")
 @click.option("--schema-only", is_flag=True, help="Only the shapes of tables, no rows.")
 @click.option("--full", is_flag=True, help="Read every row, whatever the last snapshot knows.")
@@ -63,7 +77,7 @@ def take_command(
     max_size: int | None,
     **selected: Any,
 ) -> None:
-    """Take a snapshot of databases: one consistent state of each, stored without what is there already.
+    """Take a snapshot of databases and folders: a consistent state of each, stored without what is there already.
 
     Without a URL: SNAP_SOURCE, else every source in snap.toml.
     """
@@ -71,9 +85,12 @@ def take_command(
     repository = app.repository()
     named = sources_to_take(app, sources, name)
     requests = [
-        Request(own.name, open_source(own.url), selection_from(own, allow_partial=allow_partial, **selected))
+        Request(own.name, open_source(app, own.url), selection_from(own, allow_partial=allow_partial, **selected))
         for own in named
     ]
+    if all(one.source.kind != "file" and _chooses_files(one.selection) for one in requests):
+        raise Invalid("--only, --ignore and --xattrs are for folders alone", hint="Take one: `snap take ./memory`.")
+    requests = [one if one.source.kind == "file" else _without_files(one) for one in requests]
     if salvage:
         if any(one.source.kind != "sqlite" for one in requests):
             raise Invalid("--salvage is for SQLite files alone", hint="Take the others by themselves, without it.")
@@ -92,6 +109,8 @@ def take_command(
             progress=progress,
         )
     for told in [*taken.unavailable, *(line for one in taken.snapshot.sources for line in tell_missing(one))]:
+        app.warn(told)
+    for told in (line for one in taken.snapshot.sources for line in tell_moved(one)):
         app.warn(told)
     for told in (line for one in taken.snapshot.sources for line in tell_narrowed(one)):
         app.say(told)
@@ -123,6 +142,9 @@ def selection_from(
     exclude: tuple[str, ...] = (),
     exclude_columns: tuple[str, ...] = (),
     where: tuple[str, ...] = (),
+    only: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    xattrs: bool = False,
     no_vectors: bool = False,
     schema_only: bool = False,
     allow_partial: bool = False,
@@ -146,7 +168,19 @@ def selection_from(
         vectors=base.vectors and not no_vectors,
         rows=base.rows and not schema_only,
         partial=base.partial or allow_partial,
+        only=only or base.only,
+        ignore=(*base.ignore, *ignore),
+        attributes=base.attributes or xattrs,
     )
+
+
+def _chooses_files(selection: Selection) -> bool:
+    return bool(selection.only or selection.ignore or selection.attributes)
+
+
+def _without_files(request: Request) -> Request:
+    """What chooses files says nothing of the databases that are taken with them."""
+    return replace(request, selection=replace(request.selection, only=(), ignore=(), attributes=False))
 
 
 def _json(taken: Taken) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _restored(app: App, repository: Repository, snapshot: Snapshot) -> list[Live
     for held in snapshot.sources:
         for told in tell_missing(held):
             app.warn(told)
-        with scratch_source(held) as source, app.progress() as progress:
+        with scratch_source(app, held) as source, app.progress() as progress:
             selection = live_selection(snapshot, held)
             tables += restore_test(repository, snapshot, held.name, source, selection, progress=progress)
     return tables

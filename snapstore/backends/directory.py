@@ -44,11 +44,13 @@ class DirectoryBackend:
     """Bytes under names in a folder: `Backend`, with `stray` and `delete_stray` for what a crash left behind.
 
     With `create` the folder is made if need be, readable by its owner alone; an existing one is taken as it is. Raises
-    `NotFound` where there is no store, `Unsupported` on a file system whose locks do not lock.
+    `NotFound` where there is no store, `Unsupported` on a file system whose locks do not lock. One that `is_scratch`
+    ends with the process, so nothing waits for the disk.
     """
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, is_scratch: bool = False) -> None:
         self._root = Path(os.path.abspath(path))
+        self._is_scratch = is_scratch
         if create:
             self._create()
         if not (self._root / _LOCK).is_file():
@@ -88,7 +90,7 @@ class DirectoryBackend:
             with self._temporary(parts) as temporary:
                 self._folder(target.parent)
                 self._link(temporary, target, name)
-            _sync_folder(target.parent)
+            self._settle(target.parent)
         return _tag(parts)
 
     def replace(self, name: str, data: Buffer, *, tag: str) -> str:
@@ -98,7 +100,7 @@ class DirectoryBackend:
             if self.get(name).tag != tag:
                 raise Conflict(f"{name} in {self._root} was changed by somebody else")
             os.rename(temporary, target)
-            _sync_folder(target.parent)
+            self._settle(target.parent)
         return _tag([data])
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
@@ -118,7 +120,7 @@ class DirectoryBackend:
             if not _is_regular(target):
                 raise NotFound(f"{name} is not in {self._root}")
             os.unlink(target)
-            _sync_folder(target.parent)
+            self._settle(target.parent)
 
     def free_bytes(self) -> int:
         """How much space there is left for this user where the store is."""
@@ -153,9 +155,9 @@ class DirectoryBackend:
             missing = missing[: next(i for i, folder in enumerate(missing) if folder.exists())]
             for folder in reversed(missing):
                 folder.mkdir(mode=0o700, exist_ok=True)
-                _sync_folder(folder.parent)
+                self._settle(folder.parent)
             os.close(os.open(self._root / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            _sync_folder(self._root)
+            self._settle(self._root)
 
     def _prove_locks(self) -> None:
         """Take the lock and see that it cannot be had twice: some network mounts grant it to everybody."""
@@ -212,7 +214,8 @@ class DirectoryBackend:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             _write(descriptor, parts)
-            _sync(descriptor)
+            if not self._is_scratch:
+                _sync(descriptor)
             yield path
         finally:
             os.close(descriptor)
@@ -241,7 +244,12 @@ class DirectoryBackend:
         if folder.parent != self._root:
             self._folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(folder.parent)
+        self._settle(folder.parent)
+
+    def _settle(self, folder: Path) -> None:
+        """Names in it are durable after this."""
+        if not self._is_scratch:
+            _sync_folder(folder)
 
     def _walk(self, folder: str) -> Iterator[Entry]:
         try:

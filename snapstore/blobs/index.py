@@ -111,28 +111,25 @@ class Index:
             for number in self._number(segment.packs):
                 self._states[number] = _State.GOOD
 
-    def find(self, digests: NDArray[np.uint8], *, condemned: bool = True) -> Places:
+    def contains(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which of these blobs (shape (n, 32)) are in a pack that is not condemned, shape (n,)."""
+        best = np.zeros(len(digests), np.uint8)
+        with self._lock:
+            for _ in self._better(digests, best):
+                pass
+        found: NDArray[np.bool_] = best == _State.GOOD
+        return found
+
+    def find(self, digests: NDArray[np.uint8]) -> Places:
         """Where these blobs are; `digests` of shape (n, 32), in any order, with duplicates or not.
 
-        Prefers packs that are not condemned, and leaves condemned ones out altogether unless asked for.
+        Prefers packs that are not condemned.
         """
         count = len(digests)
-        keys = prefixes(digests)
-        least = _State.CONDEMNED if condemned else _State.GOOD
         best = np.zeros(count, np.uint8)
         fields = np.zeros(count, [("pack", "i8"), *((name, "i8") for name in _FIELDS), ("kind", "u1")])
         with self._lock:
-            parts: list[_Table | Large] = [*([self._table] if len(self._table.keys) else []), *self._large.values()]
-            for part in parts:
-                open_ = np.flatnonzero(best < _State.GOOD)
-                if not len(open_):
-                    break
-                states = self._states[part.packs] if len(part.packs) else np.zeros(0, np.uint8)
-                hits, entries = part.find(keys[open_], digests[open_], states, self._blocks)
-                state = states[part.frames["pack"][entries["frame"]]] if len(hits) else np.zeros(0, np.uint8)
-                better = (state >= least) & (state > best[open_[hits]])
-                hits, entries = open_[hits[better]], entries[better]
-                best[hits] = state[better]
+            for part, hits, entries in self._better(digests, best):
                 _fill(fields, hits, entries, part)
             packs = self._packs
         return Places(packs, best > 0, *(fields[name] for name in ("pack", *_FIELDS, "kind")))
@@ -166,6 +163,24 @@ class Index:
     def segments(self) -> int:
         """How many segments there were when this was last refreshed."""
         return len(self._held) + len(self._large)
+
+    def _better(
+        self, digests: NDArray[np.uint8], best: NDArray[np.uint8]
+    ) -> Iterator[tuple[_Table | Large, NDArray[np.int64], NDArray[np.void]]]:
+        """Entries in packs of a better state than `best` says, which says it then; the last of a digest is the best."""
+        parts: list[_Table | Large] = [*([self._table] if len(self._table.keys) else []), *self._large.values()]
+        keys = prefixes(digests if parts else digests[:0])
+        for part in parts:
+            open_ = np.flatnonzero(best < _State.GOOD)
+            if not len(open_):
+                return
+            states = self._states[part.packs] if len(part.packs) else np.zeros(0, np.uint8)
+            hits, entries = part.find(keys[open_], digests[open_], states, self._blocks)
+            state = states[part.frames["pack"][entries["frame"]]] if len(hits) else np.zeros(0, np.uint8)
+            better = state > best[open_[hits]]
+            hits, entries = open_[hits[better]], entries[better]
+            best[hits] = state[better]
+            yield part, hits, entries
 
     def _forget(self) -> None:
         self._held: set[str] = set()

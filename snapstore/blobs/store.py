@@ -145,12 +145,12 @@ class BlobStore:
         self._again(self._index.refresh)
         self._fresh = True
 
-    def writer(self, snapshot_id: bytes, *, verify: bool = True, level: int = 1, anew: bool = False) -> BlobWriter:
+    def writer(self, snapshot_id: bytes, *, verify: bool = True, anew: bool = False) -> BlobWriter:
         """A writer for the take with this id (16 bytes); its pending snapshot must be there already.
 
         Looks at the store again first, so nothing is deduplicated against a pack condemned before now. With `verify`
-        every frame is decoded and every blob re-hashed before it is written; `level` is zstd's. With `anew` blobs are
-        written though they are stored, beside copies that are damaged.
+        every frame is decoded and every blob re-hashed before it is written. With `anew` blobs are written though they
+        are stored, beside copies that are damaged.
         """
         self.refresh()
         return BlobWriter(
@@ -161,7 +161,6 @@ class BlobStore:
             known=_nothing if anew else self._known,
             adopt=self._index.adopt,
             verify=verify,
-            level=level,
         )
 
     def packs(self) -> list[PackEntry]:
@@ -216,7 +215,7 @@ class BlobStore:
                 self.refresh()
 
     def _known(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        found = self._index.find(rows, condemned=False).found
+        found = self._index.contains(rows)
         if self.base is not None and not found.all():
             found[~found] = self.base._known(rows[~found])
         return found

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.operations.state import State, StateTable
+from snapstore.operations.state import State, StateTable, evened
 from snapstore.rows import Batch, Cells, Column, Table
 from snapstore.tree.diff import Changed, RowChanges, common_columns
 from snapstore.tree.diff import diff as diff_trees
@@ -59,8 +59,12 @@ def pairs(before: State, after: State) -> list[tuple[StateTable | None, StateTab
         return ("" if merged else table.source, table.name)
 
     old = {place(table): table for table in before.tables}
-    matched = [(old.pop(place(table), None), table) for table in after.tables]
+    matched = [_pair(old.pop(place(table), None), table) for table in after.tables]
     return [*matched, *((table, None) for table in old.values())]
+
+
+def _pair(old: StateTable | None, new: StateTable) -> tuple[StateTable | None, StateTable]:
+    return (None, new) if old is None else evened(old, new)
 
 
 def diff(before: State, after: State, *, keys: Sequence[bytes] | None = None) -> Iterator[TableDiff]:
@@ -76,7 +80,7 @@ def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[b
     columns: dict[str, int] = {}
     names = column_names(old, new)
     unknown = () if old is None or new is None else _unknown(old, new)
-    if keys is None and not unknown and not _match(_tree(old), _tree(new)):
+    if keys is None and not unknown and (not _match(_tree(old), _tree(new)) or not _count(old) or not _count(new)):
         # Every row is on one side only, and the roots say how many there are.
         found: Iterator[RowChanges] = iter(())
         added, removed = _count(new), _count(old)
@@ -120,10 +124,10 @@ def row_changes(
     if any(table is not None and table.tree is None for table in (old, new)):
         return
     before, after = _tree(old), _tree(new)
-    if before is not None and after is not None and _match(before, after):
+    if before is not None and after is not None and before.count and after.count and _match(before, after):
         found = diff_trees(before, after)
     else:
-        found = _all_rows(before, after)
+        found = _all_rows(before, after, len(column_names(old, new)))
     wanted = None if keys is None else frozenset(keys)
     for changes in found:
         yield changes if wanted is None else only_keys(changes, wanted)
@@ -143,17 +147,17 @@ def _count(table: StateTable | None) -> int:
     return 0 if tree is None else tree.count
 
 
-def _all_rows(before: TableTree | None, after: TableTree | None) -> Iterator[RowChanges]:
+def _all_rows(before: TableTree | None, after: TableTree | None, common: int) -> Iterator[RowChanges]:
     for batch in before.rows() if before is not None else ():
         empty = batch.slice(0, 0)
-        yield RowChanges(empty, batch, _unchanged(batch))
+        yield RowChanges(empty, batch, _unchanged(batch, common))
     for batch in after.rows() if after is not None else ():
         empty = batch.slice(0, 0)
-        yield RowChanges(batch, empty, _unchanged(batch))
+        yield RowChanges(batch, empty, _unchanged(batch, common))
 
 
-def _unchanged(batch: Batch) -> Changed:
-    return Changed(batch.keys.slice(0, 0), np.zeros((0, 0), np.bool_), {}, {})
+def _unchanged(batch: Batch, common: int) -> Changed:
+    return Changed(batch.keys.slice(0, 0), np.zeros((0, common), np.bool_), {}, {})
 
 
 def only_keys(changes: RowChanges, keys: frozenset[bytes]) -> RowChanges:

@@ -165,12 +165,12 @@ def _plan_table(
     deletes = mode is Mode.EXACT and knows_absence(new, scope)
     hashed = _Hashed(mode, names, deletes=deletes)
     found = scoped_changes(live, new, scope)
-    if live is None and new.tree is not None and scope.is_all:
+    # Rows of two states of an index make none, so what is there stays unless all of it is replaced.
+    stays = bool(new.table.part_of) and live is not None and mode is not Mode.EXACT
+    if (live is None or live.is_empty) and new.tree is not None and scope.is_all and not stays:
         # Every row goes in; the root says all about them, and how many there are.
         insert, found = new.tree.count, iter(())
         hashed.root("inserted", new.tree.root)
-    # Rows of two states of an index make none, so what is there stays unless all of it is replaced.
-    stays = bool(new.table.part_of) and live is not None and mode is not Mode.EXACT
     for changes in found:
         hashed.add(changes)
         if stays:
@@ -241,8 +241,10 @@ def _errors(live: Table, new: StateTable) -> list[str]:
     elif live.key != wanted.key and not of_other_types(live, wanted):
         errors.append(f"{wanted.name}: the key of the live table is ordered otherwise than the snapshot's")
     now, then = (one.declared_types | {part.name: part.type for part in one.key} for one in (live, wanted))
+    # What a row without a key is known by would be other bytes once they were turned into the type of now.
+    why = "it has no key, and rows without one are not converted: " if wanted.by_content else ""
     for name in of_other_types(live, wanted):
-        errors.append(f"{wanted.name}: column {name} is {now[name]} now and was {then[name]} in the snapshot")
+        errors.append(f"{wanted.name}: {why}column {name} is {now[name]} now and was {then[name]} in the snapshot")
     for name, is_now, was in retyped(live, wanted):
         if now[name] == then[name]:
             told = f"{now[name]} of {is_now.type} now and was one of {was.type} in the snapshot"

@@ -121,7 +121,7 @@ def _from(before: Before, held: _Held, schema: Digest, fetch: Fetch, sink: Sink,
             keys = held.tree.keys(spans)
             yield keys, np.fromiter((key in moved for key in keys.to_list()), np.bool_, len(keys))
 
-    def rows() -> Generator[Batch, None, None]:
+    def rows(*, is_much: bool) -> Generator[Batch, None, None]:
         keys = sorted(moved)
         for at in range(0, len(keys), _ROWS):
             yield _mixed(keys[at : at + _ROWS], moved, held.whole, copy.whole, fetch, sink)

@@ -26,10 +26,11 @@ from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
 from snapstore.operations.scope import Scope
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
+from snapstore.operations.take import files_of, selection_fields
 from snapstore.operations.touched import write_touched
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
-from snapstore.sources import Selection, Source, Target
+from snapstore.sources import Gradual, Selection, Source, Target
 
 __all__ = ["Ask", "Restored", "plan_restore", "restore"]
 
@@ -75,7 +76,8 @@ def plan_restore(
     heart = Heartbeat(repository, repository.begin(roots=snapshot.digests()))
     try:
         with ExitStack() as stack:
-            reading = live(repository, held.name, source, _selection(wanted), progress=heart.progress(progress))
+            selection = _selection(held, wanted)
+            reading = live(repository, held.name, source, selection, progress=heart.progress(progress))
             state = stack.enter_context(reading)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             return make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
@@ -138,9 +140,10 @@ def _attempt(
 ) -> Restored:
     began = time.monotonic()
     ask, held, wanted = _wanted(repository, snapshot, source, ask)
-    selection = _selection(wanted)
+    selection = _selection(held, wanted)
     safety: Snapshot | None = None
     is_decided = False
+    gradual: Gradual | None = None
     parent = parent_of(repository.snapshots(), held.name, source.kind)
     heart = Heartbeat(repository, repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])]))
     if parent is not None and not repository.has(parent.snapshot.id):
@@ -148,6 +151,7 @@ def _attempt(
     try:
         with ExitStack() as stack:
             target = stack.enter_context(source.target(selection))
+            gradual = target if isinstance(target, Gradual) else None
             state, before = _before(repository, heart, target, source.url, selection, held, parent, progress)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
@@ -167,6 +171,10 @@ def _attempt(
             notes = tuple(target.notes)
             is_decided = True
     except BaseException as error:
+        if safety is not None and gradual is not None and gradual.done:
+            if isinstance(error, SnapstoreError):
+                raise _half_done(error, gradual.done, safety) from error
+            raise  # the safety snapshot stays: it is the only way back
         # Once the database has been asked to commit, nobody knows whether it did: then the safety snapshot stays.
         _give_up(repository, heart.pending, None if is_decided else safety)
         if can_repeat and isinstance(error, SnapstoreError) and error.again and not is_decided:
@@ -205,9 +213,13 @@ def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask
     return asking, held, state
 
 
-def _selection(wanted: State) -> Selection:
-    """The live tables in full, with every column there is now: a row the snapshot holds may be another's by now."""
-    return Selection(tables=tuple(table.name for table in wanted.tables), partial=True, optional=True)
+def _selection(held: SnapshotSource, wanted: State) -> Selection:
+    """The live tables in full, with every column there is now: a row the snapshot holds may be another's by now.
+
+    Of files just those that the snapshot chose among: it says nothing of the others.
+    """
+    names = tuple(table.name for table in wanted.tables)
+    return dataclasses.replace(files_of(held.selection), tables=names, partial=True, optional=True)
 
 
 def _before(
@@ -239,6 +251,7 @@ def _before(
         tables=captured.tables,
         objects=captured.objects,
         position=captured.position,
+        selection=held.selection,
         missing=captured.missing,
     )
     return captured_state(held.name, held.kind, captured, repository.blobs), before
@@ -272,7 +285,11 @@ def _commit_safety(
         tables=tables,
         objects=before.objects,
         position=before.position,
-        selection={"mode": plan.mode.value, "recreated": [table.name for table in plan.tables if table.recreate]},
+        selection={
+            **selection_fields(files_of(before.selection)),
+            "mode": plan.mode.value,
+            "recreated": [table.name for table in plan.tables if table.recreate],
+        },
         missing=before.missing,
     )
     safety = Snapshot(
@@ -338,6 +355,12 @@ def _verify(
 
 def _without(counts: dict[str, int], names: frozenset[str]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if name not in names}
+
+
+def _half_done(error: SnapstoreError, done: str, safety: Snapshot) -> SnapstoreError:
+    """The same error where there is no transaction to roll back: what was done, and both ways on."""
+    hint = f"The same restore goes on from there; `snap undo {safety.id[:8]}` takes back what was done."
+    return type(error)(f"{error.message}; until then {done}", hint=hint)
 
 
 _CAUSE = "Nothing was changed. A trigger, rule, constraint or generated value in the database may be the cause."

@@ -21,7 +21,7 @@ from snapstore.operations.diff import changed_rows, column_names, row_changes
 from snapstore.operations.state import StateTable
 from snapstore.rows import Batch, Table
 from snapstore.tree.diff import Changed, RowChanges
-from snapstore.tree.values import resolve
+from snapstore.tree.values import portions
 
 __all__ = ["Scope", "knows_absence", "scoped_changes"]
 
@@ -112,16 +112,17 @@ def _meeting(
     added, removed, changed = changes.added, changes.removed, changes.changed
     for meets in of_new:
         if len(added):
-            added = added.take(np.flatnonzero(meets(_whole(added, new))))
+            added = added.take(_meeting_rows(meets, added, new))
         if len(changed) and new.tree is not None:
             rows = new.tree.lookup([key or b"" for key in changed.keys.to_list()])
-            changed = changed_rows(changed, np.flatnonzero(meets(_whole(rows, new))))
+            changed = changed_rows(changed, _meeting_rows(meets, rows, new))
     for meets in of_old:
         if len(removed) and old is not None:
-            removed = removed.take(np.flatnonzero(meets(_whole(removed, old))))
+            removed = removed.take(_meeting_rows(meets, removed, old))
     return RowChanges(added, removed, changed)
 
 
-def _whole(batch: Batch, table: StateTable) -> Batch:
-    """The same rows with their large cells fetched."""
-    return Batch(batch.keys, tuple(resolve(cells, table.fetch) for cells in batch.columns))
+def _meeting_rows(meets: Meets, batch: Batch, table: StateTable) -> NDArray[np.int64]:
+    """Which of these rows meet it, their large cells fetched."""
+    whole = portions(batch.keys, [(cells, table.fetch) for cells in batch.columns])
+    return np.flatnonzero(np.concatenate([meets(some) for some in whole]))

@@ -15,7 +15,8 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,15 @@ from snapstore.errors import Conflict, Invalid, SnapstoreError
 from snapstore.operations.capture import Captured, Progress, capture, silent
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.repository import Repository, Snapshot, SnapshotTable
-from snapstore.rows import Table
+from snapstore.rows import Column, Table
 from snapstore.sources import Selection, Source
 from snapstore.tree import Fetch, Sink
 from snapstore.tree.node import decode_objects, decode_schema
 from snapstore.tree.reader import TableTree
 
-__all__ = ["LIVE", "State", "StateTable", "captured_state", "live", "of_snapshot", "read_objects", "stable_capture"]
+__all__ = [
+    "LIVE", "State", "StateTable", "captured_state", "evened", "live", "of_snapshot", "read_objects", "stable_capture",
+]  # fmt: skip
 
 LIVE = "live"
 _ATTEMPTS = 3
@@ -78,12 +81,44 @@ class StateTable:
         """The table's trees, or None if only its schema was taken."""
         return None if self.entry.root is None else TableTree.open(self.entry.root, self.fetch)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether its rows were taken and there are none."""
+        return self.tree is not None and not self.tree.count
+
     @cached_property
     def table(self) -> Table:
         """The table's shape."""
         if self.tree is not None:
             return self.tree.table
         return decode_schema(self.fetch.get_many([self.entry.schema])[0], f"schema {self.entry.schema.hex()}")
+
+    def widened(self, columns: Sequence[Column]) -> StateTable:
+        """The same rows with these columns too, NULL in every row."""
+        wide = copy(self)
+        wide.tree = None if self.tree is None else self.tree.widened(columns)
+        wide.table = replace(self.table, columns=(*self.table.columns, *columns))
+        return wide
+
+
+def evened(before: StateTable, after: StateTable) -> tuple[StateTable, StateTable]:
+    """Both with the columns that come and go with the rows (`Table.open_type`) of either.
+
+    Where one side has no such column none of its rows has a value in it, which is not the same as a column that is not
+    there. Columns that were left out stay out.
+    """
+    if before.entry.root is not None and before.entry.root == after.entry.root:
+        return before, after
+    return _with_columns_of(before, after), _with_columns_of(after, before)
+
+
+def _with_columns_of(table: StateTable, other: StateTable) -> StateTable:
+    kind = table.table.open_type
+    if not kind:
+        return table
+    known = {column.name for column in table.table.columns} | set(table.table.definition.get("left_out", ()))
+    more = [column for column in other.table.columns if column.type == kind and column.name not in known]
+    return table.widened(more) if more else table
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +184,7 @@ def captured_state(name: str, kind: str, captured: Captured, fetch: Fetch) -> St
 def scratch(repository: Repository) -> Iterator[BlobStore]:
     """A store of one's own over the repository's blobs: it may be written to and vanishes afterwards."""
     with tempfile.TemporaryDirectory(prefix="snapstore-", ignore_cleanup_errors=True) as folder:
-        yield BlobStore(DirectoryBackend(Path(folder) / "scratch", create=True), base=repository.blobs)
+        yield BlobStore(DirectoryBackend(Path(folder) / "scratch", create=True, is_scratch=True), base=repository.blobs)
 
 
 @contextmanager

@@ -23,14 +23,14 @@ from snapstore.operations.capture import Progress, silent
 from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.parent import Parent, parents_in
 from snapstore.operations.room import require_room
-from snapstore.operations.state import StateTable, stable_capture
+from snapstore.operations.state import StateTable, evened, stable_capture
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
 from snapstore.sources import Selection, Source
 from snapstore.tree import Sink
 from snapstore.tree.diff import diff
 
-__all__ = ["Request", "Taken", "check_tags", "selection_fields", "selection_of", "take"]
+__all__ = ["Request", "Taken", "check_tags", "files_of", "selection_fields", "selection_of", "take"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +216,8 @@ def _counted(source: SnapshotSource, parent: Parent | None, repository: Reposito
 def _count(
     source: SnapshotSource, before: SnapshotTable, after: SnapshotTable, repository: Repository, heart: Heartbeat
 ) -> SnapshotTable:
-    old = StateTable(source.name, source.kind, before, repository.blobs).tree
-    new = StateTable(source.name, source.kind, after, repository.blobs).tree
+    sides = evened(*(StateTable(source.name, source.kind, one, repository.blobs) for one in (before, after)))
+    old, new = (side.tree for side in sides)
     if old is None or new is None or old.table.key != new.table.key:
         return after
     added = changed = removed = 0
@@ -237,7 +237,9 @@ def _give_up(repository: Repository, pending: Pending) -> None:
 
 def selection_fields(selection: Selection) -> dict[str, Any]:
     """A selection as plain values for the manifest, so that `live` later means the same rows."""
+    files = {"only": list(selection.only), "ignore": list(selection.ignore), "attributes": selection.attributes}
     return {
+        **{word: value for word, value in files.items() if value},
         "tables": list(selection.tables),
         "exclude": list(selection.exclude),
         "exclude_columns": list(selection.exclude_columns),
@@ -248,9 +250,19 @@ def selection_fields(selection: Selection) -> dict[str, Any]:
     }
 
 
+def files_of(fields: Mapping[str, Any]) -> Selection:
+    """Of the selection a snapshot's source was taken with, what chooses files and what of them is held."""
+    return Selection(
+        only=tuple(fields.get("only", ())),
+        ignore=tuple(fields.get("ignore", ())),
+        attributes=bool(fields.get("attributes", False)),
+    )
+
+
 def selection_of(fields: Mapping[str, Any]) -> Selection:
     """The selection a snapshot's source was taken with."""
-    return Selection(
+    return dataclasses.replace(
+        files_of(fields),
         tables=tuple(fields.get("tables", ())),
         exclude=tuple(fields.get("exclude", ())),
         exclude_columns=tuple(fields.get("exclude_columns", ())),

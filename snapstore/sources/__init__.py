@@ -21,7 +21,20 @@ from numpy.typing import NDArray
 
 from snapstore.rows import Batch, Cells, Table
 
-__all__ = ["Conversion", "Converts", "Dated", "Hinting", "Selection", "Source", "Stamped", "Target", "View", "Work"]
+__all__ = [
+    "Conversion",
+    "Converts",
+    "Dated",
+    "Gradual",
+    "Hinting",
+    "Noting",
+    "Selection",
+    "Source",
+    "Stamped",
+    "Target",
+    "View",
+    "Work",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,8 @@ class Selection:
     `vectors` False vector columns are left out, with `rows` False only shapes are taken.
     `partial` allows what cannot be held to be left out by name (`View.missing`) instead of refused; `optional` lets
     `tables` name some that do not exist (a restore asks for those that do). `salvage` takes what can be read of tables
-    that are damaged, from a source that can tell, and names them as missing.
+    that are damaged, from a source that can tell, and names them as missing. `only` and `ignore` choose files, as in
+    .gitignore; with `attributes` their extended ones are held too.
     """
 
     tables: tuple[str, ...] = ()
@@ -44,6 +58,9 @@ class Selection:
     partial: bool = False
     optional: bool = False
     salvage: bool = False
+    only: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    attributes: bool = False
 
 
 class View(Protocol):
@@ -112,13 +129,32 @@ class Hinting(Stamped, Protocol):
         """
 
     def read_hinted(
-        self, table: Table, hints: Table, since: Mapping[str, Any] | None = None, *, leave_out: bool = False
+        self,
+        table: Table,
+        hints: Table,
+        since: Mapping[str, Any] | None = None,
+        *,
+        leave_out: bool = False,
+        is_much: bool = False,
     ) -> Generator[Batch, None, None]:
         """As `read`, or `read_moved` with `since`, with the columns of the hints behind the table's own.
 
         With `leave_out` a cell that has a hint and was some row's already before `since` may be NULL instead. It is the
-        cell that had this hint then.
+        cell that had this hint then. `is_much` says that much of the table moved.
         """
+
+
+@runtime_checkable
+class Noting(Hinting, Protocol):
+    """A hinting view that goes by the hints themselves: what it noted beside an earlier state, row by row, says which
+    rows may have changed.
+    """
+
+    def is_same(self, table: Table, since: Mapping[str, Any]) -> bool:
+        """Whether the context alone says that nothing of the table changed."""
+
+    def recall(self, table: Table, noted: Iterable[Batch]) -> None:
+        """The keys and hints of the earlier state, in order of key; called before `stamps`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +178,8 @@ class Target(View, Protocol):
     """A view that may be changed: locked against other writers, committed when its context manager ends without error.
 
     The order of calls is: `read` as wanted, `begin` once, deletes, updates, inserts, `finish` once, `read` as wanted.
-    Foreign keys hold again after `finish`; user triggers do not fire. Any error rolls everything back.
+    Foreign keys hold again after `finish`; user triggers do not fire. Any error rolls everything back, unless the
+    target is `Gradual`.
     """
 
     @property
@@ -173,6 +210,15 @@ class Target(View, Protocol):
 
     def finish(self) -> None:
         """Indexes, constraints, triggers and sequences as `definition` and the tables' definitions say."""
+
+
+@runtime_checkable
+class Gradual(Protocol):
+    """A target of an engine without transactions: what is done stays done, whatever comes after."""
+
+    @property
+    def done(self) -> str:
+        """What was changed so far, in words; empty while nothing was."""
 
 
 class Source(Protocol):

@@ -11,12 +11,12 @@ happens. It says of which root it is, so that it is never held against another. 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from snapstore.digest import Digest
 from snapstore.errors import Corrupt, NotFound
-from snapstore.rows import Table
+from snapstore.rows import Batch, Table
 from snapstore.tree import Fetch, Sink, node, reference
 from snapstore.tree.reader import TableTree
 from snapstore.tree.reference import Ref
@@ -34,6 +34,13 @@ class HintedTree:
     tree: TableTree
     shape: Table
     root: Digest
+
+    def noted(self) -> Iterator[Batch]:
+        """Every key with its hints, in order of key."""
+        count = len(self.tree.table.columns)
+        columns = range(count - len(self.shape.columns), count)
+        for spans in self.tree.leaves(columns):
+            yield Batch(self.tree.keys(spans), tuple(self.tree.cells(at + 1, spans) for at in columns))
 
 
 def joined(table: Table, shape: Table | None) -> Table:
