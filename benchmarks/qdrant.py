@@ -1,4 +1,4 @@
-"""What docs/qdrant.md and docs/decisions/0020 say in numbers: `python -m benchmarks.qdrant`.
+"""What docs/qdrant.md and docs/decisions/0017 say in numbers: `python -m benchmarks.qdrant`.
 
 How many vectors under Cosine change when they are written back as they were read: in the client's local mode, and in
 Qdrant's own engine where that is installed (`pip install qdrant-edge-py`). And what a night of payload changes stores.

@@ -209,18 +209,30 @@ class App:
 
     def repository(self) -> Repository:
         """The open repository. Raises `NoRepository` where there is none, `WrongKey` where no passphrase opens it."""
-        place = self.place
+        hint = ", or name one with -r or SNAP_REPO" if self.repo is None and self.place == _DEFAULT_REPOSITORY else ""
+        return self._opened(self.place, self.passphrase, hint)
+
+    def other_repository(self, place: str, side: str, file: str | None, command: str | None) -> Repository:
+        """Another repository beside the common one, the `side` of it ("to" or "from") saying what its options and
+        variables are called. Raises as `repository`.
+        """
+        given = passphrases.given(file, command)
+        if given is None:
+            given = passphrases.given_in(os.environ, side)
+        asked = partial(passphrases.asked, self.is_interactive, f"Passphrase of {shown(place)}", side)
+        return self._opened(place, given if given is not None else asked)
+
+    def _opened(self, place: str, passphrase: Passphrase, hint: str = "") -> Repository:
         try:
             # A folder is as near as a cache would be.
             cache = self.cache_folder if is_url(place) and not self.no_cache else None
             return Repository.open(
-                self.limited(backend_of(place, allow_http=self.allows_http)), self.passphrase, cache=cache
+                self.limited(backend_of(place, allow_http=self.allows_http)), passphrase, cache=cache
             )
         except NotFound as error:
-            hint = "Make one with `snap init`"
-            if self.repo is None and place == _DEFAULT_REPOSITORY:
-                hint += ", or name one with -r or SNAP_REPO"
-            raise NoRepository(f"there is no repository in {shown(place)}", hint=hint + ".") from error
+            raise NoRepository(
+                f"there is no repository in {shown(place)}", hint=f"Make one with `snap init`{hint}."
+            ) from error
         except OSError as error:
             raise Unavailable(
                 f"{place}: {error.strerror or error}", hint="Check the path and who may read it."

@@ -34,6 +34,7 @@ def snapshot_json(snapshot: Snapshot, *, tables: bool) -> dict[str, Any]:
         "pinned": snapshot.pinned,
         "parent": snapshot.parent,
         "safety": snapshot.safety,
+        "origin": snapshot.origin and {"repository": snapshot.origin.repository, "snapshot": snapshot.origin.snapshot},
         "rows": rows_in(snapshot),
         "bytes_added": snapshot.statistics.get("bytes_added"),
         "filtered": any(is_filtered(source.selection) for source in snapshot.sources),

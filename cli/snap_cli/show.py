@@ -119,6 +119,8 @@ def _snapshot(app: App, repository: Repository, snapshot: Snapshot) -> None:
     facts += [("pinned", "gc keeps it")] if snapshot.pinned else []
     facts += [("parent", snapshot.parent[:8])] if snapshot.parent else []
     facts += [("safety", f"the state before the restore of {snapshot.safety[:8]}")] if snapshot.safety else []
+    if snapshot.origin:
+        facts.append(("copy", f"of {snapshot.origin.snapshot[:8]} in the repository {snapshot.origin.repository[:8]}"))
     numbers = snapshot.statistics
     if isinstance(numbers.get("bytes_added"), int):
         facts.append(("cost", f"{amount(numbers['bytes_added'])} stored, {amount(numbers.get('bytes_read', 0))} read"))

@@ -26,8 +26,9 @@ from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source
 
 __all__ = [
-    "URLS", "chosen_sources", "live_source", "live_sources", "live_state", "name_of", "named_sources", "one_source",
-    "open_named", "open_source", "qualified", "qualified_column", "schema_of", "selection_of_named", "url_of",
+    "URLS", "chosen_sources", "live_selection", "live_source", "live_sources", "live_state", "name_of",
+    "named_sources", "one_source", "open_named", "open_source", "qualified", "qualified_column", "schema_of",
+    "selection_of_named", "url_of",
 ]  # fmt: skip
 
 _POSTGRES = ("postgresql", "postgres")

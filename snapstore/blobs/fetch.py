@@ -21,7 +21,7 @@ from snapstore.blobs.pack import object_name, open_frame
 from snapstore.errors import Corrupt
 from snapstore.seal import Seal
 
-__all__ = ["FrameReader", "FrameRef"]
+__all__ = ["FrameReader", "FrameRef", "runs_of"]
 
 _GAP_BYTES = 64 * 1024  # reading this much in vain costs less than another request
 _RUN_BYTES = 4 * 1024 * 1024
@@ -67,7 +67,7 @@ class FrameReader:
             cached = {ref: self._held[ref] for ref in refs if ref in self._held}
             for ref in cached:
                 self._held.move_to_end(ref)
-        runs = _runs([ref for ref in refs if ref not in cached])
+        runs = runs_of([ref for ref in refs if ref not in cached])
         fetched = self._fetch(runs)
         for ref in refs:
             plain = cached.pop(ref, None)
@@ -129,7 +129,7 @@ class FrameReader:
             return self._pool
 
 
-def _runs(refs: Sequence[FrameRef]) -> list[list[FrameRef]]:
+def runs_of(refs: Sequence[FrameRef]) -> list[list[FrameRef]]:
     """Frames of one pack with little between them, up to a few megabytes stored (and as many plain) a run."""
     runs: list[list[FrameRef]] = []
     plain = 0

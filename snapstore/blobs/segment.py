@@ -256,4 +256,4 @@ def _sorted(entries: NDArray[np.void], unique: bool) -> NDArray[np.void]:
     return entries[first]
 
 
-REBUILD_HINT = "Rebuild the index from the packs; they say all that it says."
+REBUILD_HINT = "`snap repair index` rebuilds the index from the packs; they say all that it says."

@@ -12,6 +12,7 @@ snapshot needs a blob: garbage collection is told (`snapstore.blobs.sweep`), and
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ from snapstore.errors import Corrupt, NotFound
 from snapstore.seal import PLAIN, Seal
 
 __all__ = ["BlobStore", "PackEntry"]
+
+_log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -89,8 +92,9 @@ class BlobStore:
     def get_many(self, digests: Sequence[Digest]) -> list[bytes]:
         """The blobs with these digests, in this order; in any order, with duplicates or not.
 
-        Each frame is read and decoded once, neighbours in one request. Raises `NotFound` naming a blob that no pack
-        holds, after one more look at the index, and `Corrupt` naming blob and pack where bytes do not match.
+        Each frame is read and decoded once, neighbours in one request. Where bytes do not match, the copies of the blob
+        in other packs are tried. Raises `NotFound` naming a blob that no pack holds, after one more look at the index,
+        and `Corrupt` naming blob and pack where no copy is whole.
         """
         return self._again(partial(self._get_many, digests))
 
@@ -104,6 +108,9 @@ class BlobStore:
             missing = self._read(rows, np.arange(len(rows)), digests, out)
         except NotFound:  # a pack went away since the index was read: what it held is elsewhere by now
             missing = np.flatnonzero([blob is None for blob in out])
+        except Corrupt as error:
+            _log.debug("looking for other copies: %s", error)
+            missing = self._each(rows, digests, out)
         if len(missing):
             self._index.refresh()
             missing = self._read(rows, missing, digests, out)
@@ -113,7 +120,7 @@ class BlobStore:
                 raise NotFound(
                     f"the blob {names[0].hex()} is in no pack of {self.backend.location}"
                     + (f" ({len(names)} blobs are missing)" if len(names) > 1 else ""),
-                    hint="Verify the repository: a pack or an index segment is lost or damaged.",
+                    hint="A pack or an index segment is lost or damaged: `snap verify` says which.",
                 )
             for at, blob in zip(missing.tolist(), self.base.get_many(names), strict=True):
                 out[at] = blob
@@ -138,11 +145,12 @@ class BlobStore:
         self._again(self._index.refresh)
         self._fresh = True
 
-    def writer(self, snapshot_id: bytes, *, verify: bool = True) -> BlobWriter:
+    def writer(self, snapshot_id: bytes, *, verify: bool = True, anew: bool = False) -> BlobWriter:
         """A writer for the take with this id (16 bytes); its pending snapshot must be there already.
 
         Looks at the store again first, so nothing is deduplicated against a pack condemned before now. With `verify`
-        every frame is decoded and every blob re-hashed before it is written.
+        every frame is decoded and every blob re-hashed before it is written. With `anew` blobs are written though they
+        are stored, beside copies that are damaged.
         """
         self.refresh()
         return BlobWriter(
@@ -150,7 +158,7 @@ class BlobStore:
             self.backend,
             self.seal,
             snapshot_id,
-            known=self._known,
+            known=_nothing if anew else self._known,
             adopt=self._index.adopt,
             verify=verify,
         )
@@ -212,6 +220,36 @@ class BlobStore:
             found[~found] = self.base._known(rows[~found])
         return found
 
+    def _each(self, rows: NDArray[np.uint8], digests: Sequence[Digest], out: list[bytes | None]) -> NDArray[np.int64]:
+        """Fill what is still missing in `out` blob by blob, from whichever copy is whole; gives what is not here."""
+        absent = []
+        for at in range(len(out)):
+            if out[at] is None:
+                out[at] = self._whole(rows[at : at + 1], digests[at])
+                if out[at] is None:
+                    absent.append(at)
+        return np.array(absent, np.int64)
+
+    def _whole(self, row: NDArray[np.uint8], name: Digest) -> bytes | None:
+        """The first whole copy of a blob; None if there is none at all. Raises `Corrupt` if all are damaged."""
+        places, damage = self._index.copies(row), None
+        for at in range(len(places.found)):
+            pack = places.packs[int(places.pack[at])]
+            is_value = int(places.kind[at]) == Kind.VALUE
+            ref = FrameRef(pack, int(places.offset[at]), int(places.stored[at]), int(places.plain[at]), is_value)
+            try:
+                [(_, frame)] = self._frames.read([ref])
+            except (Corrupt, NotFound) as error:
+                damage = damage or (error if isinstance(error, Corrupt) else None)
+                continue
+            blob = frame[int(places.place[at]) : int(places.place[at] + places.length[at])]
+            if self.naming.digest(blob) == name:
+                return blob
+            damage = damage or _damaged(name, pack)
+        if damage is not None:
+            raise damage
+        return None
+
     def _read(
         self, rows: NDArray[np.uint8], wanted: NDArray[np.int64], digests: Sequence[Digest], out: list[bytes | None]
     ) -> NDArray[np.int64]:
@@ -236,9 +274,17 @@ class BlobStore:
             for number, begin, end in zip(at[first:last], begins[first:last], ends[first:last], strict=True):
                 blob = frame[begin:end]
                 if self.naming.digest(blob) != digests[number]:
-                    raise Corrupt(
-                        f"the blob {digests[number].hex()} in {object_name(ref.pack)} is damaged",
-                        hint="Verify the repository to see what else is, and restore the pack from a copy.",
-                    )
+                    raise _damaged(digests[number], ref.pack)
                 out[number] = blob
         return wanted[~places.found]
+
+
+def _nothing(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.zeros(len(rows), np.bool_)
+
+
+def _damaged(name: Digest, pack: str) -> Corrupt:
+    return Corrupt(
+        f"the blob {name.hex()} in {object_name(pack)} is damaged",
+        hint="`snap verify --read-data` says what else is, and `snap repair` heals it.",
+    )

@@ -23,10 +23,10 @@ from snapstore.blobs.pack import Directory, fresh_name, object_name
 from snapstore.blobs.segment import INDEX, Segment, build, join, layers, without
 from snapstore.blobs.store import BlobStore
 from snapstore.blobs.writer import BlobWriter, Written
-from snapstore.digest import Digest, Kind
-from snapstore.errors import Corrupt, Invalid, NotFound, Unavailable
+from snapstore.digest import DIGEST_BYTES, Buffer, Digest, Kind
+from snapstore.errors import Corrupt, Invalid, NotFound, Unavailable, Unsupported
 
-__all__ = ["Live", "copy_live", "fold", "indexed_packs", "merge", "purge", "rebuild_index"]
+__all__ = ["Live", "copy_live", "fold", "indexed_blobs", "indexed_packs", "merge", "purge", "rebuild_index"]
 
 Live = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 
@@ -58,6 +58,17 @@ def copy_live(store: BlobStore, names: Collection[str], live: Live, snapshot_id:
 def indexed_packs(store: BlobStore) -> set[str]:
     """The packs that some index segment names; those not listed are stale and may be purged."""
     return {name for _, segment in _segments(store) for name in segment.packs}
+
+
+def indexed_blobs(store: BlobStore, pack: str) -> NDArray[np.uint8]:
+    """The digests that the index says are in this pack, shape (n, 32): what is known of one whose directory is damaged.
+
+    Raises `Corrupt` for a damaged segment.
+    """
+    found = [np.zeros((0, DIGEST_BYTES), np.uint8)]
+    for _, segment in _segments(store):
+        found.append(np.ascontiguousarray(_only(segment, frozenset([pack])).entries["digest"]))
+    return np.concatenate([rows.reshape(-1, DIGEST_BYTES) for rows in found])
 
 
 def purge(store: BlobStore, gone: Collection[str]) -> int:
@@ -127,7 +138,7 @@ def rebuild_index(store: BlobStore) -> list[str]:
     for pack in sorted(store.packs(), key=lambda pack: pack.condemned):
         try:
             directories.append(store.directory(pack))
-        except Corrupt:
+        except (Corrupt, Unsupported):
             damaged.append(pack.name)
         except NotFound:
             continue
@@ -136,7 +147,7 @@ def rebuild_index(store: BlobStore) -> list[str]:
             directories = []
     pieces = [build(directories)]
     for entry in old if damaged else ():
-        with suppress(Corrupt):
+        with suppress(Corrupt, Unsupported):
             pieces += [_only(segment, frozenset(damaged)) for _, segment in _segments(store, [entry])]
     _put(store, join(pieces))
     for entry in old:
@@ -146,27 +157,33 @@ def rebuild_index(store: BlobStore) -> list[str]:
 
 
 def _copy(store: BlobStore, directory: Directory, live: Live, writer: BlobWriter) -> None:
-    where, is_live = object_name(directory.name), live(directory.digests)
+    is_live = live(directory.digests)
     wanted = np.bincount(directory.frames, is_live, len(directory.plain)) > 0
     firsts, places, lengths = directory.firsts.tolist(), directory.places.tolist(), directory.lengths.tolist()
     for number, stored in frames_of(store.backend, directory, wanted):
-        frame = store.open_frame(directory.name, int(directory.offsets[number]), stored)
-        plain, stride = memoryview(decode(frame, where)), frame[1]
-        blobs: dict[Kind, tuple[list[Digest], list[memoryview]]] = {}
+        plain, stride = _opened(store, directory, number, stored)
+        blobs: dict[Kind, tuple[list[Digest], list[Buffer]]] = {}
         for at in range(firsts[number], firsts[number + 1]):
             if not is_live[at]:
                 continue
-            name, data = Digest(directory.digests[at].tobytes()), plain[places[at] : places[at] + lengths[at]]
+            name = Digest(directory.digests[at].tobytes())
+            data: Buffer = plain[places[at] : places[at] + lengths[at]]
             if store.naming.digest(data) != name:
-                raise Corrupt(
-                    f"the blob {name.hex()} in {where} is damaged; the pack is kept as it is",
-                    hint="Verify the repository to see what else is, and restore the pack from a copy.",
-                )
+                data = store.get(name)  # from another pack, condemned as well; else it says which blob is damaged
             names, pieces = blobs.setdefault(Kind(directory.kinds[at]), ([], []))
             names.append(name)
             pieces.append(data)
         for kind, (names, pieces) in blobs.items():
             writer.put(kind, names, pieces, stride=stride)
+
+
+def _opened(store: BlobStore, directory: Directory, number: int, stored: memoryview) -> tuple[memoryview, int]:
+    """The plain bytes of a frame and its stride; none where it cannot be decoded."""
+    try:
+        frame = store.open_frame(directory.name, int(directory.offsets[number]), stored)
+        return memoryview(decode(frame, object_name(directory.name))), frame[1]
+    except Corrupt:
+        return memoryview(b""), 1
 
 
 def _refuse_base(store: BlobStore) -> None:

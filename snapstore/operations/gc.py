@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from snapstore.backends.directory import directory_of
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.blobs.sweep import copy_live, indexed_packs, merge, purge
-from snapstore.errors import Conflict, NotFound, SnapstoreError
+from snapstore.errors import Conflict, Corrupt, NotFound, SnapstoreError
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.condemn import delete_packs, needed_only_there, survey
 from snapstore.operations.marks import Marks, needed_by
@@ -34,6 +34,9 @@ __all__ = ["STALE_SECONDS", "Collected", "GcPlan", "gc", "plan_gc"]
 STALE_SECONDS = 24 * 3600.0
 _POLL_SECONDS = 1.0
 _TRIES = 10
+_HINT = (
+    "`snap repair heal` mends it; else make a snapshot without what is lost (`snap repair cut`) and remove this one."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,11 @@ def gc(
             # The listing that shows that all have ended serves the second mark: what they committed is in it.
             repository.blobs.refresh()
             _mark(repository, marks, committed(there), pending(there), progress)
-            swept, deleted, rewritten = _sweep(repository, condemned, marks)
+            try:
+                swept, deleted, rewritten = _sweep(repository, condemned, marks)
+            except Corrupt as error:
+                error.hint = _HINT
+                raise
             freed += swept
     if not waiting:
         merge(repository.blobs)
@@ -208,6 +215,9 @@ def _mark(
             if isinstance(error, NotFound) and not any(repository.backend.list(snapshot.name)):
                 continue  # removed since it was listed, and swept by another gc
             error.message = f"the snapshot {snapshot.id[:8]} cannot be read whole, so nothing is swept: {error.message}"
+            error.hint = (
+                "`snap repair heal` mends it, or `snap repair cut` makes one without what is lost; then remove it."
+            )
             raise
         progress("reading snapshots", number + 1, len(kept))
     for snapshot in pendings:

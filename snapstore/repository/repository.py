@@ -26,7 +26,17 @@ from snapstore.digest import Digest
 from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError, Unavailable, WrongKey
 from snapstore.repository import config, keyring, sequence
 from snapstore.repository.keyring import Passphrase
-from snapstore.repository.snapshot import COMMITTED, ENDED, PENDING, Snapshot, decode, encode, new_id, utc_text
+from snapstore.repository.snapshot import (
+    COMMITTED,
+    ENDED,
+    PENDING,
+    Origin,
+    Snapshot,
+    decode,
+    encode,
+    new_id,
+    utc_text,
+)
 from snapstore.seal import PLAIN, Cost, Seal
 
 __all__ = ["PROGRAM", "Pending", "Repository"]
@@ -179,6 +189,10 @@ class Repository:
         except NotFound:
             return False
 
+    def origin_of(self, snapshot: Snapshot) -> Origin:
+        """What one of these snapshots and all copies of it have in common, wherever they are."""
+        return snapshot.origin or Origin(self.settings.id.hex(), snapshot.id)
+
     def _read_all(self) -> list[Snapshot]:
         found = []
         for entry in self.backend.list("snapshots/"):
@@ -245,6 +259,7 @@ class Repository:
             (self._cached or self.backend).replace(pending.name, encode(committed, self.seal), tag=pending.tag)
         except (Conflict, NotFound) as error:
             raise self._given_up(pending) from error
+        self._seen = [*self._seen, committed]
         with suppress(SnapstoreError):  # it is committed, whatever happens now
             return self._without_gone(committed)
         return committed

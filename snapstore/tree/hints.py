@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from snapstore.digest import Digest
 from snapstore.errors import Corrupt, NotFound
 from snapstore.rows import Batch, Table
-from snapstore.tree import Sink, node, reference
+from snapstore.tree import Fetch, Sink, node, reference
 from snapstore.tree.reader import TableTree
 from snapstore.tree.reference import Ref
 from snapstore.tree.spine import put_root
 
-__all__ = ["HintedTree", "joined", "open_hints", "put_roots"]
+__all__ = ["HintedTree", "joined", "open_hints", "put_roots", "shape_of"]
 
 _OF = "of"
 
@@ -65,6 +65,16 @@ def open_hints(tree: TableTree, hints: Digest, shape: Table) -> HintedTree | Non
         return None
     parsed = node.Root(tree.count, tree.height, tree.schema, (*refs, *more[1:]))
     return HintedTree(TableTree(tree.root, joined(tree.table, shape), parsed, tree.fetch), shape, hints)
+
+
+def shape_of(hints: Digest, fetch: Fetch) -> Table | None:
+    """The shape that these hints were made with; None where they are gone or damaged."""
+    try:
+        table = TableTree.open(hints, fetch).table
+    except (Corrupt, NotFound):
+        return None
+    definition = {name: own for name, own in table.definition.items() if name != _OF}
+    return dataclasses.replace(table, definition=definition)
 
 
 def put_roots(

@@ -22,7 +22,7 @@ from snapstore.ragged import offsets_of
 from snapstore.rows import Batch, Cells
 from snapstore.tree import Fetch, Sink
 
-__all__ = ["SPILL_BYTES", "part_digests", "portions", "resolve", "spill"]
+__all__ = ["SPILL_BYTES", "part_digests", "portions", "put_parts", "read_parts", "resolve", "spill"]
 
 SPILL_BYTES = 512
 VALUE_BYTES = 64 * 1024
@@ -58,7 +58,7 @@ def spill(cells: Cells, sink: Sink, *, stride: int) -> Cells:
                 digests.append(digest(value))
                 sink.put(Kind.VALUE, digests[-1:], [value], stride=stride)
             else:
-                digests.append(_put_parts(value, sink))
+                digests.append(put_parts(value, sink))
                 spilled[at] = 2
     stored = np.where(spilled > 0, DIGEST_BYTES, lengths)
     if len(positions) == len(cells):
@@ -115,7 +115,8 @@ def _most_bytes(cells: Cells, fetch: Fetch | None) -> NDArray[np.int64]:
     return sizes
 
 
-def _put_parts(cell: Buffer, sink: Sink) -> Digest:
+def put_parts(cell: Buffer, sink: Sink) -> Digest:
+    """Put a very large cell to the sink; the digest of its parts blob."""
     digest = sink.naming.digest
     ends = part_ends(np.frombuffer(cell, np.uint8), sink.naming.gear)
     parts = np.empty(len(ends), _PART)
@@ -179,6 +180,11 @@ def part_digests(data: bytes, what: str) -> tuple[list[Digest], list[int], int]:
     if sum(lengths) != total:
         raise Corrupt(f"{what}: parts of {sum(lengths)} bytes for a cell of {total}")
     return [Digest(name.tobytes()) for name in parts["digest"]], lengths, total
+
+
+def read_parts(name: Digest, fetch: Fetch) -> bytes:
+    """The very large cell of which this is the parts blob. Raises `Corrupt` where it and its parts do not fit."""
+    return _join_parts(fetch.get_many([name])[0], name.hex(), fetch)
 
 
 def _join_parts(data: bytes, name: str, fetch: Fetch) -> bytes:

@@ -22,9 +22,11 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from snapstore.backends import Backend
 from snapstore.backends.cachefolder import CacheFolder
 from snapstore.backends.cloud import CloudBackend
+from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
 from snapstore.blobs.sweep import fold
 from snapstore.errors import Exists, Invalid, NotFound, Unavailable, Unsupported
+from snapstore.operations.copy import copy
 from snapstore.operations.gc import gc
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository
@@ -133,6 +135,25 @@ def test_an_encrypted_repository_lives_in_a_bucket(place: str) -> None:
         Repository.init(bucket(place))
     with pytest.raises(NotFound, match="not a snapstore repository"):
         Repository.open(bucket(place + "/nowhere"))
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_snapshots_are_copied_into_a_bucket_and_back(place: str, encrypted: bool) -> None:
+    here, back = (Repository.init(MemoryBackend()) for _ in range(2))
+    held = rows(range(300), elements=140)
+    first = take(here, held)
+    second = take(here, held | rows([3], seed=1, elements=140), at=1)
+    secret = PASSPHRASE if encrypted else None
+    there = Repository.init(bucket(place, create=True), passphrase=secret, cost=CHEAP)
+    assert [one.is_new for one in copy(here, there)] == [True, True]
+    recording = RecordingBackend(bucket(place))
+    again = Repository.open(recording, secret)
+    recording.reset()
+    assert [one.is_new for one in copy(here, again)] == [False, False]
+    assert [call.verb for call in recording.calls] == ["list", "get", "get"]
+    copy(again, back)
+    assert [one.sources for one in back.snapshots()] == [first.sources, second.sources]
+    assert verify(again, read_data=True).damaged == ()
 
 
 def test_a_reply_that_was_lost_is_made_good(place: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
+from snapstore.blobs import packer
 from snapstore.blobs import writer as module
 from snapstore.blobs.check import check
 from snapstore.blobs.frame import MAX_PLAIN_BYTES
@@ -139,8 +140,8 @@ def test_a_wrong_digest_is_found_before_anything_is_indexed() -> None:
 
 @pytest.mark.parametrize("prefix", ["packs/", "index/"])
 def test_an_error_in_a_thread_reaches_the_caller(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TREE_PACK_BYTES", 10_000)
-    monkeypatch.setattr(module, "_SEGMENT_BLOBS", 10)
+    monkeypatch.setattr(packer, "_TREE_PACK_BYTES", 10_000)
+    monkeypatch.setattr(packer, "_SEGMENT_BLOBS", 10)
     backend = FullBackend(prefix)
     with pytest.raises(Unavailable, match=f"{prefix}.*full"):
         _write_much(BlobStore(backend))
@@ -185,10 +186,10 @@ def test_wrong_arguments_are_refused() -> None:
 
 
 def test_segments_are_written_on_the_way_and_then_answer_for_their_blobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TREE_PACK_BYTES", 20_000)
+    monkeypatch.setattr(packer, "_TREE_PACK_BYTES", 20_000)
     monkeypatch.setattr(module, "_TREE_FRAME_BYTES", 2_000)
-    monkeypatch.setattr(module, "_QUEUED_BYTES", 4_000)
-    monkeypatch.setattr(module, "_SEGMENT_BLOBS", 100)
+    monkeypatch.setattr(packer, "_QUEUED_BYTES", 4_000)
+    monkeypatch.setattr(packer, "_SEGMENT_BLOBS", 100)
     store = BlobStore(MemoryBackend())
     rng = np.random.default_rng(3)
     blobs = [rng.bytes(200) for _ in range(3000)]

@@ -4,7 +4,7 @@
     catalog.tables, catalog.missing
 
 Which keys payloads have is known only to who has read them all, so every point is seen once for that (without its
-vectors); docs/decisions/0020 has the reasons.
+vectors); docs/decisions/0017 has the reasons.
 """
 
 from __future__ import annotations

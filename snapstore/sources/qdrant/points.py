@@ -145,7 +145,7 @@ def vector_of(column: Column, cell: bytes) -> Any:
 
 def settled(column: Column, cells: Cells) -> Cells:
     """The same vectors as they stay however often local mode normalises them: it does so at each start, and a third of
-    them change in their last bits by it (docs/decisions/0020).
+    them change in their last bits by it (docs/decisions/0017).
     """
     found: list[bytes | None] = []
     width = 4 * multiple_width(column.type) if is_multiple(column.type) else 0
