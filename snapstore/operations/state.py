@@ -28,7 +28,7 @@ from snapstore.errors import Conflict, Invalid, SnapstoreError
 from snapstore.operations.capture import Captured, Progress, capture, silent
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.selected import selection_fields
-from snapstore.repository import Repository, Snapshot, SnapshotTable
+from snapstore.repository import Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.rows import Column, Table
 from snapstore.sources import Selection, Source
 from snapstore.tree import Fetch, Sink
@@ -187,12 +187,17 @@ def matches(name: str, pattern: str) -> bool:
 def of_snapshot(repository: Repository, snapshot: Snapshot, source: str | None = None) -> State:
     """The tables of a snapshot, or of one of its sources."""
     tables = tuple(
-        StateTable(own.name, own.kind, entry, repository.blobs, damage=_told(own.missing, entry.name))
+        StateTable(own.name, own.kind, entry, repository.blobs, damage=_hidden(own, entry.name))
         for own in snapshot.sources
         if source is None or own.name == source
         for entry in own.tables
     )
     return State(snapshot.id[:8], tables, repository.blobs)
+
+
+def _hidden(own: SnapshotSource, table: str) -> str:
+    """What is said of rows of a table that were there and are not held. A folder is one table, whose rows are named."""
+    return "; ".join(own.missing) if own.kind == "file" else _told(own.missing, table)
 
 
 def _told(missing: Sequence[str], table: str) -> str:
