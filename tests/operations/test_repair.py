@@ -15,7 +15,7 @@ from snapstore.backends import Backend
 from snapstore.backends.memory import MemoryBackend
 from snapstore.blobs.pack import object_name
 from snapstore.digest import Digest, Kind
-from snapstore.errors import Corrupt, NotFound, SnapstoreError
+from snapstore.errors import Corrupt, Invalid, NotFound, SnapstoreError
 from snapstore.operations.copy import copy
 from snapstore.operations.cut import cut, plan_cut
 from snapstore.operations.forget import rm
@@ -23,6 +23,7 @@ from snapstore.operations.gc import gc
 from snapstore.operations.heal import heal
 from snapstore.operations.remedies import FromRepository, FromSource
 from snapstore.operations.repair_index import repair_index
+from snapstore.operations.undo import undo_ask
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository, Snapshot, resolve
 from tests.operations.crowd import copied
@@ -320,6 +321,9 @@ def test_lost_keys_of_a_restore_are_told_with_the_safety_snapshot_that_is_cut() 
     assert "touched" in made.sources[0].missing[0]
     assert read(reopen(backend), made)["public.memories"] == HELD
     assert sum(table.rows for table in made.touched) == 900 - sum(one.rows for one in plan.lost)
+    with pytest.raises(Invalid, match="lost to damage"):
+        own = dataclasses.replace(made.sources[0], selection={"mode": "exact", "recreated": []})
+        undo_ask(reopen(backend), dataclasses.replace(made, sources=(own,), touched=()))
 
 
 def broken() -> tuple[MemoryBackend, MemoryBackend]:
