@@ -206,7 +206,7 @@ class _Export:
         }
 
     def _lacks(self, own: StateTable) -> str:
-        """In words, which rows there were that are not written, so that an import is never taken for the whole table."""
+        """In words, which rows there were that are not written: an import must not be taken for the whole table."""
         words = [f"only the rows where {own.entry.where}"] if own.entry.where is not None else []
         words += [own.damage] if own.damage else []
         if own.name in self._choice.matching or (self._choice.user and self._part(own)):

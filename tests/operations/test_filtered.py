@@ -117,4 +117,7 @@ def test_a_condition_on_a_column_that_was_left_out_is_refused(store: Store) -> N
     store.run("DELETE FROM notes")
     with pytest.raises(Invalid, match="heat"):
         restore(repository, snapshot, store.source, Ask(scope=Scope(where={table: "heat > 0.5"})))
-    assert restore(repository, snapshot, store.source, Ask(scope=Scope(where={table: "id > 1"}))).plan.tables[0].insert == 2
+    assert (
+        restore(repository, snapshot, store.source, Ask(scope=Scope(where={table: "id > 1"}))).plan.tables[0].insert
+        == 2
+    )

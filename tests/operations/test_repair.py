@@ -268,7 +268,8 @@ def test_rows_that_were_cut_off_are_read_again_though_nothing_changed(
     if has_context:  # as earlier versions made them
         context = whole.sources[0].context
         repository.change(
-            made.id, lambda one: dataclasses.replace(one, sources=(dataclasses.replace(one.sources[0], context=context),))
+            made.id,
+            lambda one: dataclasses.replace(one, sources=(dataclasses.replace(one.sources[0], context=context),)),
         )
     rm(reopen(backend), [whole.id])
     live.repository = reopen(backend)
@@ -321,9 +322,10 @@ def test_lost_keys_of_a_restore_are_told_with_the_safety_snapshot_that_is_cut() 
     assert "touched" in made.sources[0].missing[0]
     assert read(reopen(backend), made)["public.memories"] == HELD
     assert sum(table.rows for table in made.touched) == 900 - sum(one.rows for one in plan.lost)
+    own = dataclasses.replace(made.sources[0], selection={"mode": "exact", "recreated": []})
+    without = dataclasses.replace(made, sources=(own,), touched=())
     with pytest.raises(Invalid, match="lost to damage"):
-        own = dataclasses.replace(made.sources[0], selection={"mode": "exact", "recreated": []})
-        undo_ask(reopen(backend), dataclasses.replace(made, sources=(own,), touched=()))
+        undo_ask(reopen(backend), without)
 
 
 def broken() -> tuple[MemoryBackend, MemoryBackend]:

@@ -13,8 +13,8 @@ from qdrant_client import models
 from snapstore.errors import Conflict, Invalid, Unsupported
 from snapstore.operations.diff import diff
 from snapstore.operations.plan import Mode
-from snapstore.operations.scope import Scope
 from snapstore.operations.restore import Ask, plan_restore, restore
+from snapstore.operations.scope import Scope
 from snapstore.operations.state import of_snapshot
 from snapstore.operations.undo import undo_ask
 from snapstore.sources import Selection
