@@ -42,6 +42,7 @@ _TRAILER_BYTES = _LENGTH.size + DIGEST_BYTES + len(_HEAD)
 _NAME = re.compile(r"config|(keys|index|snapshots)/[0-9a-f]{32}|packs/([0-9a-f]{2})/\2[0-9a-f]{30}")
 _ID = re.compile(r"[0-9a-f]{32}")
 _PIECE_BYTES = 4 << 20
+_LIMIT_BYTES = 1 << 30  # of a directory, which has some 100 bytes for each object
 _AGAIN = "Fetch the file again from where it was made, or make it anew."
 
 
@@ -266,7 +267,7 @@ class BundleFile:
             raise Corrupt(f"{self._path} is cut short: its end is missing", hint=_AGAIN)
         (length,) = _LENGTH.unpack_from(end)
         start = size - _TRAILER_BYTES - length
-        if start < len(_HEAD):
+        if start < len(_HEAD) or length > _LIMIT_BYTES:
             raise self._damaged("its directory")
         with _translated(self._path):
             packed = os.pread(self._file.fileno(), length, start)

@@ -21,7 +21,7 @@ from snapstore.operations.forget import rm
 from snapstore.operations.gc import gc
 from snapstore.operations.marks import DigestSet, needed_by
 from snapstore.operations.verify import verify
-from snapstore.repository import Repository, Snapshot
+from snapstore.repository import Repository, Snapshot, tombstones
 from tests.operations.sample import PASSPHRASE, init, objects, read, reopen, rows, take
 
 HELD = rows(range(300))
@@ -120,6 +120,26 @@ def test_an_incremental_bundle_lacks_what_its_base_holds_and_goes_where_that_is(
     rm(target, [target.snapshots()[0].id])
     gc(target)
     assert read(reopen(target.backend), target.snapshots()[0])["public.memories"] == LATER
+
+
+def test_what_the_target_took_since_then_does_not_matter_to_an_incremental_bundle(tmp_path: Path) -> None:
+    source, (first, second), path = made(tmp_path, encrypted=False)
+    more = bundle(source, tmp_path / "more.snap", [second], since=[first])
+    target = Repository.init(MemoryBackend())
+    put(path, target)
+    take(target, rows(range(40), seed=5), at=1)  # newer than what the bundle builds upon, and nothing of it
+    packs, earlier = [entry.name for entry in target.backend.list("packs/")], target.snapshots()[0]
+    for pack in packs:  # its packs serve readers alone until gc has written anew what is needed
+        tombstones.put(target.backend, pack.rpartition("/")[2], target.seal)
+    put(more.path, target)
+    assert (
+        read(target, next(one for one in target.snapshots() if one.origin == source.origin_of(second)))[
+            "public.memories"
+        ]
+        == LATER
+    )
+    assert read(target, earlier)["public.memories"] == HELD
+    assert is_well(target)
 
 
 def test_an_incremental_bundle_fits_copies_but_not_other_keys(tmp_path: Path) -> None:
