@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from snap_cli.places import backend_of, is_url
 from snap_cli.render import amount, paint, plural, seconds
 from snapstore.backends.bundle import BundleFile
 from snapstore.operations.bundle import init_from, unbundle
+from snapstore.operations.copy import Copied
 
 __all__ = ["unbundle_command"]
 
@@ -53,7 +55,7 @@ def unbundle_command(
             raise
         passphrase = app.other_passphrase(path, "from", from_passphrase_file, from_passphrase_command)
         with app.progress() as progress:
-            done = unbundle(file, target, passphrase=passphrase, progress=progress)
+            done = [_named(one) for one in unbundle(file, target, passphrase=passphrase, progress=progress)]
     if app.json:
         document = {"path": file.location, "to": target.location, "init": is_new}
         app.document({**document, "snapshots": [copied_json(copied) for copied in done]})
@@ -64,3 +66,9 @@ def unbundle_command(
         f"{paint(plural(sum(one.is_new for one in done), 'snapshot'), 'bold')} put into {target.location}: "
         f"{amount(sum(one.bytes_added for one in done))} stored in {seconds(sum(one.seconds for one in done))}"
     )
+
+
+def _named(copied: Copied) -> Copied:
+    """By the id that the snapshot has where it was taken: the one that it has in the file nobody ever sees."""
+    origin = copied.snapshot.origin
+    return copied if origin is None else replace(copied, snapshot=replace(copied.snapshot, id=origin.snapshot))

@@ -35,9 +35,9 @@ def test_a_bundle_and_one_that_builds_upon_it_go_into_another_repository(snap: S
     refused = snap.error("unbundle", "tuesday.snap", *there, code=1)
     assert refused["code"] == "not_found"
     assert first[:8] in refused["message"]
-    for name in ("monday.snap", "tuesday.snap"):
+    for name, taken in (("monday.snap", first), ("tuesday.snap", second)):
         document = snap.json("unbundle", name, *there)
-        assert [one["new"] for one in document["snapshots"]] == [True]
+        assert [(one["snapshot"], one["new"]) for one in document["snapshots"]] == [(taken, True)]
         again = snap("unbundle", name, *there)
         assert "there already" in again.stdout
         assert "0 snapshots put into" in again.stdout
