@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import msgpack
@@ -13,7 +14,7 @@ from blake3 import blake3
 from snapstore.backends.bundle import BundleFile, BundleWriter
 from snapstore.backends.memory import MemoryBackend
 from snapstore.blobs.pack import rows_of
-from snapstore.errors import Corrupt, Exists, Invalid, NotFound, Unsupported, WrongKey
+from snapstore.errors import Corrupt, Exists, Invalid, NotFound, Unavailable, Unsupported, WrongKey
 from snapstore.operations.bundle import bundle, init_from, unbundle
 from snapstore.operations.carried import digests_beneath
 from snapstore.operations.copy import Copied, copy
@@ -22,7 +23,17 @@ from snapstore.operations.gc import gc
 from snapstore.operations.marks import DigestSet, needed_by
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository, Snapshot, tombstones
+from tests.operations.crowd import (
+    copied,
+    everything_is_well,
+    nothing_is_left_behind,
+    removing_all,
+    repository_with_garbage,
+    taking,
+)
+from tests.operations.points import Points, crash
 from tests.operations.sample import PASSPHRASE, init, objects, read, reopen, rows, take
+from tests.soak import IS_SOAK
 
 HELD = rows(range(300))
 LATER = {id_: row for id_, row in HELD.items() if id_ != 17} | rows([3, 4, 900, 901], seed=2)
@@ -140,6 +151,44 @@ def test_what_the_target_took_since_then_does_not_matter_to_an_incremental_bundl
     )
     assert read(target, earlier)["public.memories"] == HELD
     assert is_well(target)
+
+
+@pytest.mark.parametrize("what", ["gc", "rm and gc", "killed"])
+def test_whatever_happens_while_it_is_unbundled_nothing_is_committed_that_is_not_whole(
+    tmp_path: Path, what: str
+) -> None:
+    """At any storage call in the target: also what the bundle builds upon is removed, and swept."""
+    source, start = Repository.init(MemoryBackend()), repository_with_garbage()
+    taking("old", 2)(source)
+    base = source.snapshots()[0]
+    copy(source, reopen(start))
+    taking("new", 5)(source)
+    path = bundle(source, tmp_path / "new.snap", source.snapshots()[1:], since=[base]).path
+
+    def others(backend: MemoryBackend) -> None:
+        if what == "killed":
+            crash()
+        if what == "rm and gc":
+            removing_all(reopen(backend))
+        gc(reopen(backend))
+
+    counting = Points(copied(start))
+    put(path, reopen(counting))
+    ended = set()
+    for at in range(0, counting.calls, 1 if IS_SOAK else 5):
+        backend = copied(start)
+        try:
+            put(path, reopen(Points(backend, at, before=partial(others, backend))))
+            ended.add("done")
+        except NotFound as error:
+            assert what == "rm and gc"
+            ended.add("refused" if f"came after {base.id[:8]}" in error.message else error.message)
+        except Unavailable:
+            assert what == "killed"
+        found = everything_is_well(backend)
+        assert "new" in found or what != "gc"
+        nothing_is_left_behind(backend)
+    assert ended == {"gc": {"done"}, "rm and gc": {"done", "refused"}, "killed": set()}[what]
 
 
 def test_an_incremental_bundle_fits_copies_but_not_other_keys(tmp_path: Path) -> None:
