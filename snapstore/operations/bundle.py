@@ -125,7 +125,7 @@ def _standing_on(file: BundleFile, source: Repository, target: Repository) -> It
     """While this holds, `source` reads what it lacks in `target`, where no gc sweeps it."""
     if (source.blobs.naming, source.cut_key) != (target.blobs.naming, target.cut_key):
         raise Unsupported(
-            f"{file.location} holds only what came after {_named(file.since[0])}, for repositories with the same keys; "
+            f"{file.location} builds upon {_named(file.since)}, so it goes only into a repository with the same keys; "
             f"{target.location} has others",
             hint="Make a bundle without --since, or unbundle it into a new repository with --init.",
         )
@@ -142,12 +142,11 @@ def _standing_on(file: BundleFile, source: Repository, target: Repository) -> It
 
 def _refuse_missing(file: BundleFile, target: Repository, missing: Sequence[Since]) -> None:
     if missing:
-        names = ", ".join(map(_named, missing))
         raise NotFound(
-            f"{file.location} holds only what came after {names}, which {target.location} has not",
+            f"{file.location} builds upon {_named(missing)}, not to be found in {target.location}",
             hint="Unbundle the bundle that carries it first, or make one without --since.",
         )
 
 
-def _named(since: Since) -> str:
-    return since[1][:8]
+def _named(since: Sequence[Since]) -> str:
+    return ", ".join(snapshot[:8] for _, snapshot in since)
