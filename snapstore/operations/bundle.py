@@ -60,8 +60,10 @@ def bundle(
     if both := {one.id for one in snapshots} & {one.id for one in since}:
         raise Invalid(f"the snapshot {min(both)[:8]} cannot be carried and be there already", hint="Name it once.")
     there = DigestSet()
-    for rows in (rows_of(batch) for one in since for batch in digests_beneath(source.blobs, needed_by(one))):
-        there.add(rows)
+    for one in since:
+        for batch in digests_beneath(source.blobs, needed_by(one)):
+            there.add(rows_of(batch))
+            progress("looking at what is there", len(there), None)
     with BundleWriter(path) as writer:
         for name in (config.NAME, *(entry.name for entry in source.backend.list(keyring.KEYS))):
             writer.put(name, [source.backend.get(name).data])
