@@ -31,6 +31,7 @@ from snapstore.operations.formats import Csv, Format, JsonDocument, JsonLines, W
 from snapstore.operations.state import State, StateTable
 from snapstore.plainjson import dump
 from snapstore.rows import Batch, Table
+from snapstore.sources import Selection
 from snapstore.sources.plain import Form
 from snapstore.sources.roles import Roles
 from snapstore.tree.node import encode_schema
@@ -74,9 +75,11 @@ def export(
     roles: Roles | None = None,
     at: datetime | None = None,
     objects: Mapping[str, bytes] | None = None,
+    files: Mapping[str, Selection] | None = None,
     progress: Progress = silent,
 ) -> Exported:
-    """Write the state into a new folder. `objects` is by source what recreating needs beyond tables (format.md §4).
+    """Write the state into a new folder. `objects` is by source what recreating needs beyond tables (format.md §4),
+    `files` what chose the files of a tree: of others its snapshot says nothing.
 
     Raises `Exists` for a folder that is there and not empty, `Invalid` for a user where no column says whose a row is.
     """
@@ -94,7 +97,7 @@ def export(
     except OSError as error:
         raise Unavailable(f"{folder} cannot be made: {error.strerror or error}") from error
     try:
-        exported = _Export(state, making, form, choice, roles, progress).written(at, objects or {})
+        exported = _Export(state, making, form, choice, roles, progress).written(at, objects or {}, files or {})
         making.chmod(0o755)
         with suppress(FileNotFoundError):
             folder.rmdir()
@@ -130,7 +133,7 @@ class _Export:
         self._ids: set[str] = set()
         self._missing: list[str] = []
 
-    def written(self, at: datetime | None, objects: Mapping[str, bytes]) -> Exported:
+    def written(self, at: datetime | None, objects: Mapping[str, bytes], files: Mapping[str, Selection]) -> Exported:
         """Everything, with what says what it is."""
         shapes: list[dict[str, Any]] = []
         with ExitStack() as stack:
@@ -148,12 +151,16 @@ class _Export:
             "format": self._form.value,
             "tables": shapes,
             "objects": {name: base64.b64encode(data).decode() for name, data in objects.items()},
+            "chosen": {
+                name: {"only": one.only, "ignore": one.ignore, "attributes": one.attributes}
+                for name, one in files.items()
+            },
         }
         (self._folder / METADATA).write_bytes(dump(about, indent=True))
-        files = checksums(self._folder)
-        document = {"algorithm": "sha256", "files": files, "combined": combined(files)}
+        sums = checksums(self._folder)
+        document = {"algorithm": "sha256", "files": sums, "combined": combined(sums)}
         (self._folder / CHECKSUMS).write_bytes(dump(document, indent=True))
-        return Exported({shape["label"]: shape.get("rows", 0) for shape in shapes}, files, tuple(self._missing))
+        return Exported({shape["label"]: shape.get("rows", 0) for shape in shapes}, sums, tuple(self._missing))
 
     def _writer(self, at: datetime | None) -> Writer:
         if self._form is Format.MARKDOWN:
@@ -181,7 +188,7 @@ class _Export:
             "snapshot": self._state.label,
             "timestamp": at.isoformat() if at else None,
             "user_id": self._choice.user or None,
-            "is_filtered": bool(self._choice.user or self._choice.matching),
+            "is_filtered": any(shape["incomplete"] for shape in shapes),
             "counts": {shape["part"] or shape["label"]: shape.get("rows", 0) for shape in shapes},
         }
 
@@ -199,8 +206,22 @@ class _Export:
             "part": self._part(own),
             "columns": [{"name": one.name, "type": one.type, "vector": one.is_vector} for one in forms],
             "left_out": left_out,
+            "incomplete": self._incomplete(own),
             "shape": base64.b64encode(encode_schema(own.table)).decode(),
         }
+
+    def _incomplete(self, own: StateTable) -> str:
+        """Why rows of it may be missing, so that nobody takes what is not here for what was not there."""
+        damage = own.damage or self._state.why_missing(own.name)
+        reasons = [damage] if damage else []
+        if own.entry.where is not None:
+            reasons.append(f"the snapshot has those that meet {own.entry.where}")
+        self._missing += [f"{own.name}: {one}" for one in reasons]
+        if own.name in self._choice.matching:
+            reasons.append("those that meet a condition were chosen")
+        if self._choice.user and self._part(own):
+            reasons.append(f"those of the user {self._choice.user} were chosen")
+        return "; ".join(reasons)
 
     def _table(self, own: StateTable, label: str, writer: Writer) -> dict[str, Any]:
         """Its rows; how many they are, and in which file."""

@@ -24,7 +24,9 @@ from snapstore import keys
 from snapstore.errors import Corrupt, Invalid, NotFound, Unsupported
 from snapstore.multiset import by_content
 from snapstore.operations.export import CHECKSUMS, METADATA, VERSION, checksums, combined, forms_of
+from snapstore.operations.formats import AGAIN
 from snapstore.operations.rowfiles import rows_in
+from snapstore.operations.selected import files_of
 from snapstore.plainjson import load
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection, Target, View
@@ -38,7 +40,10 @@ _BATCH_ROWS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One table of an export: its shape without what was left out, how many rows, and the file they are in."""
+    """One table of an export: its shape without what was left out, how many rows, and the file they are in.
+
+    `incomplete` says why rows of it may be missing, if any may.
+    """
 
     table: Table
     source: str
@@ -47,18 +52,19 @@ class Part:
     member: str
     rows: int
     left_out: tuple[str, ...]
+    incomplete: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export as it says it is; `objects` by source. Its files were checked."""
+    """An export as it says it is; `objects`, and what `chosen` the files of a tree, by source. Its files were checked."""
 
     folder: Path
     format: str
     label: str
-    is_filtered: bool
     parts: tuple[Part, ...]
     objects: Mapping[str, bytes]
+    chosen: Mapping[str, Selection]
 
     @property
     def sources(self) -> list[str]:
@@ -82,9 +88,10 @@ def read_export(folder: Path) -> Export:
             raise Invalid(f"{folder} is for reading: Markdown does not hold every value", hint="Export as JSON.")
         parts = tuple(_part(one) for one in about["tables"] if "file" in one)
         objects = {name: base64.b64decode(data) for name, data in about["objects"].items()}
-        return Export(folder, about["format"], about["snapshot"], bool(about["is_filtered"]), parts, objects)
+        chosen = {name: files_of(one) for name, one in about["chosen"].items()}
+        return Export(folder, about["format"], about["snapshot"], parts, objects, chosen)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Corrupt(f"{folder / METADATA} is not what an export says of itself: {error}") from error
+        raise Corrupt(f"{folder / METADATA} is not what an export says of itself: {error}", hint=AGAIN) from error
 
 
 def _part(one: Mapping[str, Any]) -> Part:
@@ -95,29 +102,31 @@ def _part(one: Mapping[str, Any]) -> Part:
         definition = {**table.definition, "left_out": [*table.definition.get("left_out", ()), *left_out]}
         kept = tuple(column for column in table.columns if column.name not in left_out)
         table = replace(table, columns=kept, definition=definition)
-    return Part(table, one["source"], one["kind"], one["file"], member, int(one["rows"]), left_out)
+    return Part(
+        table, one["source"], one["kind"], str(one["file"]), member, int(one["rows"]), left_out, one["incomplete"]
+    )
 
 
 def _check(folder: Path) -> None:
     document = _document(folder / CHECKSUMS)
     said = document.get("files")
     if not isinstance(said, dict) or document.get("combined") != combined(said):
-        raise Corrupt(f"{folder / CHECKSUMS} was changed: its own sum does not fit", hint="Export again.")
+        raise Corrupt(f"{folder / CHECKSUMS} was changed: its own sum does not fit", hint=AGAIN)
     now = checksums(folder)
     for name, digest in said.items():
         if name not in now:
-            raise Corrupt(f"{folder / name} is missing from the export")
+            raise Corrupt(f"{folder / name} is missing from the export", hint=AGAIN)
         if now[name] != digest:
-            raise Corrupt(f"{folder / name} was changed since it was exported", hint="Export again.")
+            raise Corrupt(f"{folder / name} was changed since it was exported", hint=AGAIN)
 
 
 def _document(path: Path) -> dict[str, Any]:
     try:
         document = load(path.read_bytes())
     except ValueError as error:
-        raise Corrupt(f"{path} is no JSON: {error}") from error
+        raise Corrupt(f"{path} is no JSON: {error}", hint=AGAIN) from error
     if not isinstance(document, dict):
-        raise Corrupt(f"{path} is not an object")
+        raise Corrupt(f"{path} is not an object", hint=AGAIN)
     return document
 
 
@@ -176,14 +185,19 @@ class _View:
             for part in self._parts.values()
             if part.left_out
         ]
+        told = [
+            f"table {part.table.name}: the export holds only some of its rows: {part.incomplete}"
+            for part in self._parts.values()
+            if part.incomplete
+        ] + told
         told += [f"table {name}: {number:,} rows say nothing of {one}" for (name, one), number in self._absent.items()]
-        return [*told, *(["the export holds only some of the rows"] if self._export.is_filtered else [])]
+        return told
 
     def read(self, table: Table) -> Iterator[Batch]:
         part = self._parts[table.name]
         path = (self._export.folder / part.file).resolve()
         if self._export.folder.resolve() not in path.parents:
-            raise Corrupt(f"{self._export.folder / METADATA} leads out of its folder: {part.file!r}")
+            raise Corrupt(f"{self._export.folder / METADATA} leads out of its folder: {part.file!r}", hint=AGAIN)
         forms = forms_of(part.table)
         groups = self._columns(table.name, rows_in(path, self._export.format, part.member, forms, _BATCH_ROWS), forms)
         count = 0
@@ -191,7 +205,7 @@ class _View:
             count += len(batch)
             yield batch
         if count != part.rows:
-            raise Corrupt(f"{path} has {count:,} rows of {table.name}, and the export says {part.rows:,}")
+            raise Corrupt(f"{path} has {count:,} rows of {table.name}, and the export says {part.rows:,}", hint=AGAIN)
 
     def _columns(
         self, name: str, rows: Iterator[Sequence[Mapping[str, Any]]], forms: Sequence[Form]

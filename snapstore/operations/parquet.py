@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from snapstore.errors import Corrupt
-from snapstore.operations.formats import Files, Rows, from_text, to_text
+from snapstore.operations.formats import AGAIN, Files, Rows, from_text, to_text
 from snapstore.plainjson import dump, load
 from snapstore.sources.plain import Form
 
@@ -88,5 +88,5 @@ def rows_in_parquet(path: Path, forms: Sequence[Form], count: int) -> Iterator[l
                     if exact is not None:
                         row.update(load(exact))
                 yield rows
-    except pa.ArrowException as error:
-        raise Corrupt(f"{path} cannot be read as Parquet: {error}") from error
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise Corrupt(f"{path} cannot be read as Parquet: {error}", hint=AGAIN) from error

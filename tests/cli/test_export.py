@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -120,3 +123,50 @@ def test_sqlite_goes_out_and_comes_back(snap: Snap, folder: Path) -> None:
         snap("export", "latest", "--format", form, "-o", form)
         snap("import", form, "--as-snapshot", "--tag", form)
         assert "no differences" in snap("diff", "latest~1", "latest").stdout, form
+
+
+def test_exact_deletes_nothing_that_an_export_left_out(snap: Snap, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "a.db")) as database, database:
+        database.execute("CREATE TABLE memories (id INTEGER PRIMARY KEY, content TEXT, owner TEXT)")
+        database.executemany(
+            "INSERT INTO memories VALUES (?, '', ?)", [(n, "ann" if n % 2 else "bob") for n in range(9)]
+        )
+    url = f"sqlite://{folder}/a.db"
+    snap("take", url)
+    snap("export", "latest", "--format", "json", "--user", "ann", "-o", "of-ann")
+    snap("export", "latest", "--format", "csv", "--where", "id < 3", "-o", "some", "--to", url)
+    snap("take", url, "--where", "memories=id < 3")
+    assert "those that meet id < 3" in snap("export", "latest", "--format", "jsonl", "-o", "filtered").stderr
+    for name in ("of-ann", "some", "filtered"):
+        assert "holds only some of its rows" in snap("import", name, "--as-snapshot").stderr
+        (table,) = snap.json("restore", "latest", "--to", url, "--exact", "--dry-run")["tables"]
+        assert (table["delete"], table["insert"]) == (0, 0), name
+
+
+def test_an_import_of_a_file_tree_knows_what_chose_its_files(snap: Snap, folder: Path) -> None:
+    tree = folder / "tree"
+    tree.mkdir()
+    for name in ("a.md", "b.md", "c.txt"):
+        (tree / name).write_text(name, encoding="utf-8")
+    snap("take", str(tree), "--only", "*.md")
+    snap("export", "latest", "--format", "json", "-o", "out")
+    (tree / "a.md").unlink()
+    snap("import", "out", "--as-snapshot")
+    assert "no live source" in snap("restore", "latest", code=2).stderr
+    dry = snap("restore", "latest", "--to", str(tree), "--exact", "--dry-run")
+    assert "would" not in dry.stderr
+    snap("restore", "latest", "--to", str(tree), "--exact", "--yes")
+    assert sorted(one.name for one in tree.iterdir()) == ["a.md", "b.md", "c.txt"]
+
+
+def test_what_a_dry_run_of_an_import_says_can_be_typed(snap: Snap, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "a.db")) as database, database:
+        database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        database.execute("INSERT INTO t VALUES (1), (2)")
+    snap("take", f"sqlite://{folder}/a.db")
+    snap("export", "latest", "--format", "json", "-o", "out")
+    with closing(sqlite3.connect(folder / "a.db")) as database, database:
+        database.execute("DELETE FROM t WHERE id = 2")
+    dry = snap("import", "out", "--to", f"sqlite://{folder}/a.db", "--dry-run").stdout
+    _, *words = shlex.split(dry.splitlines()[-1])
+    assert "1 row inserted" in snap(*words).stdout

@@ -25,6 +25,7 @@ from snapstore.operations.importing import ExportSource, read_export
 from snapstore.operations.rowfiles import rows_in
 from snapstore.operations.state import of_snapshot, read_objects
 from snapstore.operations.take import Request, take
+from snapstore.plainjson import dump
 from snapstore.repository import Repository, Snapshot
 from snapstore.rows import Cells
 from snapstore.sources.plain import HEX, Form
@@ -149,7 +150,7 @@ def test_of_one_user_only_memories_and_what_relates_them(world: World, tmp_path:
     assert [(one["source_id"], one["target_id"]) for one in document["relationships"]] == [(1, 3), (3, 1)]
     assert document["metadata"]["user_id"] == "ann"
     _, again = imported(tmp_path / "ann")
-    assert "the export holds only some of the rows" in again.sources[0].missing
+    assert [one for one in again.sources[0].missing if "of the user ann" in one and "memories" in one]
 
 
 def test_a_user_needs_a_column_that_names_users(world: World, tmp_path: Path) -> None:
@@ -275,3 +276,20 @@ def test_a_value_of_another_type_is_refused() -> None:
         struct.pack("<2f", 1, 2)
     ]
     assert Form("c", "pg_catalog.interval").cells([{HEX: "00"}]).to_list() == [b"\0"]
+
+
+def test_the_one_float_that_json_reads_as_another_is_kept_to_the_bit() -> None:
+    form = Form("v", "public.vector", stride=4)
+    cells = [struct.pack("<2I", 0x15AE43FD, 0x3F800000), struct.pack("<2I", 0x95AE43FD, 0)]
+    through = json.loads(orjson.dumps(form.values(Cells.of(cells)), option=orjson.OPT_SERIALIZE_NUMPY))
+    assert form.cells(through).to_list() == cells
+
+
+@pytest.mark.parametrize(
+    ("column_type", "text"),
+    [("pg_catalog.json", "[" * 300 + "]" * 300), ("qdrant.json", "[" * 300 + "]" * 300), ("qdrant.json", "1" * 30)],
+)
+def test_json_that_a_writer_cannot_hold_is_kept_as_bytes(column_type: str, text: str) -> None:
+    form = Form("c", column_type)
+    cells: list[bytes | None] = [text.encode()]
+    assert form.cells(json.loads(dump(form.values(Cells.of(cells))))).to_list() == cells
