@@ -66,7 +66,7 @@ COMMITS = ("take", "by parent", "copy in", "copy in, renamed")
 def test_a_crash_at_any_storage_call_loses_nothing(name: str, encrypted: bool) -> None:
     """Before every call; and after every write, as before the next one other calls may have been made."""
     start, operation = repository_with_garbage(encrypted=encrypted), OPERATIONS[name]
-    crashes = [(at, False) for at in range(0, points(start, operation), EVERY.get(name, 1))]
+    crashes = [(at, False) for at in range(0, points(start, operation), EVERY.get(name, 1 if IS_SOAK else 2))]
     crashes += [(at, True) for at in range(points(start, operation, writes_only=True))]
     assert len(crashes) > 3
     committed = 0
