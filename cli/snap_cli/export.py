@@ -86,7 +86,8 @@ def export_command(
         with app.progress() as progress:
             exported = export(
                 state, output, Format(form), Choice(not no_vectors, user, matching), roles=roles,
-                at=datetime.now(UTC) if name == LIVE else snapshot.time, objects=objects, files=files, progress=progress,
+                at=datetime.now(UTC) if name == LIVE else snapshot.time, objects=objects, files=files,
+                progress=progress,
             )  # fmt: skip
     for told in exported.missing:
         app.warn(told)

@@ -57,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export as it says it is; `objects`, and what `chosen` the files of a tree, by source. Its files were checked."""
+    """An export as it says it is; by source its `objects`, and what chose the files of a tree. Its files were checked."""
 
     folder: Path
     format: str
