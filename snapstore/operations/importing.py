@@ -57,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export as it says it is; by source its `objects`, and what chose the files of a tree. Its files were checked."""
+    """An export as it says it is; by source its `objects`, and what chose files of a tree. Its own were checked."""
 
     folder: Path
     format: str
