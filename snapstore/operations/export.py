@@ -32,7 +32,7 @@ from snapstore.operations.state import State, StateTable
 from snapstore.plainjson import dump
 from snapstore.rows import Batch, Table
 from snapstore.sources import Selection
-from snapstore.sources.plain import Form
+from snapstore.sources.plain import HEX, SHOWN, Form
 from snapstore.sources.roles import Roles
 from snapstore.tree.node import encode_schema
 from snapstore.tree.values import resolve
@@ -255,7 +255,7 @@ class _Export:
             for name in names:
                 if name not in known:
                     raise Invalid(f"{own.name} has no column {name!r}", hint="Mend the roles in snap.toml.")
-            return [[str(one) for one in column] for column in _values(own, batch, [known[name] for name in names])]
+            return [[_word(one) for one in column] for column in _values(own, batch, [known[name] for name in names])]
 
         roles = self._roles
         if part == "relationships":
@@ -267,6 +267,11 @@ class _Export:
             (ids,) = words(own.table.key[0].name)
             self._ids.update(one for one, is_own in zip(ids, keep, strict=True) if is_own)
         return np.array(keep, np.bool_)
+
+
+def _word(value: Any) -> str:
+    """A value as people name it."""
+    return str(value[SHOWN] if isinstance(value, dict) and HEX in value else value)
 
 
 def _values(own: StateTable, batch: Batch, forms: Sequence[Form]) -> list[list[Any]]:

@@ -181,7 +181,7 @@ class _View:
     @property
     def missing(self) -> Sequence[str]:
         told = [
-            f"table {part.table.name}: the export has no {', '.join(part.left_out)}"
+            f"the export has no {', '.join(part.left_out)} ({part.table.name})"
             for part in self._parts.values()
             if part.left_out
         ]

@@ -40,8 +40,11 @@ class Arrow(Files):
         """As `Writer.table`."""
         name = self._name(label, part)
         kinds = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
-        types = [pa.list_(pa.float32()) if one.is_vector else kinds.get(one.scalar, pa.string()) for one in forms]
-        schema = pa.schema([(one.name, kind) for one, kind in zip(forms, types, strict=True)] + [(EXACT, pa.string())])
+        types = [pa.list_(pa.float32()) if one.is_list else kinds.get(one.scalar, pa.string()) for one in forms]
+        exact = EXACT
+        while any(one.name == exact for one in forms):
+            exact += "$"
+        schema = pa.schema([(one.name, kind) for one, kind in zip(forms, types, strict=True)] + [(exact, pa.string())])
         with pq.ParquetWriter(self._folder / name, schema, compression="zstd") as writer:
             yield _ArrowRows(writer, schema, name, forms)
 
@@ -59,11 +62,11 @@ class _ArrowRows:
         for form, values in zip(self._forms, columns, strict=True):
             held: list[Any] = []
             for at, value in enumerate(values):
-                is_native = form.is_vector or form.scalar
+                is_native = form.is_list or form.scalar
                 if is_native and isinstance(value, dict):
                     exact[at][form.name] = value
                     held.append(None)
-                elif not form.scalar and not form.is_vector and value is not None:
+                elif not form.scalar and not form.is_list and value is not None:
                     held.append(to_text(form, value))
                 else:
                     held.append(value)
@@ -75,16 +78,17 @@ class _ArrowRows:
 
 def rows_in_parquet(path: Path, forms: Sequence[Form], count: int) -> Iterator[list[dict[str, Any]]]:
     """The rows of a file, `count` at a time. Raises `Corrupt` naming it."""
-    texts = [one for one in forms if not one.scalar and not one.is_vector]
+    texts = [one for one in forms if not one.scalar and not one.is_list]
     try:
         with pq.ParquetFile(path) as file:
+            name = file.schema_arrow.names[-1]
             for batch in file.iter_batches(count):
                 rows = batch.to_pylist()
                 for row in rows:
                     for one in texts:
                         if row.get(one.name) is not None:
                             row[one.name] = from_text(one, row[one.name])
-                    exact = row.pop(EXACT, None)
+                    exact = row.pop(name, None)
                     if exact is not None:
                         row.update(load(exact))
                 yield rows

@@ -19,9 +19,10 @@ from snapstore import tagged
 from snapstore.backends.memory import MemoryBackend
 from snapstore.errors import Corrupt, Exists, Invalid, NotFound
 from snapstore.operations.export import Choice, Exported, checksums, combined, export
-from snapstore.operations.formats import Csv, Format, from_text, to_text
+from snapstore.operations.formats import Csv, Format, JsonLines, from_text, to_text
 from snapstore.operations.guess import guess_roles
 from snapstore.operations.importing import ExportSource, read_export
+from snapstore.operations.parquet import EXACT, Arrow
 from snapstore.operations.rowfiles import rows_in
 from snapstore.operations.state import of_snapshot, read_objects
 from snapstore.operations.take import Request, take
@@ -115,7 +116,7 @@ def test_a_csv_has_all_but_the_vectors_and_says_so(world: World, tmp_path: Path)
     before, after = roots(snapshot), roots(again)
     assert {name for name in before if before[name] != after[name]} == {"public.memories"}
     (missing,) = again.sources[0].missing
-    assert missing == "table public.memories: the export has no embedding, half"
+    assert missing == "the export has no embedding, half (public.memories)"
     lines = (tmp_path / "csv/memories.csv").read_text(encoding="utf-8")
     assert lines.startswith("id,content,sparse,heat,")
     assert "1,plain," in lines
@@ -293,3 +294,39 @@ def test_json_that_a_writer_cannot_hold_is_kept_as_bytes(column_type: str, text:
     form = Form("c", column_type)
     cells: list[bytes | None] = [text.encode()]
     assert form.cells(json.loads(dump(form.values(Cells.of(cells))))).to_list() == cells
+
+
+@pytest.mark.parametrize(
+    ("column_type", "cell", "value"),
+    [
+        ("qdrant.json", b'"ann"', "ann"),
+        ("qdrant.json", b'{"a":[1,1.0,null]}', {"a": [1, 1.0, None]}),
+        ("qdrant.json", b"null", {HEX: "6e756c6c", "shown": None}),
+        ("qdrant.json", b'{"$hex":"00"}', {HEX: b'{"$hex":"00"}'.hex(), "shown": {"$hex": "00"}}),
+        ("qdrant.id", bytes(16) + b"\7", 7),
+        ("qdrant.id", b"\0" + bytes(8) + b"\xff" * 8, {HEX: "00" + "00" * 8 + "ff" * 8, "shown": str(2**64 - 1)}),
+    ],
+)
+def test_values_of_qdrant_are_plain_where_they_come_back(column_type: str, cell: bytes, value: Any) -> None:
+    form = Form("c", column_type)
+    assert form.values(Cells.of([cell])) == [value]
+    for through in (json.loads(dump(value)), from_text(form, to_text(form, value))):
+        assert form.cells([through]).to_list() == [cell]
+
+
+def test_a_sparse_vector_is_shown_as_one_and_comes_back(tmp_path: Path) -> None:
+    sparse = struct.pack("<2I2f", 1, 5, 0.5, 0.25)
+    forms = [
+        Form("s", "qdrant.sparse", stride=4),
+        Form("m", "qdrant.multivector(2)", stride=4),
+        Form(EXACT, "qdrant.json"),
+    ]
+    cells = [sparse, struct.pack("<4f", 1, 2, 3, 4), b'"x"']
+    values = [form.values(Cells.of([cell])) for form, cell in zip(forms, cells, strict=True)]
+    assert values[0][0]["shown"] == {"indices": [1, 5], "values": [0.5, 0.25]}
+    assert values[1][0]["shown"] == [[1.0, 2.0], [3.0, 4.0]]
+    for form, writer in (("jsonl", JsonLines(tmp_path)), ("parquet", Arrow(tmp_path))):
+        with writer, writer.table("t", "", forms) as written:
+            written.add(values, 1)
+        ((row,),) = rows_in(tmp_path / f"t.{form}", form, "t", forms, 2)
+        assert [one.cells([row[one.name]]).to_list()[0] for one in forms] == cells
