@@ -215,12 +215,12 @@ class _Export:
         damage = own.damage or self._state.why_missing(own.name)
         reasons = [damage] if damage else []
         if own.entry.where is not None:
-            reasons.append(f"the snapshot has those that meet {own.entry.where}")
+            reasons.append(f"only the rows that meet {own.entry.where} were taken")
         self._missing += [f"{own.name}: {one}" for one in reasons]
         if own.name in self._choice.matching:
-            reasons.append("those that meet a condition were chosen")
+            reasons.append("only the rows that meet a condition were exported")
         if self._choice.user and self._part(own):
-            reasons.append(f"those of the user {self._choice.user} were chosen")
+            reasons.append(f"only the rows of the user {self._choice.user} were exported")
         return "; ".join(reasons)
 
     def _table(self, own: StateTable, label: str, writer: Writer) -> dict[str, Any]:

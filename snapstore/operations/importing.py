@@ -186,9 +186,7 @@ class _View:
             if part.left_out
         ]
         told = [
-            f"table {part.table.name}: the export holds only some of its rows: {part.incomplete}"
-            for part in self._parts.values()
-            if part.incomplete
+            f"table {part.table.name}: {part.incomplete}" for part in self._parts.values() if part.incomplete
         ] + told
         told += [f"table {name}: {number:,} rows say nothing of {one}" for (name, one), number in self._absent.items()]
         return told

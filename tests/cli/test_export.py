@@ -136,9 +136,12 @@ def test_exact_deletes_nothing_that_an_export_left_out(snap: Snap, folder: Path)
     snap("export", "latest", "--format", "json", "--user", "ann", "-o", "of-ann")
     snap("export", "latest", "--format", "csv", "--where", "id < 3", "-o", "some", "--to", url)
     snap("take", url, "--where", "memories=id < 3")
-    assert "those that meet id < 3" in snap("export", "latest", "--format", "jsonl", "-o", "filtered").stderr
+    assert (
+        "only the rows that meet id < 3 were taken"
+        in snap("export", "latest", "--format", "jsonl", "-o", "filtered").stderr
+    )
     for name in ("of-ann", "some", "filtered"):
-        assert "holds only some of its rows" in snap("import", name, "--as-snapshot").stderr
+        assert "main.memories: only the rows" in snap("import", name, "--as-snapshot").stderr
         (table,) = snap.json("restore", "latest", "--to", url, "--exact", "--dry-run")["tables"]
         assert (table["delete"], table["insert"]) == (0, 0), name
 

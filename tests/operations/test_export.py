@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from snapstore import tagged
 from snapstore.backends.memory import MemoryBackend
 from snapstore.errors import Corrupt, Exists, Invalid, NotFound
+from snapstore.operations.archive import Archive
 from snapstore.operations.export import Choice, Exported, checksums, combined, export
 from snapstore.operations.formats import Csv, Format, JsonLines, from_text, to_text
 from snapstore.operations.guess import guess_roles
@@ -30,6 +31,7 @@ from snapstore.plainjson import dump
 from snapstore.repository import Repository, Snapshot
 from snapstore.rows import Cells
 from snapstore.sources.plain import HEX, Form
+from snapstore.sources.roles import Roles
 from snapstore.tree.node import encode_objects
 from tests.operations.world import World, roots
 
@@ -151,7 +153,7 @@ def test_of_one_user_only_memories_and_what_relates_them(world: World, tmp_path:
     assert [(one["source_id"], one["target_id"]) for one in document["relationships"]] == [(1, 3), (3, 1)]
     assert document["metadata"]["user_id"] == "ann"
     _, again = imported(tmp_path / "ann")
-    assert [one for one in again.sources[0].missing if "of the user ann" in one and "memories" in one]
+    assert [one for one in again.sources[0].missing if "of the user ann were exported" in one and "memories" in one]
 
 
 def test_a_user_needs_a_column_that_names_users(world: World, tmp_path: Path) -> None:
@@ -330,3 +332,15 @@ def test_a_sparse_vector_is_shown_as_one_and_comes_back(tmp_path: Path) -> None:
             written.add(values, 1)
         ((row,),) = rows_in(tmp_path / f"t.{form}", form, "t", forms, 2)
         assert [one.cells([row[one.name]]).to_list()[0] for one in forms] == cells
+
+
+def test_the_archive_has_no_html_and_no_escape_code_of_a_memory(tmp_path: Path) -> None:
+    forms = [Form("id", "sqlite.integer"), Form("content", "sqlite.text"), Form("tag", "sqlite.text")]
+    with Archive(tmp_path, Roles(memory="main.memories", content="content"), "x", None) as archive:
+        with archive.table("main.memories", "memories", forms) as rows:
+            rows.add([[1], ["<script>x</script>\n1 < 2 \x1b[2J"], ["\x1b[31m"]], 1)
+        archive.finish({"user_id": None})
+    (told,) = [one.read_text(encoding="utf-8") for one in (tmp_path / "groups").iterdir()]
+    assert "<script" not in told
+    assert "1 < 2" in told
+    assert "\x1b" not in told
