@@ -74,6 +74,8 @@ def import_command(
     export = read_export(path)
     names = [name for name in export.sources if source in (None, name)]
     if not names:
+        if source is None:
+            raise Invalid(f"there are no rows in the export {path}", hint="Only the shapes of its tables were taken.")
         raise Invalid(f"the export has no source {source!r}", hint=f"It has: {', '.join(export.sources)}.")
     if to and len(names) > 1:
         raise Invalid("the export has several sources", hint=f"Pick one with --source: {', '.join(names)}.")

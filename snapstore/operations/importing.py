@@ -89,22 +89,32 @@ def read_export(folder: Path) -> Export:
         parts = tuple(_part(one) for one in about["tables"] if "file" in one)
         objects = {name: base64.b64decode(data) for name, data in about["objects"].items()}
         chosen = {name: files_of(one) for name, one in about["chosen"].items()}
-        return Export(folder, about["format"], about["snapshot"], parts, objects, chosen)
+        if len({(part.source, part.table.name) for part in parts}) != len(parts):
+            raise ValueError("a table occurs twice")
+        return Export(folder, _text(about["format"]), _text(about["snapshot"]), parts, objects, chosen)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Corrupt(f"{folder / METADATA} is not what an export says of itself: {error}", hint=AGAIN) from error
 
 
 def _part(one: Mapping[str, Any]) -> Part:
     table = decode_schema(base64.b64decode(one["shape"]), f"the shape of {one['name']}")
-    left_out = tuple(one["left_out"])
-    member = one["part"] or one["label"]
+    left_out = tuple(_text(name) for name in one["left_out"])
+    member = _text(one["part"] or one["label"])
     if left_out:
         definition = {**table.definition, "left_out": [*table.definition.get("left_out", ()), *left_out]}
         kept = tuple(column for column in table.columns if column.name not in left_out)
         table = replace(table, columns=kept, definition=definition)
     return Part(
-        table, one["source"], one["kind"], str(one["file"]), member, int(one["rows"]), left_out, one["incomplete"]
-    )
+        table, _text(one["source"]), _text(one["kind"]), _text(one["file"]), member, int(one["rows"]), left_out,
+        _text(one["incomplete"]),
+    )  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    """The text that this must be, since it goes into a manifest."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
 
 
 def _check(folder: Path) -> None:
@@ -196,6 +206,8 @@ class _View:
         path = (self._export.folder / part.file).resolve()
         if self._export.folder.resolve() not in path.parents:
             raise Corrupt(f"{self._export.folder / METADATA} leads out of its folder: {part.file!r}", hint=AGAIN)
+        if not path.is_file():
+            raise Corrupt(f"{path} is missing from the export", hint=AGAIN)
         forms = forms_of(part.table)
         groups = self._columns(table.name, rows_in(path, self._export.format, part.member, forms, _BATCH_ROWS), forms)
         count = 0

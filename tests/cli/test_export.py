@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from snapstore.operations.export import checksums, combined
 from tests.cli.command import Snap, rows, run
 
 
@@ -173,3 +174,24 @@ def test_what_a_dry_run_of_an_import_says_can_be_typed(snap: Snap, folder: Path)
     dry = snap("import", "out", "--to", f"sqlite://{folder}/a.db", "--dry-run").stdout
     _, *words = shlex.split(dry.splitlines()[-1])
     assert "1 row inserted" in snap(*words).stdout
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"kind": []}, {"source": 5}, {"file": 7}, {"file": "../x"}, {"file": "none"}, {"left_out": [3]}, {"rows": 9}],
+)
+def test_an_export_that_lies_about_itself_is_refused_and_nothing_is_kept(
+    snap: Snap, folder: Path, field: dict[str, object]
+) -> None:
+    (folder / "tree").mkdir()
+    (folder / "tree/a.md").write_text("a", encoding="utf-8")
+    snap("take", "./tree")
+    snap("export", "latest", "--format", "jsonl", "-o", "out")
+    about = json.loads((folder / "out/metadata.json").read_bytes())
+    about["tables"][0].update(field)
+    (folder / "out/metadata.json").write_text(json.dumps(about), encoding="utf-8")
+    files = checksums(folder / "out")
+    sums = json.dumps({"files": files, "combined": combined(files)})
+    (folder / "out/checksums.json").write_text(sums, encoding="utf-8")
+    snap("import", "out", "--as-snapshot", code=4)
+    assert len(snap.json("list")) == 1
