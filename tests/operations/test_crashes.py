@@ -163,7 +163,7 @@ def run(other: str, backend: MemoryBackend) -> None:
 )
 def test_everybody_else_may_run_at_any_storage_call(mine: str, other: str, encrypted: bool) -> None:
     start = repository_with_garbage(encrypted=encrypted)
-    every = 1 if IS_SOAK else 3 if mine in ("gc", "take", "by parent") else 2 * EVERY.get(mine, 3)
+    every = 1 if IS_SOAK else 5 if mine in ("gc", "take", "by parent") else 2 * EVERY.get(mine, 3)
     for at in range(0, points(start, MINE[mine]), every):
         backend = copied(start)
         MINE[mine](reopen(Points(backend, at, before=partial(run, other, backend))))
