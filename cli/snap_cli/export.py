@@ -15,6 +15,7 @@ from snap_cli.restore import conditions_by_table
 from snap_cli.sources import live_sources, live_state
 from snapstore.errors import Invalid, Unsupported
 from snapstore.operations.guess import guess_roles
+from snapstore.operations.selected import files_of
 from snapstore.operations.state import LIVE, State, of_snapshot, read_objects
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.sources.roles import Roles
@@ -77,6 +78,7 @@ def export_command(
             (_, live), *_ = live_sources(app, snapshot, source=own.source if len(snapshot.sources) > 1 else None, to=to)
             matching[table] = stack.enter_context(live.matching(own.table, condition))
         objects = {}
+        files = {one.name: files_of(one.selection) for one in snapshot.sources if one.kind == "file"}
         if name != LIVE:
             objects = {
                 one.name: encode_objects(read_objects(repository.blobs, one.objects)) for one in snapshot.sources
@@ -84,7 +86,8 @@ def export_command(
         with app.progress() as progress:
             exported = export(
                 state, output, Format(form), Choice(not no_vectors, user, matching), roles=roles,
-                at=datetime.now(UTC) if name == LIVE else snapshot.time, objects=objects, progress=progress,
+                at=datetime.now(UTC) if name == LIVE else snapshot.time, objects=objects, files=files,
+                progress=progress,
             )  # fmt: skip
     for told in exported.missing:
         app.warn(told)

@@ -199,6 +199,11 @@ def live_source(app: App, held: SnapshotSource, text: str | None) -> Source:
         source, why = open_named(app, one_source(app, text)), ""
     elif held.name in app.settings.sources:
         source, why = open_named(app, app.settings.sources[held.name]), f" (snap.toml: {held.name})"
+    elif held.url.startswith("export:"):
+        raise Invalid(
+            f"the snapshot has {held.name} from an export ({held.url.partition(':')[2]}), and no live source with it",
+            hint="Name the live one with --to URL.",
+        )
     else:
         source, why = open_source(app, held.url), " (as recorded)"
     app.say(f"live: {source.url}{why}")  # short, so that it is one line of a terminal
