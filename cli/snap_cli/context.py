@@ -26,7 +26,7 @@ import click
 
 from snap_cli import passphrases
 from snap_cli.errors import MISUSE, NoRepository
-from snap_cli.places import backend_of, shown
+from snap_cli.places import backend_of, is_private, is_url, shown
 from snap_cli.progress import watched
 from snap_cli.render import jsonable, paint, safe
 from snap_cli.settings import Settings, read_settings
@@ -34,11 +34,12 @@ from snapstore.errors import NotFound, Unavailable
 from snapstore.operations.capture import Progress
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.repository.keyring import Passphrase
+from snapstore.seal import PLAIN
 
 __all__ = ["App", "command", "common_options", "show_help_without_command"]
 
 _DEFAULT_REPOSITORY = ".snapstore"
-_COMMON = ("repo", "passphrase_file", "passphrase_command", "json", "quiet", "verbose")
+_COMMON = ("repo", "passphrase_file", "passphrase_command", "trust", "json", "quiet", "verbose")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -53,6 +54,7 @@ class App:
     verbose: int = 0
     passphrase_file: str | None = None
     passphrase_command: str | None = None
+    trust: bool = False
     _settings: Settings | None = None
 
     @property
@@ -143,6 +145,12 @@ class App:
                 f"{place}: {error.strerror or error}", hint="Check the path and who may read it."
             ) from error
 
+    def trusts(self, repository: Repository) -> bool:
+        """Whether what the repository says may be acted on, and not only put back as rows: only this user can have
+        written it, or somebody with a key, or --trust was given (docs/security.md).
+        """
+        return self.trust or repository.seal is not PLAIN or (not is_url(self.place) and is_private(self.place))
+
     def snapshot(self, repository: Repository, name: str) -> Snapshot:
         """The snapshot of this name."""
         return resolve(repository.snapshots(), name)
@@ -204,6 +212,8 @@ def common_options(function: Function) -> Function:
             click.option("--passphrase-command", metavar="COMMAND", expose_value=False,
                          callback=_set("passphrase_command"),
                          help="The first line it prints does [SNAP_PASSPHRASE_COMMAND; SNAP_PASSPHRASE]."),
+            click.option("--trust", is_flag=True, expose_value=False, callback=_set("trust"),
+                         help="Believe a plain repository that others can write to: run its SQL, connect as it says."),
             click.option("--json", is_flag=True, expose_value=False, callback=_set("json"),
                          help="One JSON document on stdout; errors as JSON on stderr."),
             click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_set("quiet"),

@@ -8,6 +8,7 @@ import click
 
 from snap_cli.context import App, command
 from snap_cli.manifests import rows_in
+from snap_cli.places import is_private
 from snap_cli.render import paint, plural
 from snap_cli.restore import carry_out
 from snap_cli.sources import named_source, open_source
@@ -89,7 +90,7 @@ def import_command(
         held, live = snapshot.sources[0], open_source(named_source(app, to).url)
         again = ["snap", *(["-r", app.repo] if app.repo else []), "import", str(path), "--to", live.url]
         again += ["--conflict", conflict] if conflict != "skip" else []
-        ask = Ask(mode=Mode(conflict), source=held.name)
+        ask = Ask(mode=Mode(conflict), source=held.name, trusted=app.trust or is_private(export.folder))
         carry_out(
             app, repository, snapshot, held, live, ask, dry_run=dry_run, plan_id=None, yes=yes, verify=True, again=again
         )

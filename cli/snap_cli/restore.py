@@ -93,7 +93,7 @@ def restore_command(
     mode = Mode.EXACT if exact else Mode(conflict or "skip")
     repository = app.repository()
     snapshot = app.snapshot(repository, name)
-    pairs = live_sources(app, snapshot, source=source, to=to)
+    pairs = live_sources(app, repository, snapshot, source=source, to=to)
     again = ["snap", *(["-r", app.repo] if app.repo else []), "restore", snapshot.id[:8]]
     again += ["--exact"] if exact else ["--conflict", mode.value] if mode is not Mode.SKIP else []
     again += [word for one in tables for word in ("--table", one)] + [word for one in keys for word in ("--key", one)]
@@ -103,7 +103,7 @@ def restore_command(
     again += ["--to", to if to in app.settings.sources else pairs[0][1].url] if to else []
     again += ["--recreate"] if recreate else []
     again += ["--no-privileges"] if no_privileges else []
-    base = Ask(mode=mode, recreate=recreate, privileges=not no_privileges)
+    base = Ask(mode=mode, recreate=recreate, privileges=not no_privileges, trusted=app.trusts(repository))
     if len(pairs) > 1:
         if keys or conditions or exclude_columns:
             names = ", ".join(own.name for own, _ in pairs)

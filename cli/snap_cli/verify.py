@@ -87,7 +87,7 @@ def _compare_live(context: click.Context, app: App, names: Sequence[str], to: st
     repository = app.repository()
     snapshot = resolve(repository.snapshots(), names[0] if names else "latest")
     with ExitStack() as stack:
-        pairs = live_sources(app, snapshot, to=to)
+        pairs = live_sources(app, repository, snapshot, to=to)
         chosen = {held.name for held, _ in pairs}
         held = of_snapshot(repository, snapshot)
         held = replace(held, tables=tuple(table for table in held.tables if table.source in chosen))
