@@ -12,6 +12,7 @@ word in it is an error, never passed over.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,8 +50,20 @@ def read_settings(folder: Path) -> Settings:
     for place in (folder, *folder.parents):
         path = place / FILE
         if path.is_file():
+            _check_owner(path, folder)
             return _parse(path)
     return Settings()
+
+
+def _check_owner(path: Path, folder: Path) -> None:
+    """Raise `Invalid` for a file of somebody else in a folder above: in /tmp anybody may leave one, and whoever writes
+    it says which repository the memory goes to.
+    """
+    if path.stat().st_uid not in (os.getuid(), 0, folder.stat().st_uid):
+        raise Invalid(
+            f"{path} belongs to somebody else, who would say where the memory goes",
+            hint="Move it away, or make a snap.toml of your own in this folder.",
+        )
 
 
 def _parse(path: Path) -> Settings:

@@ -25,7 +25,8 @@ import apsw
 from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, SnapstoreError, Unavailable, Unsupported
 
 __all__ = [
-    "beside", "connect", "create", "memory", "open_reading", "open_writing", "place_of", "quoted", "translated", "url_of",
+    "beside", "connect", "create", "memory", "open_reading", "open_writing", "place_of", "quoted", "translated",
+    "url_of",
 ]  # fmt: skip
 
 _SCHEME = "sqlite://"
