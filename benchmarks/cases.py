@@ -43,6 +43,7 @@ def measure(
     date, here, found = now(), machine(), {**versions(), **peer_versions()}
     used = [name for name in PEERS if name not in absent()] if peers is None else list(peers)
     bench = Bench(server, folder, sizes, repeats, used, say)
+    bench.compile()
     found["postgresql"] = bench.ask(server.url(), "SHOW server_version").partition(" ")[0]
     found["pgvector"] = bench.ask(
         server.url(), "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"

@@ -224,7 +224,7 @@ def _write_segments(backend: DirectoryBackend, blobs: int) -> None:
 
 
 def measure_marks(blobs: int, folder: Path) -> dict[str, float]:
-    """Mark so many blobs as gc does, one in twenty of them walked through, and ask for all of them again."""
+    """Mark so many blobs as gc does, one in twenty of them walked through, and ask for a tenth of them again."""
     marks = Marks(BlobStore(DirectoryBackend(folder, create=True)))
     before = resident()
     began = time.monotonic()
@@ -236,7 +236,7 @@ def measure_marks(blobs: int, folder: Path) -> dict[str, float]:
         ]
         marks._fresh(children, marks._walked)
     marked = time.monotonic()
-    live = sum(int(marks.is_live(made_up(step, start)).sum()) for start in range(0, blobs, step))
+    live = sum(int(marks.is_live(made_up(step, start)).sum()) for start in range(0, blobs // 10, step))
     return {"bytes": resident() - before, "mark": marked - began, "ask": time.monotonic() - marked, "found": live}
 
 

@@ -43,8 +43,7 @@ def by_content(table: Table, rows: Iterable[Sequence[Cells] | int], *, run_bytes
     """The rows of such a table in the order of their keys. `rows` are groups of rows as the cells of each column, or
     how many rows there are where the table has no columns. Raises `Unsupported` for 2^32 rows that are all the same.
     """
-    packed = ((one := _packed(table, group), _digests(one)) for group in rows)
-    pieces = ((digests, payload) for payload, digests in packed)
+    pieces = map(_known, (_packed(table, group) for group in rows))
     for keys, payload in numbered(table.name, in_order(pieces, run_bytes=run_bytes)):
         yield Batch(keys, _unpacked(table, payload))
 
@@ -52,6 +51,10 @@ def by_content(table: Table, rows: Iterable[Sequence[Cells] | int], *, run_bytes
 def digests_of(table: Table, rows: Sequence[Cells] | int) -> Digests:
     """The digest of each row, shape (n, 16): BLAKE3 of its packed form."""
     return _digests(_packed(table, rows))
+
+
+def _known(packed: Cells) -> Piece:
+    return _digests(packed), packed
 
 
 def numbered(name: str, pieces: Iterable[Piece]) -> Iterator[tuple[Cells, Cells]]:
@@ -79,13 +82,17 @@ def in_order(pieces: Iterable[Piece], *, run_bytes: int = RUN_BYTES) -> Iterator
     size = 0
     runs: list[_Run] = []
     with tempfile.TemporaryFile() as file:
-        for digests, payload in pieces:
-            if len(digests):
-                waiting.append((digests, payload))
-                size += len(payload.data) + _ROW_OVERHEAD * len(digests)
+        for piece in pieces:
+            if len(piece[0]):
+                waiting.append(piece)
+                size += _size(piece)
             if size >= run_bytes:
-                runs.append(_written(file, _blocks(_merged(waiting))))
+                if len(piece[0]) == 1 and _size(piece) >= run_bytes:
+                    runs.append(_written(file, [waiting.pop()]))  # as it is: with others it would be copied
+                if waiting:
+                    runs.append(_written(file, _blocks(_merged(waiting))))
                 waiting, size = [], 0
+            del piece  # not to be held while the next one comes
         if not runs:
             if waiting:
                 yield from _blocks(_merged(waiting))
@@ -94,6 +101,11 @@ def in_order(pieces: Iterable[Piece], *, run_bytes: int = RUN_BYTES) -> Iterator
             runs.append(_written(file, _blocks(_merged(waiting))))
             waiting = []
         yield from _from_runs(runs)
+
+
+def _size(piece: Piece) -> int:
+    digests, payload = piece
+    return len(payload.data) + _ROW_OVERHEAD * len(digests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +144,12 @@ def _merge(runs: Sequence[_Run]) -> Iterator[Piece]:
             heads[at] = (
                 next(readers[at], None) if stop == len(digests) else (digests[stop:], payload.slice(stop, len(payload)))
             )
-        yield from _blocks(_merged(taken))
+        # A large row is a block of its own, so the least end can only be it, and all others come before.
+        large = [one for one in taken if len(one[0]) == 1 and len(one[1].data) > _BLOCK_BYTES]
+        small = [one for one in taken if len(one[0]) > 1 or len(one[1].data) <= _BLOCK_BYTES]
+        if small:
+            yield from _blocks(_merged(small))
+        yield from large
 
 
 def _last(head: Piece | None) -> bytes:

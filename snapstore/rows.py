@@ -105,6 +105,14 @@ class Table:
         return str(self.definition.get("part_of", ""))
 
     @property
+    def open_type(self) -> str:
+        """The type of the columns that come and go with the rows: one that is not there is NULL in every row.
+
+        Empty where no column does. Columns that were left out are not such columns.
+        """
+        return str(self.definition.get("open", ""))
+
+    @property
     def by_content(self) -> bool:
         """Whether rows have no key of their own and are known by what is in them (format.md §8, rows by content)."""
         return len(self.key) == 1 and not self.key[0].name
@@ -209,6 +217,15 @@ class Cells:
             for at in np.flatnonzero(~self.valid).tolist():
                 cells[at] = None
         return cells
+
+    def equals(self, other: Cells) -> bool:
+        """Whether these are the same cells in the same order, NULLs too; neither is spilled."""
+        mine, theirs = (np.True_ if one.valid is None else one.valid for one in (self, other))
+        return (
+            np.array_equal(self.offsets, other.offsets)
+            and np.array_equal(self.data, other.data)
+            and bool(np.all(mine == theirs))
+        )
 
     def slice(self, start: int, stop: int) -> Cells:
         """Rows start ≤ i < stop, sharing memory where it can."""

@@ -13,12 +13,15 @@ import pytest
 
 from snap_cli.embedded import EmbeddedServer
 from snap_cli.main import cli
-from snap_cli.settings import FILE, read_settings
+from snap_cli.settings import FILE, RETENTION_WORDS, ROLE_WORDS, SOURCE_WORDS, TOP_WORDS, read_settings
 from tests.sessions import Shell, is_as_shown, read_blocks, read_steps, run
 
 HERE = Path(__file__).parent.parent
 SESSIONS = ("README.md", "docs/tutorial.md")
-DOCUMENTS = (*SESSIONS, "docs/cli.md", "docs/history.md")
+DOCUMENTS = (*SESSIONS, "docs/cli.md", "docs/configuration.md", "docs/history.md")
+
+# One of several that mean alike is enough in an example.
+UNSHOWN = ("passphrase-command", "keep-last", "keep-hourly", "keep-yearly", "keep-within")
 
 
 def read(document: str) -> str:
@@ -70,13 +73,22 @@ def test_commands_that_are_only_mentioned_exist(document: str) -> None:
                 command = found
 
 
-@pytest.mark.parametrize("document", SESSIONS)
+@pytest.mark.parametrize("document", [*SESSIONS, "docs/configuration.md"])
 def test_settings_in_documents_are_understood(document: str, tmp_path: Path) -> None:
     for language, block in read_blocks(read(document)):
         if language == "toml":
             tomllib.loads(block)
             (tmp_path / FILE).write_text(block, encoding="utf-8")
             read_settings(tmp_path)
+
+
+def test_every_word_of_snap_toml_is_told_and_shown() -> None:
+    text = read("docs/configuration.md")
+    [example, *_] = [block for language, block in read_blocks(text) if language == "toml"]
+    for words in (TOP_WORDS, SOURCE_WORDS, ROLE_WORDS, RETENTION_WORDS):
+        for word in words:
+            assert re.search(rf"`\[{{0,2}}(sources\.NAME\.)?{word}(\.TABLE|\.NAME)?\]{{0,2}}`", text), word
+            assert re.search(rf"\b{word}\b", example) or word in UNSHOWN, word
 
 
 def test_every_command_is_in_the_reference() -> None:

@@ -18,7 +18,10 @@ TABLE = Table("bag", (KeyPart("", "", "fixed20", False),), (Column("b", "x", 4),
 Row = tuple[bytes | None, bytes | None]
 
 rows = st.lists(
-    st.tuples(st.sampled_from([None, b"abcd", b"efgh"]), st.none() | st.binary(max_size=4) | st.just(b"long" * 40)),
+    st.tuples(
+        st.sampled_from([None, b"abcd", b"efgh"]),
+        st.binary(max_size=4) | st.sampled_from([None, b"long" * 40, b"large" * 60]),
+    ),
     max_size=60,
 )
 

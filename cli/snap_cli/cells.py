@@ -12,7 +12,7 @@ import csv
 import difflib
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -22,12 +22,14 @@ from snap_cli.render import clean, paint
 from snapstore.keys import decode_equal
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
 from snapstore.sources.display import display, shorten
+from snapstore.sources.files.records import RecordChange, changes_of
 from snapstore.tree import Fetch
-from snapstore.tree.values import resolve
+from snapstore.tree.values import portions
 
 __all__ = ["change_json", "change_text", "cosine_distance", "key_text", "keys_of", "rows_of"]
 
 _SHORT = 40
+_RECORD = 100
 _CONTEXT_WORDS = 4
 _MOST_WORDS = 4000
 _STRETCH = 24
@@ -67,34 +69,66 @@ def _word(value: Any) -> str:
 
 def rows_of(table: Table, batch: Batch, fetch: Fetch) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """The key and all columns (key first) of each row."""
-    columns = [resolve(cells, fetch).to_list() for cells in batch.columns]
-    for at, key in enumerate(keys_of(table.key, batch.keys)):
-        row = dict(key)
-        for column, cells in zip(table.columns, columns, strict=True):
-            row[column.name] = display(column.type, cells[at], stride=column.stride)
-        yield key, row
+    for some in portions(batch.keys, [(cells, fetch) for cells in batch.columns]):
+        for at, key in enumerate(keys_of(table.key, some.keys)):
+            row = dict(key)
+            for column, cells in zip(table.columns, some.columns, strict=True):
+                row[column.name] = display(column.type, cells[at], stride=column.stride)
+            yield key, row
 
 
-def change_json(column: Column, before: bytes | None, after: bytes | None) -> dict[str, Any]:
-    """Both values, and the cosine distance of two vectors of one dimension."""
+def change_json(
+    column: Column, before: bytes | None, after: bytes | None, key: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Both values, the cosine distance of two vectors of one dimension, and the records that differ between two files
+    of records; `key` is the row's.
+    """
     shape: dict[str, Any] = {
         "before": display(column.type, before, stride=column.stride),
         "after": display(column.type, after, stride=column.stride),
     }
     if column.stride in _ELEMENTS:
         shape["cosine_distance"] = cosine_distance(column, before, after)
+    records = _records(column, before, after, key)
+    if records is not None:
+        shape["records"] = [
+            {"change": one.what, "record": one.record, "before": one.before, "after": one.after} for one in records
+        ]
     return shape
 
 
-def change_text(column: Column, before: bytes | None, after: bytes | None) -> list[str]:
-    """The change of one cell in one line or, for long texts, several."""
+def change_text(
+    column: Column, before: bytes | None, after: bytes | None, key: Mapping[str, Any] | None = None
+) -> list[str]:
+    """The change of one cell in one line or, for long texts and files of records, several; `key` is the row's."""
     name = clean(column.name)
+    records = _records(column, before, after, key)
+    if records is not None:
+        lines = [line for one in records for line in _record_change(one)] or ["the same records, written otherwise"]
+        return [f"{name}:", *(f"  {line}" for line in lines)]
     old, new = (display(column.type, cell, stride=column.stride) for cell in (before, after))
     if _is_vector(before, column) and _is_vector(after, column):
         return [f"{name}: {_vector_change(column, before, after)}"]
     if isinstance(old, str) and isinstance(new, str) and max(len(old), len(new)) > _SHORT:
         return [f"{name}:", *(f"  {line}" for line in _text_change(old, new))]
     return [f"{name}: {shorten(old)} → {shorten(new)}"]
+
+
+def _records(
+    column: Column, before: bytes | None, after: bytes | None, key: Mapping[str, Any] | None
+) -> list[RecordChange] | None:
+    """What differs between two files of records; None for all other cells."""
+    path = None if key is None or column.type != "file.content" else key.get("path")
+    return changes_of(path.encode(), before, after) if isinstance(path, str) else None
+
+
+def _record_change(change: RecordChange) -> list[str]:
+    if change.what == "added":
+        return [paint(f"+ {change.record}", "green") + f": {shorten(change.after, width=_RECORD)}"]
+    if change.what == "removed":
+        return [paint(f"- {change.record}", "red") + f": {shorten(change.before, width=_RECORD)}"]
+    lines = _text_change(change.before or "", change.after or "")
+    return [paint(f"~ {change.record}", "yellow"), *(f"    {line}" for line in lines)]
 
 
 def cosine_distance(column: Column, before: bytes | None, after: bytes | None) -> float | None:

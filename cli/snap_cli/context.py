@@ -17,19 +17,25 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import click
 
 from snap_cli import passphrases
-from snap_cli.errors import MISUSE, NoRepository
+from snap_cli.errors import MISUSE, NoRepository, secrets_in
+from snap_cli.expanding import expand, with_password
 from snap_cli.places import backend_of, is_private, is_url, shown
 from snap_cli.progress import watched
 from snap_cli.render import jsonable, paint, safe
-from snap_cli.settings import Settings, read_settings
+from snap_cli.settings import FILE, NamedSource, Settings, read_settings
+from snap_cli.sizes import SIZE, size_of
+from snapstore.backends import Backend
+from snapstore.backends.cachefolder import CacheFolder
+from snapstore.backends.throttled import ThrottledBackend
 from snapstore.errors import NotFound, Unavailable
 from snapstore.operations.capture import Progress
 from snapstore.repository import Repository, Snapshot, resolve
@@ -39,7 +45,10 @@ from snapstore.seal import PLAIN
 __all__ = ["App", "command", "common_options", "show_help_without_command"]
 
 _DEFAULT_REPOSITORY = ".snapstore"
-_COMMON = ("repo", "passphrase_file", "passphrase_command", "trust", "json", "quiet", "verbose")
+_COMMON = (
+    "repo", "passphrase_file", "passphrase_command", "no_cache", "limit_upload", "trust", "json", "quiet", "verbose",
+)  # fmt: skip
+_CACHE_BYTES = 1_000_000_000
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -55,7 +64,11 @@ class App:
     passphrase_file: str | None = None
     passphrase_command: str | None = None
     trust: bool = False
+    secrets: list[str] = field(default_factory=list)
+    no_cache: bool = False
+    limit_upload: int | None = None
     _settings: Settings | None = None
+    _urls: dict[str, str] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -67,7 +80,40 @@ class App:
     @property
     def place(self) -> str:
         """Where the repository is or would be: -r, SNAP_REPO, snap.toml, ./.snapstore."""
-        return self.repo or os.environ.get("SNAP_REPO") or self.settings.repository or _DEFAULT_REPOSITORY
+        return self.place_from[0]
+
+    @property
+    def place_from(self) -> tuple[str, str]:
+        """`place`, and what it comes from in words."""
+        if self.repo:
+            return self.repo, "-r"
+        if found := os.environ.get("SNAP_REPO"):
+            return found, "SNAP_REPO"
+        if self.settings.repository:
+            return self.expanded(self.settings.repository), FILE
+        return _DEFAULT_REPOSITORY, "default"
+
+    def expanded(self, text: str) -> str:
+        """The text of snap.toml with `${NAME}` replaced from the environment. Raises `Invalid` for one that is not set.
+
+        A password that comes in this way is struck out of errors.
+        """
+        found = expand(text, os.environ)
+        self.secrets += secrets_in([found])
+        return found
+
+    def url_of(self, named: NamedSource) -> str:
+        """The URL that opens a source of snap.toml, with its password: never to be shown."""
+        if named.name not in self._urls:
+            url = self.expanded(named.url)
+            if named.password_command is not None:
+                password = passphrases.printed(named.password_command, f"the password command of {named.name}")
+                text = password.decode("utf-8", "surrogateescape")
+                self.secrets += [text, quote(text, safe="")]
+                url = with_password(url, text)
+            self.secrets += secrets_in([url])
+            self._urls[named.name] = url
+        return self._urls[named.name]
 
     @property
     def allows_http(self) -> bool:
@@ -75,9 +121,27 @@ class App:
         return os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes", "on")
 
     @property
+    def cache_folder(self) -> CacheFolder:
+        """SNAP_CACHE, else the user's folder for caches; bounded by SNAP_CACHE_SIZE."""
+        given, home = os.environ.get("SNAP_CACHE"), os.environ.get("XDG_CACHE_HOME")
+        folder = Path(given).expanduser() if given else Path(home or Path.home() / ".cache") / "snapstore"
+        size = os.environ.get("SNAP_CACHE_SIZE")
+        return CacheFolder(folder.absolute(), limit_bytes=size_of(size, "SNAP_CACHE_SIZE") if size else _CACHE_BYTES)
+
+    @property
     def default_source(self) -> str | None:
         """SNAP_SOURCE: the URL or name of the live source, if it is set."""
         return os.environ.get("SNAP_SOURCE") or None
+
+    @property
+    def qdrant_key(self) -> str:
+        """QDRANT_API_KEY: for servers whose URL has no key."""
+        return os.environ.get("QDRANT_API_KEY", "")
+
+    @property
+    def database_url(self) -> str | None:
+        """DATABASE_URL, by which many applications are told where their memory is."""
+        return os.environ.get("DATABASE_URL") or None
 
     @property
     def host(self) -> str:
@@ -118,11 +182,28 @@ class App:
         return sys.stdin.isatty() and sys.stderr.isatty()
 
     @property
+    def passphrase_from(self) -> tuple[str, str | None]:
+        """What says where the passphrase is (an option, a variable, snap.toml, `default`: asked), and what it says."""
+        for option, value in (("file", self.passphrase_file), ("command", self.passphrase_command)):
+            if value:
+                return f"--passphrase-{option}", value
+        if os.environ.get(passphrases.VARIABLE):
+            return passphrases.VARIABLE, None
+        for suffix in ("_FILE", "_COMMAND"):
+            if value := os.environ.get(passphrases.VARIABLE + suffix):
+                return passphrases.VARIABLE + suffix, value
+        found = self.settings.passphrase_file or self.settings.passphrase_command
+        return (FILE, found) if found else ("default", None)
+
+    @property
     def passphrase(self) -> Passphrase:
-        """The passphrase that was given somewhere, options before environment, or what asks for it."""
+        """The passphrase that was given somewhere: options, environment, snap.toml, in this order; or what asks."""
         given = passphrases.given(self.passphrase_file, self.passphrase_command)
         if given is None:
             given = passphrases.given_in(os.environ)
+        if given is None:
+            file, command = self.settings.passphrase_file, self.settings.passphrase_command
+            given = passphrases.given(None if file is None else self.expanded(file), command)
         return given if given is not None else partial(passphrases.asked, self.is_interactive, "Passphrase")
 
     def new_passphrase(self) -> bytes:
@@ -132,14 +213,30 @@ class App:
 
     def repository(self) -> Repository:
         """The open repository. Raises `NoRepository` where there is none, `WrongKey` where no passphrase opens it."""
-        place = self.place
+        hint = ", or name one with -r or SNAP_REPO" if self.repo is None and self.place == _DEFAULT_REPOSITORY else ""
+        return self._opened(self.place, self.passphrase, hint)
+
+    def other_repository(self, place: str, side: str, file: str | None, command: str | None) -> Repository:
+        """Another repository beside the common one, the `side` of it ("to" or "from") saying what its options and
+        variables are called. Raises as `repository`.
+        """
+        given = passphrases.given(file, command)
+        if given is None:
+            given = passphrases.given_in(os.environ, side)
+        asked = partial(passphrases.asked, self.is_interactive, f"Passphrase of {shown(place)}", side)
+        return self._opened(place, given if given is not None else asked)
+
+    def _opened(self, place: str, passphrase: Passphrase, hint: str = "") -> Repository:
         try:
-            return Repository.open(backend_of(place, allow_http=self.allows_http), self.passphrase)
+            # A folder is as near as a cache would be.
+            cache = self.cache_folder if is_url(place) and not self.no_cache else None
+            return Repository.open(
+                self.limited(backend_of(place, allow_http=self.allows_http)), passphrase, cache=cache
+            )
         except NotFound as error:
-            hint = "Make one with `snap init`"
-            if self.repo is None and place == _DEFAULT_REPOSITORY:
-                hint += ", or name one with -r or SNAP_REPO"
-            raise NoRepository(f"there is no repository in {shown(place)}", hint=hint + ".") from error
+            raise NoRepository(
+                f"there is no repository in {shown(place)}", hint=f"Make one with `snap init`{hint}."
+            ) from error
         except OSError as error:
             raise Unavailable(
                 f"{place}: {error.strerror or error}", hint="Check the path and who may read it."
@@ -150,6 +247,12 @@ class App:
         written it, or somebody with a key, or --trust was given (docs/security.md).
         """
         return self.trust or repository.seal is not PLAIN or (not is_url(self.place) and is_private(self.place))
+
+    def limited(self, backend: Backend) -> Backend:
+        """The backend, written to no faster than --limit-upload or SNAP_LIMIT_UPLOAD allows."""
+        text = os.environ.get("SNAP_LIMIT_UPLOAD")
+        limit = self.limit_upload or (size_of(text, "SNAP_LIMIT_UPLOAD") if text else 0)
+        return ThrottledBackend(backend, bytes_per_second=limit) if limit else backend
 
     def snapshot(self, repository: Repository, name: str) -> Snapshot:
         """The snapshot of this name."""
@@ -212,6 +315,10 @@ def common_options(function: Function) -> Function:
             click.option("--passphrase-command", metavar="COMMAND", expose_value=False,
                          callback=_set("passphrase_command"),
                          help="The first line it prints does [SNAP_PASSPHRASE_COMMAND; SNAP_PASSPHRASE]."),
+            click.option("--no-cache", is_flag=True, expose_value=False, callback=_set("no_cache"),
+                         help="Keep nothing of a bucket on this machine [SNAP_CACHE: where]."),
+            click.option("--limit-upload", type=SIZE, metavar="SIZE", expose_value=False, callback=_set("limit_upload"),
+                         help="Write so many bytes a second at most, as in 2MB [SNAP_LIMIT_UPLOAD]."),
             click.option("--trust", is_flag=True, expose_value=False, callback=_set("trust"),
                          help="Believe a plain repository that others can write to: run its SQL, connect as it says."),
             click.option("--json", is_flag=True, expose_value=False, callback=_set("json"),

@@ -14,6 +14,7 @@ import numpy as np
 
 from snap_cli.cells import change_json, change_text, key_text, keys_of, rows_of
 from snap_cli.context import App, command
+from snap_cli.ignoring import check_ignored, ignore_options, ignored_by, tell_ignored
 from snap_cli.manifests import tell_missing, tell_narrowed
 from snap_cli.names import keys_by_table, narrow
 from snap_cli.render import clean, columns, count, paint, plural
@@ -43,6 +44,7 @@ def diff_options(function: Function) -> Function:
             click.option("--to", metavar="URL|NAME", help="The live source [SNAP_SOURCE, or as recorded]."),
             click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables."),
             click.option("--key", "keys", multiple=True, metavar="TABLE:KEY", help="Only the row with this key."),
+            ignore_options,
             click.option("--rows", is_flag=True, help="Every row, field by field."),
             click.option("--stat", is_flag=True, help="Only numbers, one line a table."),
             click.option("--exit-code", is_flag=True, help="Exit 1 if anything differs."),
@@ -59,15 +61,14 @@ def diff_options(function: Function) -> Function:
 @click.pass_context
 def diff_command(
     context: click.Context,
+    /,
     before: str,
     after: str,
     source: str | None,
     to: str | None,
     tables: tuple[str, ...],
     keys: tuple[str, ...],
-    rows: bool,
-    stat: bool,
-    exit_code: bool,
+    **shown: Any,
 ) -> None:
     """Show what changed from one snapshot to another. Either may be `live`.
 
@@ -79,10 +80,7 @@ def diff_command(
     repository = app.repository()
     snapshots = repository.snapshots()
     old, new = (None if name == LIVE else resolve(snapshots, name) for name in (before, after))
-    compare(
-        context, repository, old, new, source=source, to=to, tables=tables, keys=keys, rows=rows, stat=stat,
-        exit_code=exit_code,
-    )  # fmt: skip
+    compare(context, repository, old, new, source=source, to=to, tables=tables, keys=keys, **shown)
 
 
 def compare(
@@ -98,6 +96,8 @@ def compare(
     rows: bool,
     stat: bool,
     exit_code: bool,
+    ignore_columns: Sequence[str] = (),
+    all_columns: bool = False,
 ) -> None:
     """Print the difference; None stands for the live rows."""
     app: App = context.obj
@@ -105,6 +105,10 @@ def compare(
     assert held is not None
     with ExitStack() as stack:
         old, new = _states(app, repository, before, after, source, to, stack)
+        names = {table.source for table in (*old.tables, *new.tables)}
+        ignored = ignored_by(app, names, ignore_columns, all_columns=all_columns)
+        check_ignored(ignore_columns, (*old.tables, *new.tables))
+        old, new = old.ignoring(ignored), new.ignoring(ignored)
         old, new = narrow([old, new], tables)
         wanted = keys_by_table([old, new], keys, f"{old.label} or {new.label}") if keys else None
         found = list(_diffs(old, new, wanted))
@@ -114,6 +118,8 @@ def compare(
             app.document(difference_document(old, new, before, after, found, wanted if rows else None, rows=rows))
         else:
             tell_difference(app, old, new, found, wanted, rows=rows, stat=stat)
+        if told := tell_ignored((one.name, one.ignored) for one in found):
+            app.say(told)
     if exit_code and any(not one.is_equal for one in found):
         context.exit(_DIFFERENT)
 
@@ -258,7 +264,7 @@ def _row_lines(old: StateTable | None, new: StateTable | None, keys: Sequence[by
         yield f"    {paint(*_MARKS[what])} {clean(key_text(key))}" + (f" {count(copies)} times" if copies > 1 else "")
         if what == "changed":
             for column, before, after in told:
-                for line in change_text(column, before, after):
+                for line in change_text(column, before, after, key):
                     yield f"        {line}"
             continue
         for name, value in told.items():
@@ -305,6 +311,7 @@ def difference_document(
             "columns": dict(one.columns),
             "shape": list(one.shape),
             "only": one.only or None,
+            "ignored": list(one.ignored),
         }
         if rows:
             shape["rows"] = [
@@ -323,7 +330,7 @@ def _row_documents(
 ) -> Iterator[dict[str, Any]]:
     for _, what, key, told in _events(old, new, keys):
         if what == "changed":
-            columns_changed = {column.name: change_json(column, before, after) for column, before, after in told}
+            columns_changed = {column.name: change_json(column, before, after, key) for column, before, after in told}
             yield {"change": what, "key": key, "columns": columns_changed}
         else:
             yield {"change": what, "key": key, "row": told}

@@ -137,9 +137,8 @@ def _given(app: App, state: State) -> Roles:
     """What snap.toml says of the first source that has roles."""
     for name in dict.fromkeys(own.source for own in state.tables):
         known = app.settings.sources.get(name)
-        roles = getattr(known, "roles", None)
-        if isinstance(roles, Roles) and roles.memory:
-            return roles
+        if known is not None and known.roles.memory:
+            return known.roles
     return Roles()
 
 

@@ -21,8 +21,8 @@ from snap_cli.errors import FAILED
 from snap_cli.manifests import rows_in, tell_missing
 from snap_cli.plans import plan_json
 from snap_cli.render import clean, paint, plural
-from snap_cli.sources import live_state, open_source
-from snap_cli.take import selection_from, sources_to_take
+from snap_cli.sources import chosen_sources, live_state, open_named, schema_of, url_of
+from snap_cli.take import selection_from
 from snap_cli.telling import tell_done
 from snapstore.errors import Invalid, SnapstoreError
 from snapstore.operations.diff import TableDiff, diff
@@ -98,7 +98,10 @@ def guard_command(
         raise Invalid(f"there is no command {words[0]!r}", hint="Nothing was run, and no snapshot taken.")
     limits = [_Limit(what, text) for what, text in (("deletes", max_deletes), ("changes", max_changes)) if text]
     repository = app.repository()
-    requests = [Request(own.name, open_source(own.url), selection_from(own)) for own in sources_to_take(app, sources)]
+    requests = [
+        Request(own.name, open_named(app, own), selection_from(own, schema_of(url_of(app, own))))
+        for own in chosen_sources(app, sources)
+    ]
     with app.progress() as progress:
         taken = take(
             repository, requests, tags=tags, description=f"before: {shlex.join(words)}"[:200], host=app.host,

@@ -11,7 +11,7 @@ from snap_cli.manifests import rows_in
 from snap_cli.places import is_private
 from snap_cli.render import paint, plural
 from snap_cli.restore import carry_out
-from snap_cli.sources import named_source, open_source
+from snap_cli.sources import one_source, open_named
 from snapstore.errors import Invalid, Unsupported
 from snapstore.operations.forget import rm
 from snapstore.operations.plan import Mode
@@ -87,7 +87,7 @@ def import_command(
             _tell(app, snapshot.id, rows_in(snapshot), sum(len(one.tables) for one in snapshot.sources))
             return
         app.say(f"snapshot {snapshot.id[:8]} of the export: {plural(rows_in(snapshot), 'row')}")
-        held, live = snapshot.sources[0], open_source(named_source(app, to).url)
+        held, live = snapshot.sources[0], open_named(app, one_source(app, to))
         again = ["snap", *(["-r", app.repo] if app.repo else []), "import", str(path), "--to", live.url]
         again += ["--conflict", conflict] if conflict != "skip" else []
         ask = Ask(mode=Mode(conflict), source=held.name, trusted=app.trust or is_private(export.folder))

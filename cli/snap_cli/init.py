@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from snap_cli.context import App, command
+from snap_cli.offering import offer
 from snap_cli.places import backend_of, is_url
 from snapstore.errors import Exists, Invalid, Unavailable
 from snapstore.repository import Repository
@@ -26,6 +27,9 @@ def init_command(app: App, path: str | None, encrypt: bool) -> None:
 
     With --encrypt whoever can read it learns sizes and times, and nothing more. Without the passphrase, or another one
     (`snap key add`), nobody can read it.
+
+    On a terminal it offers to write a snap.toml with the sources it finds (DATABASE_URL, SQLite files in this folder, a
+    folder .claude) and a rule for how long snapshots are kept. In a script it asks nothing and writes none.
     """
     if path is not None:
         app.repo = path
@@ -37,13 +41,18 @@ def init_command(app: App, path: str | None, encrypt: bool) -> None:
             "a passphrase was given, and --encrypt was not; nothing was made",
             hint="`snap init --encrypt` makes an encrypted repository. For a plain one leave the passphrase out.",
         )
-    repository = Repository.init(backend_of(app.place, create=True, allow_http=app.allows_http), passphrase=passphrase)
+    repository = Repository.init(
+        app.limited(backend_of(app.place, create=True, allow_http=app.allows_http)), passphrase=passphrase
+    )
     if app.json:
         app.document({"repository": repository.location, "id": repository.settings.id.hex(), "encrypted": encrypt})
         return
     app.out(f"a new{' encrypted' if encrypt else ''} repository in {repository.location}")
     if encrypt:
         app.say("keep the passphrase where you keep no copy of the repository: without it nobody can read this again")
+    if app.is_interactive and not app.quiet and offer(app):
+        app.say("next: snap sources, then snap take")
+        return
     found = "" if path is None else f" -r {path}"
     app.say(f"next: snap{found} take postgresql://user@host/database")
 

@@ -36,9 +36,10 @@ _COMMANDS = {
     ),
     "take": (
         "snap_cli.take",
-        "Take a snapshot of databases: one consistent state of each, stored without what is there already.",
+        "Take a snapshot of databases and folders: a consistent state of each, stored without what is there already.",
     ),
     "list": ("snap_cli.list", "List the snapshots, oldest first."),
+    "sources": ("snap_cli.probing", "Look at sources as a take would: are they there, and what would be held."),
     "show": ("snap_cli.show", "Show a snapshot, a table of it, or one row."),
     "log": (
         "snap_cli.log",
@@ -88,12 +89,26 @@ _COMMANDS = {
         "snap_cli.verify",
         "Check that the repository is as it was written, and that snapshots (all, if none is named) are whole.",
     ),
+    "repair": (
+        "snap_cli.repair",
+        "Mend a damaged repository: rebuild its index, heal its blobs, and cut off what stays damaged.",
+    ),
+    "copy": (
+        "snap_cli.copy",
+        "Copy snapshots into another repository: off site, into a bucket, an encrypted one, or back.",
+    ),
     "key": ("snap_cli.key", "The keys of an encrypted repository: each is a passphrase that opens it."),
+    "config": ("snap_cli.config", "What holds here: options, the environment, snap.toml and defaults, in this order."),
+    "cache": (
+        "snap_cli.cache",
+        "What this machine keeps of repositories in buckets: it can be deleted at any time.",
+    ),
     "demo": ("snap_cli.demo", "Show the main job on real memories: take, lose, see what was lost, put it back."),
 }
 _ALIASES = {"backup": "take", "snapshots": "list", "prune": "gc", "check": "verify"}
 _SECRETS = (
-    "SNAP_PASSPHRASE", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY",
+    "SNAP_PASSPHRASE", "SNAP_TO_PASSPHRASE", "SNAP_FROM_PASSPHRASE",
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY",
     "AZURE_STORAGE_SAS_KEY", "AZURE_STORAGE_CLIENT_SECRET", "GOOGLE_SERVICE_ACCOUNT_KEY",
 )  # fmt: skip
 _BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -175,7 +190,7 @@ class SnapGroup(click.Group):
 
 
 def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
-    secrets = secrets_in([*words, os.environ.get("SNAP_SOURCE", "")])
+    secrets = app.secrets + secrets_in([*words, os.environ.get("SNAP_SOURCE", "")])
     secrets += [os.environ[name] for name in _SECRETS if os.environ.get(name)]
     command = next((_ALIASES.get(word, word) for word in words if _ALIASES.get(word, word) in cli.commands), "")
     failure = failure_of(error, command=command, secrets=secrets)

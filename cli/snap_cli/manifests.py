@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from snap_cli.render import clean, count, paint, plural
+from snapstore.operations.selected import is_filtered
 from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.snapshot import utc_text
 
 __all__ = [
-    "changes", "rows_in", "snapshot_json", "snapshot_place", "source_json", "table_json", "tell_missing",
+    "changes", "rows_in", "snapshot_json", "snapshot_place", "source_json", "table_json", "tell_missing", "tell_moved",
     "tell_narrowed", "words_of",
 ]  # fmt: skip
 
@@ -33,8 +34,10 @@ def snapshot_json(snapshot: Snapshot, *, tables: bool) -> dict[str, Any]:
         "pinned": snapshot.pinned,
         "parent": snapshot.parent,
         "safety": snapshot.safety,
+        "origin": snapshot.origin and {"repository": snapshot.origin.repository, "snapshot": snapshot.origin.snapshot},
         "rows": rows_in(snapshot),
         "bytes_added": snapshot.statistics.get("bytes_added"),
+        "filtered": any(is_filtered(source.selection) for source in snapshot.sources),
         "sources": [source_json(source, tables=tables) for source in snapshot.sources],
     }
 
@@ -52,6 +55,7 @@ def source_json(source: SnapshotSource, *, tables: bool) -> dict[str, Any]:
         "url": source.url,
         "position": dict(source.position),
         "missing": list(source.missing),
+        "filter": list(source.selection.get("filter", ())),
     }
     if tables:
         shape["tables"] = [table_json(table) for table in source.tables]
@@ -80,6 +84,8 @@ def words_of(snapshot: Snapshot) -> str:
         words.append("(pinned)")
     if snapshot.safety is not None:
         words.append("(safety)")
+    elif any(is_filtered(source.selection) for source in snapshot.sources):
+        words.append("(filtered)")
     return clean(" ".join(words))
 
 
@@ -88,15 +94,32 @@ def tell_missing(source: SnapshotSource) -> list[str]:
     return [f"{source.name}: not held: {clean(one)}" for one in source.missing]
 
 
+def tell_moved(source: SnapshotSource) -> list[str]:
+    """Tables that were seen to change while they were read, where the engine gives no one moment: a line each."""
+    return [
+        f"{source.name}: {clean(name)} changed while it was read: it is of no one moment; take again when writers rest"
+        for name in source.position.get("moved", ())
+    ]
+
+
 def tell_narrowed(source: SnapshotSource) -> list[str]:
-    """What a snapshot leaves out because somebody asked for that, a line each."""
+    """What a snapshot leaves out because somebody asked for that, or since it comes and goes by itself; a line each."""
     told = []
+    for reason, found in source.position.get("left_out", {}).items():
+        example = "" if found["paths"] == 1 else f", {clean(found['example'])} for one"
+        what = clean(found["example"]) if found["paths"] == 1 else plural(found["paths"], "path")
+        told.append(f"{source.name}: left out by {clean(reason)}: {what}{example}")
+    for start, what in (("only the tables", "tables"), ("without the tables", "exclude")):
+        if source.selection.get(what):
+            told.append(f"{source.name}: {start} {clean(', '.join(source.selection[what]))}")
+    words = [str(one) for one in source.selection.get("filter", ())]
+    told += [clean(one) for one in words]
     for table in source.tables:
         if table.root is None:
             told.append(f"{table.name}: only its shape is held, no rows")
         if table.left_out:
             told.append(f"{table.name}: without {plural(len(table.left_out), 'column')}: {', '.join(table.left_out)}")
-        if table.where:
+        if table.where and not any(one.startswith(f"{table.name}: ") for one in words):
             told.append(f"{table.name}: only the rows where {clean(table.where)}")
     return told
 

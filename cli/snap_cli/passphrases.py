@@ -18,7 +18,7 @@ import click
 
 from snapstore.errors import Invalid, Unavailable, WrongKey
 
-__all__ = ["asked", "chosen", "given", "given_in"]
+__all__ = ["asked", "chosen", "given", "given_in", "printed", "variable_of"]
 
 VARIABLE = "SNAP_PASSPHRASE"
 _SECONDS = 300
@@ -30,22 +30,29 @@ def given(file: str | None, command: str | None) -> bytes | None:
         raise Invalid("two places for one passphrase", hint="Name a file or a command, not both.")
     if file:
         return _from_file(file)
-    return _from_command(command) if command else None
+    return printed(command, "the passphrase command") if command else None
 
 
-def given_in(environment: Mapping[str, str]) -> bytes | None:
-    """The passphrase from the environment, None if it has none."""
-    if environment.get(VARIABLE):
-        return environment[VARIABLE].encode("utf-8", "surrogateescape")
-    return given(environment.get(VARIABLE + "_FILE"), environment.get(VARIABLE + "_COMMAND"))
+def given_in(environment: Mapping[str, str], side: str = "") -> bytes | None:
+    """The passphrase from the environment, None if it has none; with a `side`, that of the repository on it."""
+    variable = variable_of(side)
+    if environment.get(variable):
+        return environment[variable].encode("utf-8", "surrogateescape")
+    return given(environment.get(variable + "_FILE"), environment.get(variable + "_COMMAND"))
 
 
-def asked(is_interactive: bool, prompt: str) -> bytes:
+def variable_of(side: str) -> str:
+    """SNAP_PASSPHRASE; SNAP_TO_PASSPHRASE for the side "to"."""
+    return f"SNAP_{side.upper()}_PASSPHRASE" if side else VARIABLE
+
+
+def asked(is_interactive: bool, prompt: str, side: str = "") -> bytes:
     """The passphrase as a person types it. Raises `WrongKey` where nobody can be asked."""
     if not is_interactive:
+        option = f"--{side}-passphrase" if side else "--passphrase"
         raise WrongKey(
             "the repository is encrypted, and no passphrase was given",
-            hint=f"Give one with --passphrase-file, --passphrase-command or {VARIABLE}.",
+            hint=f"Give one with {option}-file, {option}-command or {variable_of(side)}.",
         )
     return _bytes(click.prompt(prompt, hide_input=True, err=True))
 
@@ -67,28 +74,27 @@ def _from_file(name: str) -> bytes:
         raise Unavailable(f"the passphrase file {name}: {error.strerror}", hint="Check the path.") from error
 
 
-def _from_command(command: str) -> bytes:
+def printed(command: str, what: str) -> bytes:
+    """The first line that a command prints; `what` names it in errors. Raises `Invalid` and `Unavailable`."""
     try:
         words = shlex.split(command)
         ran = subprocess.run(words, stdout=subprocess.PIPE, check=True, timeout=_SECONDS)
     except ValueError as error:
         raise Invalid(
-            f"the passphrase command is not a command: {error}",
+            f"{what} is not a command: {error}",
             hint="It is split as a shell would, and run without one.",
         ) from error
     except (OSError, IndexError, subprocess.SubprocessError) as error:
         # Its words may hold secrets, and so may what it printed.
         told = f"exit {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else type(error).__name__
-        raise Unavailable(
-            f"the passphrase command failed ({told})", hint="Run it by hand; it is not run by a shell."
-        ) from None
-    return _line(ran.stdout.partition(b"\n")[0], "what the passphrase command printed")
+        raise Unavailable(f"{what} failed ({told})", hint="Run it by hand; it is not run by a shell.") from None
+    return _line(ran.stdout.partition(b"\n")[0], f"what {what} printed")
 
 
 def _line(line: bytes, what: str) -> bytes:
     found = line.rstrip(b"\r\n")
     if not found:
-        raise Invalid(f"there is no passphrase in {what}", hint="Its first line is used, and is empty.")
+        raise Invalid(f"there is no secret in {what}", hint="Its first line is used, and is empty.")
     return found
 
 

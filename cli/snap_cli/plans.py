@@ -11,6 +11,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from snap_cli.ignoring import tell_ignored
 from snap_cli.render import clean, columns, count, paint, plural
 from snapstore.operations.plan import Plan, TablePlan
 
@@ -36,6 +37,8 @@ def plan_lines(plan: Plan) -> list[str]:
         notes.append(f"  {plural(skipped, 'row')} {differ} (--conflict update sets the columns that differ)")
     if kept:
         notes.append(f"  {plural(kept, 'row')} only live, kept (--exact deletes such rows)")
+    if told := tell_ignored((table.name, table.ignored) for table in plan.tables):
+        notes.append(f"  {told}")
     return lines + notes
 
 
@@ -119,6 +122,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 ],
                 "errors": list(table.errors),
                 "without": list(table.without),
+                "ignored": list(table.ignored),
             }
             for table in plan.tables
         ],

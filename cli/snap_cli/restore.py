@@ -10,7 +10,10 @@ from typing import Any
 import click
 
 from snap_cli.context import App, command
-from snap_cli.manifests import tell_missing
+from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
+from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
+from snap_cli.linking import links_of, tell_links
+from snap_cli.manifests import tell_missing, tell_narrowed
 from snap_cli.names import keys_by_table, one_table
 from snap_cli.render import clean, plural
 from snap_cli.several import carry_out_all
@@ -18,9 +21,10 @@ from snap_cli.sources import live_sources
 from snap_cli.telling import confirm, tell_done, tell_dry
 from snapstore.errors import Invalid
 from snapstore.operations.plan import Mode
+from snapstore.operations.related import with_related as with_related_rows
 from snapstore.operations.restore import Ask, plan_restore, restore
 from snapstore.operations.scope import Scope
-from snapstore.operations.state import StateTable, matches, of_snapshot
+from snapstore.operations.state import State, StateTable, matches, of_snapshot
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Source
 
@@ -50,7 +54,9 @@ __all__ = ["carry_out", "conditions_by_table", "restore_command"]
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables.")
 @click.option("--where", "conditions", multiple=True, metavar="[TABLE=]SQL", help="Only rows that meet a condition.")
 @click.option("--key", "keys", multiple=True, metavar="TABLE:KEY", help="Only the row with this key.")
+@click.option("--with-related", is_flag=True, help="With --key: also the rows that these refer to by foreign keys.")
 @click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
+@ignore_options
 @click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
 @click.option("--to", metavar="URL|NAME", help="The live database [SNAP_SOURCE, or as recorded].")
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
@@ -68,7 +74,10 @@ def restore_command(
     tables: tuple[str, ...],
     conditions: tuple[str, ...],
     keys: tuple[str, ...],
+    with_related: bool,
     exclude_columns: tuple[str, ...],
+    ignore_columns: tuple[str, ...],
+    all_columns: bool,
     source: str | None,
     to: str | None,
     plan_id: str | None,
@@ -81,7 +90,7 @@ def restore_command(
 
     Each source is restored in one transaction or not at all, after a snapshot of what will be overwritten (`snap undo`
     restores that). An empty database gets everything: extensions, tables, rows, indexes; an SQLite file that is not
-    there is made.
+    there is made. Qdrant has no transactions: what fails half-way says what was done, and goes on when repeated.
 
     Where a live table has other columns, types or constraints by now, the columns that both have are restored, cells
     of another type converted as the server assigns them; what cannot be is refused, and --recreate rebuilds the table.
@@ -94,24 +103,34 @@ def restore_command(
     repository = app.repository()
     snapshot = app.snapshot(repository, name)
     pairs = live_sources(app, repository, snapshot, source=source, to=to)
+    if dry_run:
+        for told in tell_links(links_of(app, repository, snapshot)):
+            app.say(f"{snapshot.id[:8]}: {told}")
     again = ["snap", *(["-r", app.repo] if app.repo else []), "restore", snapshot.id[:8]]
     again += ["--exact"] if exact else ["--conflict", mode.value] if mode is not Mode.SKIP else []
     again += [word for one in tables for word in ("--table", one)] + [word for one in keys for word in ("--key", one)]
     again += [word for one in conditions for word in ("--where", one)]
+    again += ["--with-related"] if with_related else []
     again += [word for one in exclude_columns for word in ("--exclude-column", one)]
+    again += [word for one in ignore_columns for word in ("--ignore-column", one)]
+    again += ["--all-columns"] if all_columns else []
     again += ["--source", pairs[0][0].name] if len(snapshot.sources) > 1 and len(pairs) == 1 else []
     again += ["--to", to if to in app.settings.sources else pairs[0][1].url] if to else []
     again += ["--recreate"] if recreate else []
     again += ["--no-privileges"] if no_privileges else []
     base = Ask(mode=mode, recreate=recreate, privileges=not no_privileges, trusted=app.trusts(repository))
+    ignored = ignored_by(app, [own.name for own, _ in pairs], ignore_columns, all_columns=all_columns)
+    check_ignored(
+        ignore_columns, [one for own, _ in pairs for one in of_snapshot(repository, snapshot, own.name).tables]
+    )
     if len(pairs) > 1:
-        if keys or conditions or exclude_columns:
+        if keys or conditions or exclude_columns or with_related:
             names = ", ".join(own.name for own, _ in pairs)
             raise Invalid(
                 "--key, --where and --exclude-column are for one source", hint=f"Pick one with --source: {names}."
             )
         carry_out_all(
-            app, repository, snapshot, pairs, base, tables,
+            app, repository, snapshot, pairs, base, tables, ignored,
             dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,
         )  # fmt: skip
         return
@@ -119,12 +138,15 @@ def restore_command(
     state = of_snapshot(repository, snapshot, held.name)
     # What only the live table has, --exact may delete.
     wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
+    if with_related:
+        wanted = _related(state, live, wanted, conditions, tables)
     where = conditions_by_table(state.tables, tables, conditions, snapshot.id[:8])
     patterns = _patterns(tables, wanted, where)
     schema = state.tables[0].name.partition(".")[0] if state.tables else "public"
     left_out = tuple(one if one.count(".") != 1 else f"{schema}.{one}" for one in exclude_columns)
     scope = Scope(keys=wanted, where=where)
     ask = replace(base, source=held.name, tables=patterns, scope=scope, exclude_columns=left_out)
+    ask = replace(ask, ignore_columns=ignored.get(held.name, ()))
     carry_out(
         app, repository, snapshot, held, live, ask,
         dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,
@@ -148,12 +170,16 @@ def carry_out(
     """Plan, show, ask if something would be deleted, and restore; `again` is the command that a dry run names."""
     for told in tell_missing(held):
         app.warn(f"{snapshot.id[:8]}: {told}")
+    for told in tell_narrowed(held):
+        app.say(f"{snapshot.id[:8]}: {told}")
     must_ask = not yes and (ask.mode is Mode.EXACT or ask.recreate)
     if dry_run or must_ask:
         with app.progress() as progress:
             plan = plan_restore(repository, snapshot, live, ask, progress=progress)
         if dry_run:
-            tell_dry(app, plan, again)
+            found = found_elsewhere(held, live, of_snapshot(repository, snapshot, held.name))
+            more = {"mentions": mentions_json(found)} if held.kind == "file" else None
+            tell_dry(app, plan, again, notes=mention_lines(found, held), more=more)
             return
         plan.check(plan_id)
         confirm(app, [plan])
@@ -163,6 +189,14 @@ def carry_out(
             repository, snapshot, live, ask, plan_id=plan_id, verify=verify, host=app.host, progress=progress
         )
     tell_done(app, restored)
+
+
+def _related(
+    state: State, source: Source, keys: dict[str, list[bytes]], conditions: Sequence[str], tables: Sequence[str]
+) -> dict[str, list[bytes]]:
+    if not keys or conditions or tables:
+        raise Invalid("--with-related goes with --key alone", hint="Name rows: --key memories:17.")
+    return with_related_rows(state, source, keys)
 
 
 def _patterns(tables: Sequence[str], keys: Mapping[str, Any], where: Mapping[str, str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from snap_cli.places import is_url
 from snap_cli.render import clean
 from snap_cli.runs import Runs
 from snap_cli.schedulers import KINDS, Job, choose, installed, windows_instruction
-from snap_cli.sources import URLS, named_source, open_source
+from snap_cli.sources import URLS, named_sources, open_source
 from snap_cli.timetable import Timetable
 from snapstore.digest import digest
 from snapstore.errors import Invalid, NotFound
@@ -161,7 +161,7 @@ for _one in (install_command, remove_command, status_command, run_command):
 
 
 def _has_rules(app: App) -> bool:
-    return getattr(app.settings, "retention", None) is not None
+    return app.settings.retention is not None
 
 
 def _check(app: App, sources: Sequence[str]) -> None:
@@ -173,8 +173,10 @@ def _check(app: App, sources: Sequence[str]) -> None:
             hint="Put sources in snap.toml, and name --passphrase-file or --passphrase-command.",
         )
     for text in sources:
-        source = named_source(app, text)
-        if text not in app.settings.sources and open_source(source.url).url != source.url:
+        if app.settings.named(text):
+            continue
+        [source] = named_sources(app, text)
+        if open_source(app, source.url).url != source.url:
             raise Invalid(
                 "a URL with a password does not belong into a schedule",
                 hint="Put the source in snap.toml, or the password in ~/.pgpass.",

@@ -1,18 +1,19 @@
 """Restoring several sources of one snapshot: all plans first, then one source after the other.
 
-Each source is one transaction. What fails after others were done is told: what was done, how to take it back, and how
-to go on.
+Each source is one transaction, where its engine has any. What fails after others were done is told: what was done,
+how to take it back, and how to go on.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
 from snap_cli.context import App
-from snap_cli.manifests import tell_missing
+from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
+from snap_cli.manifests import tell_missing, tell_narrowed
 from snap_cli.plans import plan_json
 from snap_cli.render import clean, paint
 from snap_cli.telling import confirm, tell_done, tell_dry
@@ -20,7 +21,7 @@ from snapstore.digest import digest
 from snapstore.errors import Invalid, SnapstoreError
 from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.restore import Ask, Restored, plan_restore, restore
-from snapstore.operations.state import matches
+from snapstore.operations.state import matches, of_snapshot
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Source
 
@@ -34,6 +35,7 @@ def carry_out_all(
     pairs: Sequence[tuple[SnapshotSource, Source]],
     base: Ask,
     patterns: Sequence[str],
+    ignored: Mapping[str, tuple[str, ...]],
     *,
     dry_run: bool,
     plan_id: str | None,
@@ -42,17 +44,25 @@ def carry_out_all(
     again: Sequence[str],
 ) -> None:
     """As `restore` of one source, for each of these; the id of all plans together is a digest of theirs."""
-    jobs = _jobs(snapshot, pairs, base, patterns)
+    jobs = _jobs(snapshot, pairs, base, patterns, ignored)
     for held, _, _ in jobs:
         for told in tell_missing(held):
             app.warn(f"{snapshot.id[:8]}: {told}")
+        for told in tell_narrowed(held):
+            app.say(f"{snapshot.id[:8]}: {told}")
     plans: list[Plan] = []
     if dry_run or plan_id is not None or (not yes and (base.mode is Mode.EXACT or base.recreate)):
         with app.progress() as progress:
             plans = [plan_restore(repository, snapshot, live, ask, progress=progress) for _, live, ask in jobs]
         whole = _together(snapshot, plans)
         if dry_run:
-            tell_dry(app, whole, again)
+            found = [
+                (held, found_elsewhere(held, live, of_snapshot(repository, snapshot, held.name)))
+                for held, live, _ in jobs
+            ]
+            notes = [line for held, own in found for line in mention_lines(own, held)]
+            more = {"mentions": mentions_json([one for _, own in found for one in own])}
+            tell_dry(app, whole, again, notes=notes, more=more)
             return
         whole.check(plan_id)
         if not yes:
@@ -88,14 +98,20 @@ def carry_out_all(
 
 
 def _jobs(
-    snapshot: Snapshot, pairs: Sequence[tuple[SnapshotSource, Source]], base: Ask, patterns: Sequence[str]
+    snapshot: Snapshot,
+    pairs: Sequence[tuple[SnapshotSource, Source]],
+    base: Ask,
+    patterns: Sequence[str],
+    ignored: Mapping[str, tuple[str, ...]],
 ) -> list[tuple[SnapshotSource, Source, Ask]]:
     """What to ask of each source; those of which no table is meant are left alone."""
     jobs = []
     for held, live in pairs:
         own = tuple(one for one in patterns if any(matches(table.name, one) for table in held.tables))
         if held.tables and (own or not patterns):
-            jobs.append((held, live, replace(base, source=held.name, tables=own)))
+            jobs.append(
+                (held, live, replace(base, source=held.name, tables=own, ignore_columns=ignored.get(held.name, ())))
+            )
     for pattern in patterns:
         if not any(pattern in ask.tables for _, _, ask in jobs):
             raise Invalid(

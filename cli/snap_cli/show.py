@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from snap_cli.cells import key_text, rows_of
 from snap_cli.context import App, command
-from snap_cli.manifests import snapshot_json, table_json, tell_missing, tell_narrowed
+from snap_cli.linking import links_json, links_of, tell_links
+from snap_cli.manifests import snapshot_json, table_json, tell_missing, tell_moved, tell_narrowed
 from snap_cli.names import split, table_and_key
 from snap_cli.render import amount, clean, columns, count, moment, paint, plural
 from snap_cli.sources import live_source, live_sources, live_state
@@ -102,9 +103,10 @@ def _sizes(app: App, repository: Repository, snapshot: Snapshot) -> dict[tuple[s
 
 def _snapshot(app: App, repository: Repository, snapshot: Snapshot) -> None:
     for source in snapshot.sources:
-        for told in tell_missing(source):
+        for told in (*tell_missing(source), *tell_moved(source)):
             app.warn(told)
     sizes = _sizes(app, repository, snapshot)
+    links = links_of(app, repository, snapshot)
     if app.json:
         shape = snapshot_json(snapshot, tables=True)
         for source_shape in shape["sources"]:
@@ -112,7 +114,7 @@ def _snapshot(app: App, repository: Repository, snapshot: Snapshot) -> None:
                 size = sizes.get((source_shape["name"], table_shape["name"]))
                 table_shape["bytes"] = size.plain_bytes if size else None
                 table_shape["bytes_stored"] = size.stored_bytes if size else None
-        app.document(shape)
+        app.document({**shape, "links": links_json(links)})
         return
     app.out(f"snapshot {paint(snapshot.id, 'bold')}")
     facts = [("taken", f"{moment(snapshot.time)} UTC on {snapshot.host or 'an unnamed host'} by {snapshot.program}")]
@@ -121,6 +123,8 @@ def _snapshot(app: App, repository: Repository, snapshot: Snapshot) -> None:
     facts += [("pinned", "gc keeps it")] if snapshot.pinned else []
     facts += [("parent", snapshot.parent[:8])] if snapshot.parent else []
     facts += [("safety", f"the state before the restore of {snapshot.safety[:8]}")] if snapshot.safety else []
+    if snapshot.origin:
+        facts.append(("copy", f"of {snapshot.origin.snapshot[:8]} in the repository {snapshot.origin.repository[:8]}"))
     numbers = snapshot.statistics
     if isinstance(numbers.get("bytes_added"), int):
         facts.append(("cost", f"{amount(numbers['bytes_added'])} stored, {amount(numbers.get('bytes_read', 0))} read"))
@@ -137,6 +141,10 @@ def _snapshot(app: App, repository: Repository, snapshot: Snapshot) -> None:
         app.out(columns(shown, right=range(1, 7)))
         for told in tell_narrowed(source):
             app.out(f"  {told}")
+        if source.position.get("consistency"):
+            app.out(f"  {clean(source.position['consistency'])}")
+    for told in tell_links(links):
+        app.out(told)
 
 
 def _live(app: App, tables: Sequence[StateTable]) -> None:

@@ -1,47 +1,58 @@
 """Live sources from what a person writes: a URL, a `key=value` string, or a name in snap.toml.
 
-    named = named_source(app, "postgresql://me@db/agents")
-    named.name, open_source(named.url)
+    [named] = named_sources(app, "postgresql://me@db/agents")
+    named.name, open_named(app, named)
 
 A URL is shown only as its source shows it: without a password.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import PurePath
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from snap_cli.context import App
 from snap_cli.render import clean
 from snap_cli.settings import NamedSource
+from snap_cli.words import nearest
 from snapstore.errors import Conflict, Invalid, NotFound, Unsupported
 from snapstore.operations.capture import Progress
+from snapstore.operations.selected import files_of, selection_of
 from snapstore.operations.state import State, live
-from snapstore.operations.take import selection_of
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source
 
 __all__ = [
-    "URLS", "live_source", "live_sources", "live_state", "named_source", "open_source", "qualified", "schema_of",
+    "URLS", "chosen_sources", "live_selection", "live_source", "live_sources", "live_state", "name_of",
+    "named_sources", "one_source", "open_named", "open_source", "qualified", "qualified_column", "schema_of",
+    "selection_of_named", "url_of",
 ]  # fmt: skip
 
-_LATER = ("qdrant", "file")
 _POSTGRES = ("postgresql", "postgres")
 _SQLITE = "sqlite"
+_QDRANT = ("qdrant", "qdrant+https", "qdrant+path")
+_FILE = "file"
+_PATHS = ("/", "./", "../")
 
-URLS = "A source is postgresql://user@host/database or sqlite:///path/to/file.db."
+URLS = (
+    "A source is postgresql://user@host/database, sqlite:///path/to/file.db, qdrant://host:6333/collection or "
+    "file:///path/to/folder."
+)
 
 
-def open_source(url: str) -> Source:
-    """The source under a URL. Raises `Invalid`, or `Unsupported` for an engine that is not installed or yet to come."""
+def open_source(app: App, url: str) -> Source:
+    """The source under a URL. Raises `Invalid`, or `Unsupported` for an engine that is not installed."""
     scheme, mark, _ = url.partition("://")
-    if mark and scheme in _LATER:
-        raise Unsupported(f"sources under {scheme}:// are not supported yet", hint=URLS)
     if mark and scheme == _SQLITE:
         return _sqlite_source(url)
+    if mark and scheme in _QDRANT:
+        return _qdrant_source(url, app.qdrant_key)
+    if mark and scheme == _FILE:
+        return _files_source(url)
     if mark and scheme not in _POSTGRES:
         raise Invalid(f"there are no sources under {scheme}://", hint=URLS)
     from snapstore.sources.postgres.source import PostgresSource  # the driver: see test_layers.py
@@ -60,30 +71,113 @@ def _sqlite_source(url: str) -> Source:
     return SqliteSource(url)
 
 
+def _qdrant_source(url: str, key: str) -> Source:
+    try:
+        from snapstore.sources.qdrant.source import QdrantSource
+    except ImportError as error:
+        raise Unsupported(
+            f"Qdrant needs a library that is not installed: {error.name}",
+            hint="Install it with: pip install 'snapstore[qdrant]'",
+        ) from error
+    return QdrantSource(url, key=key)
+
+
+def _files_source(url: str) -> Source:
+    try:
+        from snapstore.sources.files.source import FilesSource
+    except ImportError as error:
+        raise Unsupported(
+            f"file trees need a library that is not installed: {error.name}",
+            hint="Install it with: pip install 'snapstore[files]'",
+        ) from error
+    return FilesSource(url)
+
+
 def schema_of(url: str) -> str:
     """The schema that a table has if none is written."""
-    return "main" if url.startswith(_SQLITE + "://") else "public"
+    scheme = url.partition("://")[0]
+    if scheme in _QDRANT:
+        return "qdrant"
+    return {_SQLITE: "main", _FILE: "tree"}.get(scheme, "public")
 
 
-def named_source(app: App, text: str) -> NamedSource:
-    """The source that this text means; a URL is named for its database."""
+def _url(text: str) -> str:
+    """The URL of a folder that is written as a path: `.`, `..`, or what begins as only a path does."""
+    if text in (".", "..") or text.startswith(_PATHS):
+        return f"{_FILE}://" + quote(os.fsencode(os.path.abspath(text)))
+    return text
+
+
+def named_sources(app: App, text: str) -> list[NamedSource]:
+    """The sources that this text means: one under a URL, named for its database, a folder, named for itself, one of
+    snap.toml, or a group there.
+    """
+    found = app.settings.named(text)
+    text = text if found else _url(text)
     if "://" in text or "=" in text:
-        return NamedSource(_name_of(open_source(text).url), text)
-    known = app.settings.sources
-    if text not in known:
-        names = ", ".join(known) or "none"
+        return [NamedSource(name_of(open_source(app, text).url), text)]
+    if not found:
+        known = [*app.settings.sources, *app.settings.groups]
         raise Invalid(
-            f"{text!r} is neither a URL nor a source in snap.toml",
-            hint=f"{URLS} Or name one of snap.toml's: {names}.",
+            f"{text!r} is neither a URL nor a name in snap.toml", hint=f"{URLS} {nearest(text, known)}".strip()
         )
-    return known[text]
+    return found
 
 
-def _name_of(url: str) -> str:
+def one_source(app: App, text: str) -> NamedSource:
+    """As `named_sources`, where only one will do."""
+    found = named_sources(app, text)
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found)
+        raise Invalid(f"{text!r} is a group of several sources", hint=f"Name one of them: {names}.")
+    return found[0]
+
+
+def chosen_sources(app: App, texts: Sequence[str]) -> list[NamedSource]:
+    """The sources that are named, else SNAP_SOURCE, else every source in snap.toml. Raises `Invalid` for none."""
+    found: list[NamedSource] = []
+    for text in texts or ([app.default_source] if app.default_source else []):
+        for one in named_sources(app, text):
+            if not any(one is other for other in found):  # a source and a group it is in
+                found.append(one)
+    found = found or list(app.settings.sources.values())
+    if not found:
+        raise Invalid("no source is named", hint=f"Name one: `snap take URL`. {URLS}")
+    return found
+
+
+def selection_of_named(named: NamedSource, schema: str) -> Selection:
+    """What snap.toml says is meant of a source, with tables named in full."""
+    base = named.selection
+    return replace(
+        base,
+        where={qualified(table, schema): condition for table, condition in base.where.items()},
+        columns={qualified(table, schema): names for table, names in base.columns.items()},
+        exclude_columns=tuple(qualified_column(one, schema) for one in base.exclude_columns),
+    )
+
+
+def url_of(app: App, named: NamedSource) -> str:
+    """The URL that opens it; a URL of the command line or the environment stays as it is."""
+    return app.url_of(named) if app.settings.sources.get(named.name) is named else named.url
+
+
+def open_named(app: App, named: NamedSource) -> Source:
+    """The source of this name."""
+    return open_source(app, url_of(app, named))
+
+
+def name_of(url: str) -> str:
     """The name of the database that a URL without a password leads to; else whatever tells it from others."""
     parts = urlsplit(url)
     if parts.scheme == _SQLITE:
         return PurePath(unquote(parts.path)).stem.replace(":", "_")
+    if parts.scheme in _QDRANT:
+        own = parse_qs(parts.query).get("collection", [""])[0] or unquote(parts.path.strip("/")).rpartition("/")[2]
+        return (own or parts.hostname or "qdrant").replace(":", "_")
+    if parts.scheme == _FILE:
+        name = PurePath(unquote(parts.path, errors="replace")).name.replace(":", "_")
+        return "".join(one if one.isprintable() else "_" for one in name) or "files"
     service = parse_qs(parts.query).get("service", [""])[0]
     return unquote(parts.path.lstrip("/")) or service or parts.username or parts.hostname or "postgresql"
 
@@ -91,6 +185,11 @@ def _name_of(url: str) -> str:
 def qualified(table: str, schema: str) -> str:
     """A table's name with its schema, this one if none is written."""
     return table if "." in table else f"{schema}.{table}"
+
+
+def qualified_column(column: str, schema: str) -> str:
+    """As `qualified`, of `table.column`."""
+    return column if column.count(".") != 1 else f"{schema}.{column}"
 
 
 def live_source(app: App, held: SnapshotSource, text: str | None, *, trusted: bool) -> Source:
@@ -101,16 +200,16 @@ def live_source(app: App, held: SnapshotSource, text: str | None, *, trusted: bo
     user's password opens, or the password.
     """
     if text:
-        source, why = open_source(named_source(app, text).url), ""
+        source, why = open_named(app, one_source(app, text)), ""
     elif held.name in app.settings.sources:
-        source, why = open_source(app.settings.sources[held.name].url), f" (snap.toml: {held.name})"
+        source, why = open_named(app, app.settings.sources[held.name]), f" (snap.toml: {held.name})"
     elif not trusted:
         raise Conflict(
             f"the snapshot says it was taken from {clean(held.url)}, and others can write to this repository",
             hint="Nothing was connected to. Name the live source with --to (or SNAP_SOURCE, or snap.toml), or --trust.",
         )
     else:
-        source, why = open_source(held.url), " (as recorded)"
+        source, why = open_source(app, held.url), " (as recorded)"
     app.say(f"live: {source.url}{why}")  # short, so that it is one line of a terminal
     return source
 
@@ -174,8 +273,8 @@ def _leads_to(app: App, text: str, held: SnapshotSource) -> bool:
     if text == held.name:
         return True
     known = app.settings.sources.get(held.name)
-    places = {held.url} if known is None else {held.url, open_source(known.url).url}
-    return open_source(named_source(app, text).url).url in places
+    places = {held.url} if known is None else {held.url, open_named(app, known).url}
+    return open_named(app, one_source(app, text)).url in places
 
 
 def live_selection(snapshot: Snapshot, held: SnapshotSource) -> Selection:
@@ -183,7 +282,7 @@ def live_selection(snapshot: Snapshot, held: SnapshotSource) -> Selection:
     if snapshot.safety is not None:
         where = {table.name: table.where for table in held.tables if table.where}
         names = tuple(table.name for table in held.tables)
-        return Selection(tables=names, where=where, partial=True, optional=True)
+        return replace(files_of(held.selection), tables=names, where=where, partial=True, optional=True)
     return replace(selection_of(held.selection), optional=True)
 
 

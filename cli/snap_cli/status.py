@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from snap_cli.context import App, command
@@ -17,13 +19,12 @@ __all__ = ["status_command"]
 @click.pass_context
 def status_command(
     context: click.Context,
+    /,
     source: str | None,
     to: str | None,
     tables: tuple[str, ...],
     keys: tuple[str, ...],
-    rows: bool,
-    stat: bool,
-    exit_code: bool,
+    **shown: Any,
 ) -> None:
     """Compare the live rows with the last snapshot: the same as `snap diff latest live`."""
     app: App = context.obj
@@ -33,7 +34,4 @@ def status_command(
     if source and source in app.settings.sources and not of_source:
         raise NotFound(f"there is no snapshot of {source!r} yet", hint=f"Take one with `snap take {source}`.")
     latest = resolve(of_source or snapshots, "latest")
-    compare(
-        context, repository, latest, None, source=source, to=to, tables=tables, keys=keys, rows=rows, stat=stat,
-        exit_code=exit_code,
-    )  # fmt: skip
+    compare(context, repository, latest, None, source=source, to=to, tables=tables, keys=keys, **shown)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,38 +9,68 @@ import click
 
 from snap_cli.context import App, command
 from snap_cli.errors import INCOMPLETE
-from snap_cli.manifests import changes, rows_in, tell_missing, tell_narrowed
+from snap_cli.linking import links_json, links_of, tell_links
+from snap_cli.manifests import changes, rows_in, tell_missing, tell_moved, tell_narrowed
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
-from snap_cli.sources import URLS, named_source, open_source, qualified, schema_of
+from snap_cli.sizes import SIZE
+from snap_cli.sources import (
+    chosen_sources,
+    open_source,
+    qualified,
+    qualified_column,
+    schema_of,
+    selection_of_named,
+    url_of,
+)
+from snap_cli.wanted import narrowed, wanted_of, wanted_options
 from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
 from snapstore.sources import Selection
 
-__all__ = ["selection_from", "sources_to_take", "take_command"]
+__all__ = ["selection_from", "take_command"]
 
 
 @command(
     "take",
     example="snap take postgresql://me@localhost/agents --tag before-migration\n"
     "snap take postgresql://me@localhost/agents --table 'mem*' --exclude-column memories.embedding\n"
-    "snap take sqlite:///home/me/agents.db\n"
+    "snap take sqlite:///home/me/agents.db qdrant://localhost:6333/memories\n"
+    "snap take ~/.claude --ignore '*.bak'\n"
     "snap take agents        # [sources.agents] in snap.toml",
 )
-@click.argument("sources", nargs=-1, metavar="[URL|NAME]...")
+@click.argument("sources", nargs=-1, metavar="[URL|NAME|GROUP]...")
 @click.option("--name", help="What the source is called in snapshots [the database's or file's name].")
 @click.option("--tag", "tags", multiple=True, help="A name for the snapshot; may be given several times.")
 @click.option("--description", default="", help="Words about it.")
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables (* and ? fit anything).")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these tables.")
+@click.option("--exclude", "--exclude-table", "exclude", multiple=True, metavar="PATTERN", help="Not these tables.")
 @click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
-@click.option("--where", multiple=True, metavar="TABLE=SQL", help="Only the rows of a table that meet a condition.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="TABLE=SQL",
+    help="Only the rows of a table that meet a condition (of a folder: a pattern of paths).",
+)
+@click.option("--only", multiple=True, metavar="PATTERN", help="Of a folder only these files (as in .gitignore).")
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="PATTERN",
+    help="Of a folder not these files (as in .gitignore; `!*.log` takes in what is left out by itself).",
+)
+@click.option("--xattrs", is_flag=True, help="Of a folder also the extended attributes of files.")
+@wanted_options
 @click.option("--no-vectors", is_flag=True, help="Without vector columns.")
 @click.option("--schema-only", is_flag=True, help="Only the shapes of tables, no rows.")
 @click.option("--full", is_flag=True, help="Read every row, whatever the last snapshot knows.")
 @click.option("--no-verify", is_flag=True, help="Do not decode and hash again what was written.")
 @click.option("--allow-partial", is_flag=True, help="Save what can be held and reached; say what could not (exit 3).")
 @click.option("--salvage", is_flag=True, help="Of a damaged SQLite file take what can still be read (exit 3).")
+@click.option("--min-free", type=SIZE, metavar="SIZE", envvar="SNAP_MIN_FREE", default=500_000_000,
+              help="Do not begin with less free space in a repository's folder [SNAP_MIN_FREE, 500MB].")  # fmt: skip
+@click.option("--max-size", type=SIZE, metavar="SIZE", envvar="SNAP_MAX_SIZE",
+              help="Do not begin where the repository is larger already [SNAP_MAX_SIZE].")  # fmt: skip
 @click.pass_context
 def take_command(
     context: click.Context,
@@ -54,19 +83,30 @@ def take_command(
     full: bool,
     allow_partial: bool,
     salvage: bool,
-    **selected: Any,
+    min_free: int,
+    max_size: int | None,
+    **options: Any,
 ) -> None:
-    """Take a snapshot of databases: one consistent state of each, stored without what is there already.
+    """Take a snapshot of databases and folders: a consistent state of each, stored without what is there already.
 
-    Without a URL: SNAP_SOURCE, else every source in snap.toml.
+    Without a URL: SNAP_SOURCE, else every source in snap.toml. What is less than the whole source is a filtered
+    snapshot: it says so, and a restore of it leaves alone what it does not hold.
     """
     app: App = context.obj
+    wanted = wanted_of(options)
     repository = app.repository()
-    named = sources_to_take(app, sources, name)
-    requests = [
-        Request(own.name, open_source(own.url), selection_from(own, allow_partial=allow_partial, **selected))
-        for own in named
-    ]
+    named = chosen_sources(app, sources)
+    if name is not None and len(named) > 1:
+        raise Invalid("--name is for one source, and several are taken", hint="Give them names in snap.toml.")
+    requests = []
+    for own in named:
+        url = url_of(app, own)
+        source, schema = open_source(app, url), schema_of(url)
+        selection = selection_from(own, schema, allow_partial=allow_partial, **options)
+        requests.append(Request(name or own.name, source, narrowed(own, source, schema, selection, wanted)))
+    if all(one.source.kind != "file" and _chooses_files(one.selection) for one in requests):
+        raise Invalid("--only, --ignore and --xattrs are for folders alone", hint="Take one: `snap take ./memory`.")
+    requests = [one if one.source.kind == "file" else _without_files(one) for one in requests]
     if salvage:
         if any(one.source.kind != "sqlite" for one in requests):
             raise Invalid("--salvage is for SQLite files alone", hint="Take the others by themselves, without it.")
@@ -80,14 +120,21 @@ def take_command(
             host=app.host,
             verify=not no_verify,
             full=full,
+            min_free_bytes=min_free,
+            max_bytes=max_size,
             progress=progress,
         )
     for told in [*taken.unavailable, *(line for one in taken.snapshot.sources for line in tell_missing(one))]:
         app.warn(told)
+    for told in (line for one in taken.snapshot.sources for line in tell_moved(one)):
+        app.warn(told)
     for told in (line for one in taken.snapshot.sources for line in tell_narrowed(one)):
         app.say(told)
+    links = links_of(app, repository, taken.snapshot)
+    for told in tell_links(links):
+        app.say(told)
     if app.json:
-        app.document(_json(taken))
+        app.document({**_json(taken), "links": links_json(links)})
     else:
         _tell(app, taken)
     is_partial = any(request.selection.partial for request in requests)
@@ -96,48 +143,52 @@ def take_command(
         context.exit(INCOMPLETE)
 
 
-def sources_to_take(app: App, sources: Sequence[str], name: str | None = None) -> list[NamedSource]:
-    """What these words mean, or what is taken without any: SNAP_SOURCE, else every source in snap.toml."""
-    texts = list(sources) or ([app.default_source] if app.default_source else [])
-    found = [named_source(app, text) for text in texts] or list(app.settings.sources.values())
-    if not found:
-        raise Invalid("there is no source to take", hint=f"Name one: `snap take URL`. {URLS}")
-    if name is not None and len(found) > 1:
-        raise Invalid("--name is for one source, and several are taken", hint="Give them names in snap.toml.")
-    return [NamedSource(name or one.name, one.url, one.selection) for one in found]
-
-
 def selection_from(
     named: NamedSource,
+    schema: str,
     *,
     tables: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
     exclude_columns: tuple[str, ...] = (),
     where: tuple[str, ...] = (),
+    only: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    xattrs: bool = False,
     no_vectors: bool = False,
     schema_only: bool = False,
     allow_partial: bool = False,
+    **_: Any,
 ) -> Selection:
     """What snap.toml says of the source, with the options added."""
-    base, schema = named.selection, schema_of(named.url)
-    conditions = {qualified(table, schema): condition for table, condition in base.where.items()}
+    base = selection_of_named(named, schema)
+    conditions = dict(base.where)
     for one in where:
         table, mark, condition = one.partition("=")
         if not mark or not table.strip() or not condition.strip():
             raise Invalid(f"--where {one!r} is not TABLE=SQL", hint="For example --where 'memories=heat > 0.5'.")
         conditions[qualified(table.strip(), schema)] = condition.strip()
-    columns_out = [
-        one if one.count(".") != 1 else f"{schema}.{one}" for one in (*base.exclude_columns, *exclude_columns)
-    ]
-    return Selection(
+    return replace(
+        base,
         tables=tables or base.tables,
         exclude=(*base.exclude, *exclude),
-        exclude_columns=tuple(columns_out),
+        exclude_columns=(*base.exclude_columns, *(qualified_column(one, schema) for one in exclude_columns)),
         where=conditions,
         vectors=base.vectors and not no_vectors,
         rows=base.rows and not schema_only,
         partial=base.partial or allow_partial,
+        only=only or base.only,
+        ignore=(*base.ignore, *ignore),
+        attributes=base.attributes or xattrs,
     )
+
+
+def _chooses_files(selection: Selection) -> bool:
+    return bool(selection.only or selection.ignore or selection.attributes)
+
+
+def _without_files(request: Request) -> Request:
+    """What chooses files says nothing of the databases that are taken with them."""
+    return replace(request, selection=replace(request.selection, only=(), ignore=(), attributes=False))
 
 
 def _json(taken: Taken) -> dict[str, Any]:

@@ -9,7 +9,8 @@ Nothing is planned or carried out here.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -52,13 +53,15 @@ def confirm(app: App, plans: Sequence[Plan]) -> None:
         raise Invalid("not confirmed; nothing was changed", hint="`--dry-run` shows what would be done.")
 
 
-def tell_dry(app: App, plan: Plan, again: Sequence[str]) -> None:
-    """What would be done, and the command that does exactly this."""
+def tell_dry(
+    app: App, plan: Plan, again: Sequence[str], *, notes: Sequence[str] = (), more: Mapping[str, Any] | None = None
+) -> None:
+    """What would be done, and the command that does exactly this; `notes` are lines, `more` fields of the document."""
     if app.json:
-        app.document(plan_json(plan))
+        app.document({**plan_json(plan), **(more or {})})
         return
     app.out("dry run: nothing is changed")
-    for line in plan_lines(plan):
+    for line in (*plan_lines(plan), *notes):
         app.out(line)
     app.out(f"plan {paint(plan.id, 'bold')}")
     if plan.errors:

@@ -62,7 +62,9 @@ class Timetable:
             )
         found = [_field(word, *field) for word, field in zip(words, _FIELDS, strict=True)]
         weekdays = frozenset(day % 7 for day in found[4])
-        times = cls(" ".join(words), *found[:4], weekdays, not words[2].startswith("*"), not words[4].startswith("*"))
+        minutes, hours, days, months, _ = found
+        has_days, has_weekdays = (not words[at].startswith("*") for at in (2, 4))
+        times = cls(" ".join(words), minutes, hours, days, months, weekdays, has_days, has_weekdays)
         if next(times._days(datetime.fromisoformat("2024-01-01")), None) is None:
             raise Invalid(f"{text!r} never comes: there is no such day")
         return times
@@ -113,7 +115,7 @@ class Timetable:
         parts = [("Minute", self.minutes, 60), ("Hour", self.hours, 24), ("Month", self.months, 12)]
         days, week = ("Day", self.days, 31), ("Weekday", self.weekdays, 7)
         either = [[*parts, days], [*parts, week]] if self.has_days and self.has_weekdays else [[*parts, days, week]]
-        found = []
+        found: list[Mapping[str, int]] = []
         for fields in either:
             limited = [(name, sorted(values)) for name, values, size in fields if len(values) < size]
             names = [name for name, _ in limited]

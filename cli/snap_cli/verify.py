@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,14 +13,18 @@ import click
 from snap_cli.cells import key_text, keys_of
 from snap_cli.context import App, command
 from snap_cli.errors import DAMAGED
+from snap_cli.manifests import tell_missing
 from snap_cli.render import amount, clean, count, paint, plural
-from snap_cli.sources import live_sources, live_state
+from snap_cli.scratch import scratch_source
+from snap_cli.sources import live_selection, live_sources, live_state
 from snapstore.errors import Invalid
 from snapstore.operations.damage import Damage, RowRange
+from snapstore.operations.restore_test import restore_test
+from snapstore.operations.sampling import Sample
 from snapstore.operations.state import of_snapshot
 from snapstore.operations.verify import Verified, verify
 from snapstore.operations.verify_live import LiveTable, compare_live
-from snapstore.repository import resolve
+from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.rows import Cells, width_of
 
 __all__ = ["verify_command"]
@@ -28,35 +33,63 @@ _MOST_ROWS, _MOST_REASONS = 8, 3
 """Ranges of rows and reasons that are shown of one damaged object; JSON has them all."""
 
 _DIFFERENT = 1
+_DAY_SECONDS = 86_400
 
 
 @command(
-    "verify", example="snap verify\nsnap verify latest --read-data\nsnap verify --sample 10%\nsnap verify --live latest"
+    "verify",
+    example="snap verify\n"
+    "snap verify latest --read-data\n"
+    "snap verify --sample 10%         # every day: all is read in ten days\n"
+    "snap verify latest --restore-test\n"
+    "snap verify --live latest",
 )
 @click.argument("names", metavar="[SNAP]...", nargs=-1)
 @click.option("--read-data", is_flag=True, help="Read and hash every byte.")
-@click.option("--sample", metavar="PERCENT", help="Read and hash a random share, such as 10%.")
+@click.option("--sample", metavar="PERCENT", help="Read and hash a share, such as 10%: another one in each round.")
+@click.option("--round", "number", type=click.IntRange(0), metavar="N",
+              help="The number of the round [the days since 1970].")  # fmt: skip
+@click.option("--restore-test", "is_trial", is_flag=True,
+              help="Restore one snapshot into a scratch database, and compare the two.")  # fmt: skip
 @click.option("--live", "is_live", is_flag=True, help="Compare one snapshot with every live row instead.")
 @click.option("--to", metavar="URL|NAME", help="The live source [SNAP_SOURCE, or as recorded].")
 @click.pass_context
 def verify_command(
-    context: click.Context, names: tuple[str, ...], read_data: bool, sample: str | None, is_live: bool, to: str | None
+    context: click.Context,
+    names: tuple[str, ...],
+    read_data: bool,
+    sample: str | None,
+    number: int | None,
+    is_trial: bool,
+    is_live: bool,
+    to: str | None,
 ) -> None:
     """Check that the repository is as it was written, and that snapshots (all, if none is named) are whole.
 
-    Damage is named with the snapshots, tables and rows it harms, and the command exits 4. Nothing is repaired.
+    Damage is named with the snapshots, tables and rows it harms, and the command exits 4. Nothing is repaired: that is
+    for `snap repair`.
+
+    With --sample 10% each of ten rounds with consecutive numbers reads another tenth, all of them every byte, and
+    nothing is remembered between them. A round is a day; who comes weekly numbers them with --round.
+
+    With --restore-test a snapshot (latest, if none is named) is restored into a throwaway server (it needs the extra
+    `embedded`) or a scratch file, and compared with what came out, to the last bit. Exits 1 if a table differs.
 
     With --live the rows of a snapshot (latest, if none is named) are compared with the live ones, to the last bit.
     All are read, whatever the stamps say. Exits 1 if a table differs; `snap diff` says in what.
     """
     app: App = context.obj
-    if is_live:
-        _compare_live(context, app, names, to, has_other=read_data or sample is not None)
-        return
-    if to is not None:
+    if is_live and is_trial:
+        raise Invalid("--live and --restore-test contradict each other", hint="Choose one of them.")
+    if to is not None and not is_live:
         raise Invalid("--to is for --live", hint="Write: snap verify --live --to URL.")
-    percent = _percent(sample)
-    if read_data and percent is not None:
+    if is_live or is_trial:
+        _compare(context, app, names, to, is_trial=is_trial, has_other=read_data or sample is not None)
+        return
+    if number is not None and sample is None:
+        raise Invalid("--round is for --sample", hint="Write: snap verify --sample 10% --round N.")
+    chosen_sample = _sample(sample, number)
+    if read_data and chosen_sample is not None:
         raise Invalid("--read-data and --sample contradict each other", hint="Choose one of them.")
     repository = app.repository()
     chosen = None
@@ -64,28 +97,57 @@ def verify_command(
         snapshots = repository.snapshots()
         chosen = list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
     with app.progress() as progress:
-        verified = verify(repository, snapshots=chosen, read_data=read_data, sample_percent=percent, progress=progress)
+        verified = verify(repository, snapshots=chosen, read_data=read_data, sample=chosen_sample, progress=progress)
     if app.json:
-        app.document(_json(verified))
+        app.document(_json(verified, chosen_sample))
     else:
         objects = _by_object(verified.damaged)
         for damages in objects:
             _tell(app, damages)
-        depth = "every byte" if read_data else f"{sample} of the data" if percent else "structure and references"
+        depth = "every byte" if read_data else "structure and references"
+        if chosen_sample:
+            depth = f"share {chosen_sample.share + 1} of {chosen_sample.shares} of the data"
         found = paint(f"{len(objects):,} damaged", "red") if objects else "no damage"
         app.out(
             f"{found}: {plural(len(verified.snapshots), 'snapshot')}, {plural(verified.blobs, 'blob')}, "
             f"{depth}, {amount(verified.bytes_read)} read"
         )
     if verified.damaged:
+        app.say("next: `snap repair heal`, from a copy or the live source if there is one; see `snap repair --help`")
         context.exit(DAMAGED)
 
 
-def _compare_live(context: click.Context, app: App, names: Sequence[str], to: str | None, *, has_other: bool) -> None:
+def _compare(
+    context: click.Context, app: App, names: Sequence[str], to: str | None, *, is_trial: bool, has_other: bool
+) -> None:
+    """One snapshot with live rows, or with what a restore makes of it."""
+    option = "--restore-test" if is_trial else "--live"
     if has_other or len(names) > 1:
-        raise Invalid("--live compares one snapshot and reads no packs", hint="Write: snap verify --live SNAP.")
+        raise Invalid(f"{option} compares one snapshot and reads no packs", hint=f"Write: snap verify {option} SNAP.")
     repository = app.repository()
     snapshot = resolve(repository.snapshots(), names[0] if names else "latest")
+    tables = _restored(app, repository, snapshot) if is_trial else _live(app, repository, snapshot, to)
+    if app.json:
+        app.document({"snapshot": snapshot.id, "tables": [_live_json(table) for table in tables]})
+    else:
+        for table in tables:
+            app.out(_live_text(table, "restored" if is_trial else "live"))
+    if not all(table.is_equal for table in tables):
+        context.exit(_DIFFERENT)
+
+
+def _restored(app: App, repository: Repository, snapshot: Snapshot) -> list[LiveTable]:
+    tables: list[LiveTable] = []
+    for held in snapshot.sources:
+        for told in tell_missing(held):
+            app.warn(told)
+        with scratch_source(app, held) as source, app.progress() as progress:
+            selection = live_selection(snapshot, held)
+            tables += restore_test(repository, snapshot, held.name, source, selection, progress=progress)
+    return tables
+
+
+def _live(app: App, repository: Repository, snapshot: Snapshot, to: str | None) -> list[LiveTable]:
     with ExitStack() as stack:
         pairs = live_sources(app, repository, snapshot, to=to)
         chosen = {held.name for held, _ in pairs}
@@ -93,23 +155,16 @@ def _compare_live(context: click.Context, app: App, names: Sequence[str], to: st
         held = replace(held, tables=tuple(table for table in held.tables if table.source in chosen))
         with app.progress() as progress:
             state = live_state(repository, snapshot, pairs, stack, progress, full=True)
-        tables = compare_live(held, state)
-    if app.json:
-        app.document({"snapshot": snapshot.id, "tables": [_live_json(table) for table in tables]})
-    else:
-        for table in tables:
-            app.out(_live_text(table))
-    if not all(table.is_equal for table in tables):
-        context.exit(_DIFFERENT)
+        return compare_live(held, state)
 
 
-def _live_text(table: LiveTable) -> str:
+def _live_text(table: LiveTable, side: str) -> str:
     name = clean(table.name)
     if table.is_equal:
         return f"equal     {name}: {count(table.rows or 0)} rows"
     if table.live_rows is None or table.rows is None:
-        return f"{paint('differs', 'red')}   {name}: {'not in the snapshot' if table.rows is None else 'not live'}"
-    rows = f"{count(table.rows)} rows in the snapshot, {count(table.live_rows)} live"
+        return f"{paint('differs', 'red')}   {name}: {'not in the snapshot' if table.rows is None else f'not {side}'}"
+    rows = f"{count(table.rows)} rows in the snapshot, {count(table.live_rows)} {side}"
     return f"{paint('differs', 'red')}   {name}: {rows}"
 
 
@@ -125,13 +180,14 @@ def _live_json(table: LiveTable) -> dict[str, Any]:
     }
 
 
-def _percent(text: str | None) -> float | None:
+def _sample(text: str | None, number: int | None) -> Sample | None:
     if text is None:
         return None
     try:
-        return float(text.strip().removesuffix("%"))
+        percent = float(text.strip().removesuffix("%"))
     except ValueError as error:
         raise Invalid(f"--sample {clean(text)!r} is not a share", hint="Write it like 10%.") from error
+    return Sample(percent, int(time.time() // _DAY_SECONDS) if number is None else number)
 
 
 def _by_object(damaged: Sequence[Damage]) -> list[list[Damage]]:
@@ -186,8 +242,9 @@ def _key(rows: RowRange, key: bytes) -> dict[str, Any]:
     return keys_of(rows.key, Cells.of([key], width=width_of(rows.key)))[0]
 
 
-def _json(verified: Verified) -> dict[str, Any]:
+def _json(verified: Verified, sample: Sample | None) -> dict[str, Any]:
     return {
+        "sample": None if sample is None else {"round": sample.round, "share": sample.share + 1, "of": sample.shares},
         "damaged": [
             {
                 "object": damage.object,

@@ -24,11 +24,15 @@ __all__ = ["Backend", "Entry", "Stored", "check_name"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One listed object: its name, size in bytes and modification time by the store's own clock (seconds, Unix)."""
+    """One listed object: its name, size in bytes and modification time by the store's own clock (seconds, Unix).
+
+    `tag` is that of the version listed, as `Stored.tag`, where a listing tells it; else it is empty.
+    """
 
     name: str
     size_bytes: int
     modified: float
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

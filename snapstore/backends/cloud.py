@@ -28,7 +28,7 @@ from obstore.exceptions import (
     PreconditionError,
     UnauthenticatedError,
 )
-from obstore.store import GCSStore, from_url
+from obstore.store import AzureStore, GCSStore, from_url
 
 from snapstore.backends import Entry, Stored, check_name
 from snapstore.digest import Buffer
@@ -72,7 +72,11 @@ class CloudBackend:
             # The library has a type for the options of each store; which they are is known when it runs.
             make: Any = from_url
             client = {**_CLIENT, "allow_http": allow_http}
-            store = make(self._location, config=options, client_options=client, retry_config=_RETRIES)
+            # S3 checks what it is sent, and takes nothing without a checksum where objects are locked for a time.
+            own = {"checksum_algorithm": "SHA256"} if parts.scheme == "s3" else {}
+            store = make(
+                self._location, config={**own, **(options or {})}, client_options=client, retry_config=_RETRIES
+            )
         self._store = store
         if create:
             self._prove_conditions()
@@ -159,14 +163,22 @@ class CloudBackend:
             for page in obstore.list(self._store, folder or None, chunk_size=_PAGE):
                 for one in page:
                     if one["path"].startswith(prefix) and _is_name(one["path"]):
-                        entries.append(Entry(one["path"], one["size"], one["last_modified"].timestamp()))
+                        tag = self._listed_tag(one)
+                        entries.append(Entry(one["path"], one["size"], one["last_modified"].timestamp(), tag))
         return iter(sorted(entries, key=lambda entry: entry.name))
 
     def delete(self, name: str) -> None:
         """See `Backend.delete`. Of two that delete at the same moment both may be told that it was there."""
-        self._size(check_name(name))  # the stores say nothing of what is not there
-        with self._translated(name):
+        check_name(name)
+        missing: NotFound | None = None
+        try:
+            self._size(name)  # the stores say nothing of what is not there
+        except NotFound as error:
+            missing = error
+        with self._translated(name):  # asked all the same: who may not delete is told so
             obstore.delete(self._store, name)
+        if missing is not None:
+            raise missing
 
     def _size(self, name: str) -> int:
         with self._translated(name):
@@ -182,6 +194,11 @@ class CloudBackend:
         if not tag:
             raise Unsupported(f"{self._location} gives its objects no versions: nothing can be replaced safely there")
         return str(tag)
+
+    def _listed_tag(self, meta: Mapping[str, Any]) -> str:
+        """The tag of what was listed, as `_tag` gives it; Azure leaves its quotes out there. Empty if there is none."""
+        tag = str((meta["version"] if isinstance(self._store, GCSStore) else meta["e_tag"]) or "")
+        return f'"{tag}"' if isinstance(self._store, AzureStore) and tag and not tag.startswith('"') else tag
 
     def _prove_conditions(self) -> None:
         """Write a name twice and replace a version twice: the second must fail, or two takes could both win."""

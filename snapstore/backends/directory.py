@@ -19,6 +19,7 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,11 +27,11 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from snapstore.backends import Entry, Stored, check_name
+from snapstore.backends import Backend, Entry, Stored, check_name
 from snapstore.digest import Buffer
 from snapstore.errors import Conflict, Corrupt, Exists, NotFound, Unavailable, Unsupported
 
-__all__ = ["DirectoryBackend"]
+__all__ = ["DirectoryBackend", "directory_of"]
 
 _LOCK = "LOCK"
 _TEMPORARY = ".tmp"
@@ -43,11 +44,13 @@ class DirectoryBackend:
     """Bytes under names in a folder: `Backend`, with `stray` and `delete_stray` for what a crash left behind.
 
     With `create` the folder is made if need be, readable by its owner alone; an existing one is taken as it is. Raises
-    `NotFound` where there is no store, `Unsupported` on a file system whose locks do not lock.
+    `NotFound` where there is no store, `Unsupported` on a file system whose locks do not lock. One that `is_scratch`
+    ends with the process, so nothing waits for the disk.
     """
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, is_scratch: bool = False) -> None:
         self._root = Path(os.path.abspath(path))
+        self._is_scratch = is_scratch
         if create:
             self._create()
         if not (self._root / _LOCK).is_file():
@@ -87,7 +90,7 @@ class DirectoryBackend:
             with self._temporary(parts) as temporary:
                 self._folder(target.parent)
                 self._link(temporary, target, name)
-            _sync_folder(target.parent)
+            self._settle(target.parent)
         return _tag(parts)
 
     def replace(self, name: str, data: Buffer, *, tag: str) -> str:
@@ -97,7 +100,7 @@ class DirectoryBackend:
             if self.get(name).tag != tag:
                 raise Conflict(f"{name} in {self._root} was changed by somebody else")
             os.rename(temporary, target)
-            _sync_folder(target.parent)
+            self._settle(target.parent)
         return _tag([data])
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
@@ -117,7 +120,12 @@ class DirectoryBackend:
             if not _is_regular(target):
                 raise NotFound(f"{name} is not in {self._root}")
             os.unlink(target)
-            _sync_folder(target.parent)
+            self._settle(target.parent)
+
+    def free_bytes(self) -> int:
+        """How much space there is left for this user where the store is."""
+        with self._translated("the store"):
+            return shutil.disk_usage(self._root).free
 
     def stray(self) -> Iterator[Entry]:
         """Temporary files that no living process on this machine is writing, for `delete_stray`; invisible to `list`.
@@ -147,9 +155,9 @@ class DirectoryBackend:
             missing = missing[: next(i for i, folder in enumerate(missing) if folder.exists())]
             for folder in reversed(missing):
                 folder.mkdir(mode=0o700, exist_ok=True)
-                _sync_folder(folder.parent)
+                self._settle(folder.parent)
             os.close(os.open(self._root / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            _sync_folder(self._root)
+            self._settle(self._root)
 
     def _prove_locks(self) -> None:
         """Take the lock and see that it cannot be had twice: some network mounts grant it to everybody."""
@@ -206,7 +214,8 @@ class DirectoryBackend:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             _write(descriptor, parts)
-            _sync(descriptor)
+            if not self._is_scratch:
+                _sync(descriptor)
             yield path
         finally:
             os.close(descriptor)
@@ -235,7 +244,12 @@ class DirectoryBackend:
         if folder.parent != self._root:
             self._folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(folder.parent)
+        self._settle(folder.parent)
+
+    def _settle(self, folder: Path) -> None:
+        """Names in it are durable after this."""
+        if not self._is_scratch:
+            _sync_folder(folder)
 
     def _walk(self, folder: str) -> Iterator[Entry]:
         try:
@@ -272,6 +286,16 @@ class DirectoryBackend:
             f"there is no store in {self._root} (no file {_LOCK})",
             hint="Check the path, and that its disk is mounted. A copy that lost the file needs an empty one.",
         )
+
+
+def directory_of(backend: Backend) -> DirectoryBackend | None:
+    """The directory that this backend is, or wraps."""
+    while not isinstance(backend, DirectoryBackend):
+        inner: Backend | None = getattr(backend, "inner", None)
+        if inner is None:
+            return None
+        backend = inner
+    return backend
 
 
 def _hint(number: int | None) -> str:

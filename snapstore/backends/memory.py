@@ -73,7 +73,7 @@ class MemoryBackend:
             check_name(folder)
         with self._lock:
             found = [(name, *held) for name, held in self._objects.items() if name.startswith(prefix)]
-        return iter([Entry(name, len(data), modified) for name, data, modified in sorted(found)])
+        return iter([Entry(name, len(data), modified, _tag(data)) for name, data, modified in sorted(found)])
 
     def delete(self, name: str) -> None:
         """See `Backend.delete`."""

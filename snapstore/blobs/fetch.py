@@ -1,7 +1,7 @@
 """Reads frames out of packs: neighbours in one range read, decoded in parallel, the last ones kept.
 
-    reader = FrameReader(backend, seal, cache_bytes=64 << 20)
-    for ref, plain in reader.read([FrameRef("ab12…", 40, 131_080, 524_288)]):
+    reader = FrameReader(backend, backend, seal, cache_bytes=64 << 20)
+    for ref, plain in reader.read([FrameRef("ab12…", 40, 131_080, 524_288, False)]):
         ...
 
 It gives plain bytes as they decode; whoever uses a blob in them checks it against its digest.
@@ -21,7 +21,7 @@ from snapstore.blobs.pack import object_name, open_frame
 from snapstore.errors import Corrupt
 from snapstore.seal import Seal
 
-__all__ = ["FrameReader", "FrameRef"]
+__all__ = ["FrameReader", "FrameRef", "runs_of"]
 
 _GAP_BYTES = 64 * 1024  # reading this much in vain costs less than another request
 _RUN_BYTES = 4 * 1024 * 1024
@@ -30,19 +30,27 @@ _ALONE_BYTES = 256 * 1024  # less than this is decoded sooner than handed to a t
 
 
 class FrameRef(NamedTuple):
-    """A frame: its pack's name, its bytes in the pack, its plain length. Their order is the order on disk."""
+    """A frame: its pack's name, its bytes in the pack, its plain length; whether it is of values.
+
+    Their order is the order on disk.
+    """
 
     pack: str
     offset: int
     stored: int
     plain: int
+    is_value: bool
 
 
 class FrameReader:
-    """Frames of one store, the last used ones kept within `cache_bytes` of plain bytes. Safe for several threads."""
+    """Frames of one store, the last used ones kept within `cache_bytes` of plain bytes. Safe for several threads.
 
-    def __init__(self, backend: Backend, seal: Seal, cache_bytes: int) -> None:
-        self._backend = backend
+    Those of trees are read through one backend, those of values through another.
+    """
+
+    def __init__(self, trees: Backend, values: Backend, seal: Seal, cache_bytes: int) -> None:
+        self._trees = trees
+        self._values = values
         self._seal = seal
         self._cache_bytes = cache_bytes
         self._held: OrderedDict[FrameRef, bytes] = OrderedDict()
@@ -59,11 +67,17 @@ class FrameReader:
             cached = {ref: self._held[ref] for ref in refs if ref in self._held}
             for ref in cached:
                 self._held.move_to_end(ref)
-        runs = _runs([ref for ref in refs if ref not in cached])
+        runs = runs_of([ref for ref in refs if ref not in cached])
         fetched = self._fetch(runs)
         for ref in refs:
             plain = cached.pop(ref, None)
             yield (ref, plain) if plain is not None else next(fetched)
+
+    def forget(self) -> None:
+        """Keep none of the frames read so far."""
+        with self._lock:
+            self._held.clear()
+            self._size = 0
 
     def _fetch(self, runs: Sequence[Sequence[FrameRef]]) -> Iterator[tuple[FrameRef, bytes]]:
         if sum(ref.plain for run in runs for ref in run) < _ALONE_BYTES and len(runs) < 2:
@@ -87,9 +101,8 @@ class FrameReader:
     def _load(self, run: Sequence[FrameRef]) -> list[bytes]:
         first, last = run[0], run[-1]
         where = object_name(first.pack)
-        data = memoryview(
-            self._backend.get_range(where, first.offset, last.offset + last.stored - first.offset),
-        )
+        backend = self._values if first.is_value else self._trees
+        data = memoryview(backend.get_range(where, first.offset, last.offset + last.stored - first.offset))
         plains = []
         for ref in run:
             at = ref.offset - first.offset
@@ -116,7 +129,7 @@ class FrameReader:
             return self._pool
 
 
-def _runs(refs: Sequence[FrameRef]) -> list[list[FrameRef]]:
+def runs_of(refs: Sequence[FrameRef]) -> list[list[FrameRef]]:
     """Frames of one pack with little between them, up to a few megabytes stored (and as many plain) a run."""
     runs: list[list[FrameRef]] = []
     plain = 0

@@ -13,7 +13,6 @@ condemned packs serve readers when nothing else does, writers never. It does not
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -22,24 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.backends import Backend, Entry
+from snapstore.blobs.large import Blocks, Large, equal
 from snapstore.blobs.pack import PACKS
-from snapstore.blobs.segment import (
-    BLOCK_ENTRIES,
-    COUNTS_BYTES,
-    ENTRY,
-    FRAME,
-    INDEX,
-    MAX_BLOB_BYTES,
-    Layout,
-    Segment,
-    check_entries,
-    decode,
-    join,
-    layout,
-    open_entries,
-    prefixes,
-    read_frames,
-)
+from snapstore.blobs.segment import ENTRY, FRAME, INDEX, MAX_BLOB_BYTES, Segment, decode, join, prefixes
 from snapstore.errors import NotFound, Unavailable
 from snapstore.seal import PLAIN, Seal
 
@@ -47,7 +31,6 @@ __all__ = ["CONDEMNED", "Index", "Places"]
 
 CONDEMNED = "condemned/"
 
-_READ_BLOCKS = 32  # blocks in one range read: 5.5 MiB
 _TRIES = 5
 
 
@@ -92,8 +75,8 @@ class Index:
         self._packs: list[str] = []  # every pack ever heard of; numbers are stable
         self._numbers: dict[str, int] = {}
         self._states = np.zeros(0, np.uint8)
-        self._blocks = _Blocks(backend, seal, block_bytes)
-        self._large: dict[str, _Large] = {}
+        self._blocks = Blocks(backend, seal, block_bytes)
+        self._large: dict[str, Large] = {}
         self._forget()
 
     def refresh(self) -> None:
@@ -123,36 +106,81 @@ class Index:
             if self._size + size_bytes <= self._held_bytes:
                 self._hold({name: size_bytes}, [segment])
             else:
-                self._large[name] = _Large.open(self._backend, Entry(INDEX + name, size_bytes, 0.0), self._seal)
+                self._large[name] = Large.open(self._backend, Entry(INDEX + name, size_bytes, 0.0), self._seal)
                 self._large[name].packs = self._number(segment.packs)
             for number in self._number(segment.packs):
                 self._states[number] = _State.GOOD
 
-    def find(self, digests: NDArray[np.uint8], *, condemned: bool = True) -> Places:
+    def contains(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which of these blobs (shape (n, 32)) are in a pack that is not condemned, shape (n,)."""
+        best = np.zeros(len(digests), np.uint8)
+        with self._lock:
+            for _ in self._better(digests, best):
+                pass
+        found: NDArray[np.bool_] = best == _State.GOOD
+        return found
+
+    def find(self, digests: NDArray[np.uint8]) -> Places:
         """Where these blobs are; `digests` of shape (n, 32), in any order, with duplicates or not.
 
-        Prefers packs that are not condemned, and leaves condemned ones out altogether unless asked for.
+        Prefers packs that are not condemned.
         """
         count = len(digests)
-        keys = prefixes(digests)
-        least = _State.CONDEMNED if condemned else _State.GOOD
         best = np.zeros(count, np.uint8)
         fields = np.zeros(count, [("pack", "i8"), *((name, "i8") for name in _FIELDS), ("kind", "u1")])
         with self._lock:
-            parts: list[_Table | _Large] = [*([self._table] if len(self._table.keys) else []), *self._large.values()]
-            for part in parts:
-                open_ = np.flatnonzero(best < _State.GOOD)
-                if not len(open_):
-                    break
-                states = self._states[part.packs] if len(part.packs) else np.zeros(0, np.uint8)
-                hits, entries = part.find(keys[open_], digests[open_], states, self._blocks)
-                state = states[part.frames["pack"][entries["frame"]]] if len(hits) else np.zeros(0, np.uint8)
-                better = (state >= least) & (state > best[open_[hits]])
-                hits, entries = open_[hits[better]], entries[better]
-                best[hits] = state[better]
+            for part, hits, entries in self._better(digests, best):
                 _fill(fields, hits, entries, part)
             packs = self._packs
         return Places(packs, best > 0, *(fields[name] for name in ("pack", *_FIELDS, "kind")))
+
+    def copies(self, digest: NDArray[np.uint8]) -> Places:
+        """Every place of one blob (shape (1, 32)) in a pack that is there, condemned ones last."""
+        key = prefixes(digest)
+        with self._lock:
+            found: list[tuple[int, NDArray[np.void], _Table | Large]] = []
+            parts: list[_Table | Large] = [self._table, *self._large.values()]
+            for part in parts:
+                for entries in part.all(key, digest, self._blocks):
+                    number = int(part.packs[part.frames["pack"][entries["frame"][0]]])
+                    if self._states[number] > _State.GONE:
+                        found.append((int(self._states[number]), entries, part))
+            found.sort(key=lambda one: -one[0])
+            fields = np.zeros(len(found), [("pack", "i8"), *((name, "i8") for name in _FIELDS), ("kind", "u1")])
+            for at, (_, entries, part) in enumerate(found):
+                _fill(fields, np.array([at]), entries, part)
+            packs = self._packs
+        is_there = np.ones(len(found), np.bool_)
+        return Places(packs, is_there, *(fields[name] for name in ("pack", *_FIELDS, "kind")))
+
+    def forget_blocks(self) -> None:
+        """Keep none of the blocks read so far of large segments."""
+        with self._lock:
+            for name in self._large:
+                self._blocks.forget(name)
+
+    @property
+    def segments(self) -> int:
+        """How many segments there were when this was last refreshed."""
+        return len(self._held) + len(self._large)
+
+    def _better(
+        self, digests: NDArray[np.uint8], best: NDArray[np.uint8]
+    ) -> Iterator[tuple[_Table | Large, NDArray[np.int64], NDArray[np.void]]]:
+        """Entries in packs of a better state than `best` says, which says it then; the last of a digest is the best."""
+        parts: list[_Table | Large] = [*([self._table] if len(self._table.keys) else []), *self._large.values()]
+        keys = prefixes(digests if parts else digests[:0])
+        for part in parts:
+            open_ = np.flatnonzero(best < _State.GOOD)
+            if not len(open_):
+                return
+            states = self._states[part.packs] if len(part.packs) else np.zeros(0, np.uint8)
+            hits, entries = part.find(keys[open_], digests[open_], states, self._blocks)
+            state = states[part.frames["pack"][entries["frame"]]] if len(hits) else np.zeros(0, np.uint8)
+            better = state > best[open_[hits]]
+            hits, entries = open_[hits[better]], entries[better]
+            best[hits] = state[better]
+            yield part, hits, entries
 
     def _forget(self) -> None:
         self._held: set[str] = set()
@@ -176,7 +204,7 @@ class Index:
                 segments.append(decode(name, self._backend.get(INDEX + name).data, self._seal))
                 sizes[name] = size
             else:
-                self._large[name] = _Large.open(self._backend, names[name], self._seal)
+                self._large[name] = Large.open(self._backend, names[name], self._seal)
         if segments:
             self._hold(sizes, segments)
 
@@ -211,7 +239,7 @@ class Index:
 _FIELDS = ("offset", "stored", "plain", "place", "length")
 
 
-def _fill(fields: NDArray[np.void], hits: NDArray[np.int64], entries: NDArray[np.void], part: _Table | _Large) -> None:
+def _fill(fields: NDArray[np.void], hits: NDArray[np.int64], entries: NDArray[np.void], part: _Table | Large) -> None:
     frames = part.frames[entries["frame"]]
     fields["pack"][hits] = part.packs[frames["pack"]] if len(hits) else 0
     for name in ("offset", "stored", "plain"):
@@ -238,7 +266,7 @@ class _Table:
         return self.segment.frames
 
     def find(
-        self, keys: NDArray[np.uint64], digests: NDArray[np.uint8], states: NDArray[np.uint8], blocks: _Blocks
+        self, keys: NDArray[np.uint64], digests: NDArray[np.uint8], states: NDArray[np.uint8], blocks: Blocks
     ) -> tuple[NDArray[np.int64], NDArray[np.void]]:
         """Which of the digests have an entry, and their best entries."""
         entries = self.segment.entries
@@ -249,7 +277,7 @@ class _Table:
             active = active[at[active] < len(self.keys)]
             active = active[self.keys[at[active]] == keys[active]]
             spots = at[active]
-            same = _equal(entries["digest"][spots], digests[active])
+            same = equal(entries["digest"][spots], digests[active])
             state = states[self.frames["pack"][entries["frame"][spots]]]
             better = same & ((best[active] < 0) | (state == _State.GOOD))
             better &= state > _State.GONE
@@ -259,115 +287,9 @@ class _Table:
         hits = np.flatnonzero(best >= 0)
         return hits, entries[best[hits]]
 
-
-@dataclass(slots=True, eq=False)
-class _Large:
-    """A segment of which only pack names and frames are held; entries are read in blocks."""
-
-    name: str
-    names: tuple[str, ...]
-    frames: NDArray[np.void]
-    head: bytes
-    layout: Layout
-    packs: NDArray[np.int64]
-
-    @classmethod
-    def open(cls, backend: Backend, entry: Entry, seal: Seal) -> _Large:
-        head = backend.get_range(entry.name, 0, min(COUNTS_BYTES, entry.size_bytes)).ljust(COUNTS_BYTES, b"\0")
-        held = layout(head, entry.size_bytes, entry.name, seal)
-        rest = backend.get_range(entry.name, COUNTS_BYTES, held.start - COUNTS_BYTES)
-        names, table = read_frames(rest, head, held, entry.name, seal)
-        return cls(entry.name.removeprefix(INDEX), names, table, head, held, np.zeros(0, np.int64))
-
-    def find(
-        self, keys: NDArray[np.uint64], digests: NDArray[np.uint8], states: NDArray[np.uint8], blocks: _Blocks
-    ) -> tuple[NDArray[np.int64], NDArray[np.void]]:
-        """As `_Table.find`. Each digest starts at the block where an even spread puts it, and moves to neighbours."""
-        count = self.layout.entries
-        last = self.layout.blocks - 1
-        found = np.zeros(len(keys), np.bool_)
-        entries = np.zeros(len(keys), ENTRY)
-        at = np.minimum((keys / 2.0**64 * count).astype(np.int64) // BLOCK_ENTRIES, last)
-        low, high = np.zeros(len(keys), np.int64), np.full(len(keys), last)
-        active = np.arange(len(keys) if count else 0)
-        while len(active):
-            active = active[np.argsort(at[active], kind="stable")]
-            numbers, firsts = np.unique(at[active], return_index=True)
-            for block, group in zip(blocks.read(self, numbers.tolist()), np.split(active, firsts[1:]), strict=True):
-                wanted, held = keys[group], prefixes(block["digest"])
-                match = _search(block, held, wanted, digests[group])
-                found[group] = match >= 0
-                entries[group[match >= 0]] = block[match[match >= 0]]
-                # Equal first bytes may go on in the neighbour; with neither smaller nor larger the search is over.
-                down, up = wanted <= held[0], wanted >= held[-1]
-                high[group] = np.where(down, at[group] - 1, np.where(up, high[group], -1))
-                low[group] = np.where(up & ~down, at[group] + 1, low[group])
-                at[group] += np.where(down, -1, 1)
-            active = active[~found[active] & (low[active] <= at[active]) & (at[active] <= high[active])]
-        hits = np.flatnonzero(found)
-        check_entries(entries[hits], self.frames, INDEX + self.name)
-        return hits, entries[hits]
-
-
-class _Blocks:
-    """The blocks of large segments used last, within a number of bytes."""
-
-    def __init__(self, backend: Backend, seal: Seal, limit_bytes: int) -> None:
-        self._backend = backend
-        self._seal = seal
-        self._limit = max(1, limit_bytes // (BLOCK_ENTRIES * ENTRY.itemsize))
-        self._held: OrderedDict[tuple[str, int], NDArray[np.void]] = OrderedDict()
-
-    def read(self, segment: _Large, numbers: list[int]) -> Iterator[NDArray[np.void]]:
-        """These blocks, ascending numbers; neighbours come in one range read, and few are in memory at a time."""
-        for at in range(0, len(numbers), _READ_BLOCKS):
-            wanted = numbers[at : at + _READ_BLOCKS]
-            found = {number: self._held.get((segment.name, number)) for number in wanted}
-            missing = [number for number, block in found.items() if block is None]
-            while missing:
-                run = 1
-                while run < len(missing) and missing[run] == missing[0] + run:
-                    run += 1
-                found.update(zip(missing[:run], self._fetch(segment, missing[0], run), strict=True))
-                del missing[:run]
-            for number, block in found.items():
-                assert block is not None
-                self._held[segment.name, number] = block
-                self._held.move_to_end((segment.name, number))
-                yield block
-            while len(self._held) > self._limit:
-                self._held.popitem(last=False)
-
-    def _fetch(self, segment: _Large, number: int, blocks: int) -> Iterator[NDArray[np.void]]:
-        where = INDEX + segment.name
-        stored = self._backend.get_range(where, *segment.layout.span(number, blocks))
-        entries = open_entries(stored, number, segment.head, where, self._seal)
-        for at in range(0, len(entries), BLOCK_ENTRIES):
-            yield entries[at : at + BLOCK_ENTRIES].copy()  # kept on its own, not with its neighbours
-
-    def forget(self, name: str) -> None:
-        """Drop the blocks of a segment that is gone."""
-        for key in [key for key in self._held if key[0] == name]:
-            del self._held[key]
-
-
-def _search(
-    entries: NDArray[np.void], held: NDArray[np.uint64], keys: NDArray[np.uint64], digests: NDArray[np.uint8]
-) -> NDArray[np.int64]:
-    """The position of each digest among sorted entries, or -1."""
-    match = np.full(len(keys), -1)
-    at = np.searchsorted(held, keys)
-    active = np.arange(len(keys))
-    while len(active):
-        active = active[at[active] < len(held)]
-        active = active[held[at[active]] == keys[active]]
-        same = _equal(entries["digest"][at[active]], digests[active])
-        match[active[same]] = at[active[same]]
-        active = active[~same]
-        at[active] += 1
-    return match
-
-
-def _equal(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    equal: NDArray[np.bool_] = (left == right).all(axis=1)
-    return equal
+    def all(self, key: NDArray[np.uint64], digest: NDArray[np.uint8], blocks: Blocks) -> Iterator[NDArray[np.void]]:
+        """The entries of one digest, each by itself."""
+        first, end = np.searchsorted(self.keys, key[0], "left"), np.searchsorted(self.keys, key[0], "right")
+        entries = self.segment.entries[first:end]
+        for at in np.flatnonzero((entries["digest"] == digest).all(axis=1)).tolist():
+            yield entries[at : at + 1]

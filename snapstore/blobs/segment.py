@@ -26,7 +26,7 @@ from snapstore.seal import PLAIN, Seal, check_magic, magic
 
 __all__ = [
     "BLOCK_ENTRIES", "ENTRY", "FRAME", "INDEX", "Layout", "Segment",
-    "build", "decode", "encode", "join", "open_entries", "prefixes", "without",
+    "build", "decode", "encode", "join", "layers", "open_entries", "prefixes", "without",
 ]  # fmt: skip
 
 INDEX = "index/"
@@ -78,6 +78,34 @@ def join(segments: Sequence[Segment], *, unique: bool = True) -> Segment:
         frames.append(these)
         entries.append(those)
     return Segment(tuple(packs), np.concatenate(frames), _sorted(np.concatenate(entries), unique))
+
+
+def layers(segments: Sequence[Segment]) -> list[Segment]:
+    """All that these segments say, in as few as can hold each digest once: one, unless packs have blobs in common."""
+    whole = join(segments, unique=False)
+    words = np.ascontiguousarray(whole.entries["digest"]).view(">u8").astype(np.uint64)
+    packs = whole.frames["pack"][whole.entries["frame"]] if len(whole.entries) else np.zeros(0, np.uint32)
+    order = np.lexsort((packs, *(words[:, word] for word in (3, 2, 1, 0))))
+    entries, words, packs = whole.entries[order], words[order], packs[order]
+    is_same = np.zeros(len(entries), np.bool_)
+    is_same[1:] = (words[1:] == words[:-1]).all(axis=1)
+    is_again = is_same.copy()
+    is_again[1:] &= packs[1:] == packs[:-1]
+    entries, is_same = entries[~is_again], is_same[~is_again]
+    number = np.arange(len(entries))
+    rank = number - np.maximum.accumulate(np.where(is_same, 0, number))
+    return [
+        _compact(Segment(whole.packs, whole.frames, entries[rank == at])) for at in range(int(rank.max(initial=-1)) + 1)
+    ]
+
+
+def _compact(segment: Segment) -> Segment:
+    """The same without frames and packs that no entry names."""
+    frames, frame = np.unique(segment.entries["frame"], return_inverse=True)
+    packs, pack = np.unique(segment.frames["pack"][frames], return_inverse=True)
+    rest, entries = segment.frames[frames].copy(), segment.entries.copy()
+    rest["pack"], entries["frame"] = pack, frame
+    return Segment(tuple(segment.packs[at] for at in packs.tolist()), rest, entries)
 
 
 def without(segment: Segment, gone: frozenset[str]) -> Segment:
@@ -228,4 +256,4 @@ def _sorted(entries: NDArray[np.void], unique: bool) -> NDArray[np.void]:
     return entries[first]
 
 
-REBUILD_HINT = "Rebuild the index from the packs; they say all that it says."
+REBUILD_HINT = "`snap repair index` rebuilds the index from the packs; they say all that it says."

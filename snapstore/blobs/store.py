@@ -12,14 +12,18 @@ snapshot needs a blob: garbage collection is told (`snapstore.blobs.sweep`), and
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.backends import Backend, Entry
+from snapstore.backends.caching import CachingBackend
 from snapstore.blobs.fetch import FrameReader, FrameRef
 from snapstore.blobs.index import CONDEMNED, Index, Places
 from snapstore.blobs.pack import PACKS, Directory, fresh_name, object_name, open_frame, read_directory, rows_of
@@ -27,11 +31,15 @@ from snapstore.blobs.segment import INDEX, Segment
 from snapstore.blobs.segment import decode as decode_segment
 from snapstore.blobs.segment import encode as encode_segment
 from snapstore.blobs.writer import BlobWriter
-from snapstore.digest import Buffer, Digest, Naming
+from snapstore.digest import Buffer, Digest, Kind, Naming
 from snapstore.errors import Corrupt, NotFound
 from snapstore.seal import PLAIN, Seal
 
 __all__ = ["BlobStore", "PackEntry"]
+
+_log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +55,9 @@ class PackEntry:
 class BlobStore:
     """Blobs in a backend. Safe to use from several threads.
 
-    Everything it writes is closed by `seal`, which a store on a base has in common with it. `cache_bytes` bounds the
-    decoded frames that are kept, `index_bytes` the index entries held in memory.
+    Everything it writes is closed by `seal`, which a store on a base has in common with it. `cached` is the same
+    backend through a cache: index, directories and trees are read and written through it, values are not. `cache_bytes`
+    bounds the decoded frames that are kept in memory, `index_bytes` the index entries.
     """
 
     def __init__(
@@ -57,14 +66,17 @@ class BlobStore:
         seal: Seal = PLAIN,
         *,
         base: BlobStore | None = None,
+        cached: CachingBackend | None = None,
         cache_bytes: int = 64 << 20,
         index_bytes: int = 64 << 20,
     ) -> None:
         self.backend = backend
         self.base = base
         self.seal: Seal = base.seal if base is not None else seal
-        self._index = Index(backend, self.seal, held_bytes=index_bytes)
-        self._frames = FrameReader(backend, self.seal, cache_bytes)
+        self._cache = cached
+        self._cached: Backend = cached if cached is not None else backend
+        self._index = Index(self._cached, self.seal, held_bytes=index_bytes)
+        self._frames = FrameReader(self._cached, backend, self.seal, cache_bytes)
         self._fresh = False
         self._lock = threading.Lock()
 
@@ -80,9 +92,13 @@ class BlobStore:
     def get_many(self, digests: Sequence[Digest]) -> list[bytes]:
         """The blobs with these digests, in this order; in any order, with duplicates or not.
 
-        Each frame is read and decoded once, neighbours in one request. Raises `NotFound` naming a blob that no pack
-        holds, after one more look at the index, and `Corrupt` naming blob and pack where bytes do not match.
+        Each frame is read and decoded once, neighbours in one request. Where bytes do not match, the copies of the blob
+        in other packs are tried. Raises `NotFound` naming a blob that no pack holds, after one more look at the index,
+        and `Corrupt` naming blob and pack where no copy is whole.
         """
+        return self._again(partial(self._get_many, digests))
+
+    def _get_many(self, digests: Sequence[Digest]) -> list[bytes]:
         out: list[bytes | None] = [None] * len(digests)
         if not digests:
             return []
@@ -92,6 +108,9 @@ class BlobStore:
             missing = self._read(rows, np.arange(len(rows)), digests, out)
         except NotFound:  # a pack went away since the index was read: what it held is elsewhere by now
             missing = np.flatnonzero([blob is None for blob in out])
+        except Corrupt as error:
+            _log.debug("looking for other copies: %s", error)
+            missing = self._each(rows, digests, out)
         if len(missing):
             self._index.refresh()
             missing = self._read(rows, missing, digests, out)
@@ -101,7 +120,7 @@ class BlobStore:
                 raise NotFound(
                     f"the blob {names[0].hex()} is in no pack of {self.backend.location}"
                     + (f" ({len(names)} blobs are missing)" if len(names) > 1 else ""),
-                    hint="Verify the repository: a pack or an index segment is lost or damaged.",
+                    hint="A pack or an index segment is lost or damaged: `snap verify` says which.",
                 )
             for at, blob in zip(missing.tolist(), self.base.get_many(names), strict=True):
                 out[at] = blob
@@ -123,24 +142,25 @@ class BlobStore:
         """Look again at tombstones, packs and index, here and in the base."""
         if self.base is not None:
             self.base.refresh()
-        self._index.refresh()
+        self._again(self._index.refresh)
         self._fresh = True
 
-    def writer(self, snapshot_id: bytes, *, verify: bool = True, level: int = 1) -> BlobWriter:
+    def writer(self, snapshot_id: bytes, *, verify: bool = True, anew: bool = False) -> BlobWriter:
         """A writer for the take with this id (16 bytes); its pending snapshot must be there already.
 
         Looks at the store again first, so nothing is deduplicated against a pack condemned before now. With `verify`
-        every frame is decoded and every blob re-hashed before it is written; `level` is zstd's.
+        every frame is decoded and every blob re-hashed before it is written. With `anew` blobs are written though they
+        are stored, beside copies that are damaged.
         """
         self.refresh()
         return BlobWriter(
+            self._cached,
             self.backend,
             self.seal,
             snapshot_id,
-            known=self._known,
+            known=_nothing if anew else self._known,
             adopt=self._index.adopt,
             verify=verify,
-            level=level,
         )
 
     def packs(self) -> list[PackEntry]:
@@ -148,17 +168,22 @@ class BlobStore:
         condemned = {entry.name.rpartition("/")[2] for entry in self.backend.list(CONDEMNED)}
         return [
             PackEntry(name, entry.size_bytes, entry.modified, name in condemned)
-            for entry in self.backend.list(PACKS)
+            for entry in self._cached.list(PACKS)
             if entry.name == object_name(name := entry.name.rpartition("/")[2])
         ]
 
+    @property
+    def segment_count(self) -> int:
+        """How many index segments there were when this last looked, and those written since."""
+        return self._index.segments
+
     def segments(self) -> list[Entry]:
         """The index segments of this store as listed now, without its base."""
-        return list(self.backend.list(INDEX))
+        return list(self._cached.list(INDEX))
 
     def directory(self, pack: PackEntry) -> Directory:
         """The directory of a pack. Raises `Corrupt` naming it, `NotFound`, and `Unsupported` for a newer version."""
-        return read_directory(self.backend, pack.name, pack.size_bytes, self.seal)
+        return self._again(partial(read_directory, self._cached, pack.name, pack.size_bytes, self.seal))
 
     def open_frame(self, pack: str, offset: int, stored: Buffer) -> Buffer:
         """The frame that is stored at this byte of the pack. Raises `Corrupt`, naming the pack."""
@@ -166,12 +191,23 @@ class BlobStore:
 
     def segment(self, name: str) -> Segment:
         """An index segment, by its name without `index/`. Raises as `directory`."""
-        return decode_segment(name, self.backend.get(INDEX + name).data, self.seal)
+        return self._again(lambda: decode_segment(name, self._cached.get(INDEX + name).data, self.seal))
 
     def put_segment(self, segment: Segment) -> None:
         """Write one more index segment; it is durable after this."""
         name = fresh_name()
-        self.backend.put(INDEX + name, encode_segment(segment, name, self.seal))
+        self._cached.put(INDEX + name, encode_segment(segment, name, self.seal))
+
+    def _again(self, call: Callable[[], Result]) -> Result:
+        """The result; what is damaged on this machine alone is fetched once more."""
+        try:
+            return call()
+        except Corrupt:
+            if self._cache is None or not self._cache.distrust():
+                raise
+            self._frames.forget()
+            self._index.forget_blocks()
+            return call()
 
     def _look(self) -> None:
         with self._lock:
@@ -179,10 +215,40 @@ class BlobStore:
                 self.refresh()
 
     def _known(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        found = self._index.find(rows, condemned=False).found
+        found = self._index.contains(rows)
         if self.base is not None and not found.all():
             found[~found] = self.base._known(rows[~found])
         return found
+
+    def _each(self, rows: NDArray[np.uint8], digests: Sequence[Digest], out: list[bytes | None]) -> NDArray[np.int64]:
+        """Fill what is still missing in `out` blob by blob, from whichever copy is whole; gives what is not here."""
+        absent = []
+        for at in range(len(out)):
+            if out[at] is None:
+                out[at] = self._whole(rows[at : at + 1], digests[at])
+                if out[at] is None:
+                    absent.append(at)
+        return np.array(absent, np.int64)
+
+    def _whole(self, row: NDArray[np.uint8], name: Digest) -> bytes | None:
+        """The first whole copy of a blob; None if there is none at all. Raises `Corrupt` if all are damaged."""
+        places, damage = self._index.copies(row), None
+        for at in range(len(places.found)):
+            pack = places.packs[int(places.pack[at])]
+            is_value = int(places.kind[at]) == Kind.VALUE
+            ref = FrameRef(pack, int(places.offset[at]), int(places.stored[at]), int(places.plain[at]), is_value)
+            try:
+                [(_, frame)] = self._frames.read([ref])
+            except (Corrupt, NotFound) as error:
+                damage = damage or (error if isinstance(error, Corrupt) else None)
+                continue
+            blob = frame[int(places.place[at]) : int(places.place[at] + places.length[at])]
+            if self.naming.digest(blob) == name:
+                return blob
+            damage = damage or _damaged(name, pack)
+        if damage is not None:
+            raise damage
+        return None
 
     def _read(
         self, rows: NDArray[np.uint8], wanted: NDArray[np.int64], digests: Sequence[Digest], out: list[bytes | None]
@@ -196,7 +262,7 @@ class BlobStore:
         is_first[1:] = (pack[1:] != pack[:-1]) | (offset[1:] != offset[:-1])
         heads = order[is_first]
         bounds = [*np.flatnonzero(is_first).tolist(), len(order)]
-        columns = (places.pack, places.offset, places.stored, places.plain)
+        columns = (places.pack, places.offset, places.stored, places.plain, places.kind == Kind.VALUE)
         frames = [
             FrameRef(places.packs[pack], *fields)
             for pack, *fields in zip(*(column[heads].tolist() for column in columns), strict=True)
@@ -208,9 +274,17 @@ class BlobStore:
             for number, begin, end in zip(at[first:last], begins[first:last], ends[first:last], strict=True):
                 blob = frame[begin:end]
                 if self.naming.digest(blob) != digests[number]:
-                    raise Corrupt(
-                        f"the blob {digests[number].hex()} in {object_name(ref.pack)} is damaged",
-                        hint="Verify the repository to see what else is, and restore the pack from a copy.",
-                    )
+                    raise _damaged(digests[number], ref.pack)
                 out[number] = blob
         return wanted[~places.found]
+
+
+def _nothing(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.zeros(len(rows), np.bool_)
+
+
+def _damaged(name: Digest, pack: str) -> Corrupt:
+    return Corrupt(
+        f"the blob {name.hex()} in {object_name(pack)} is damaged",
+        hint="`snap verify --read-data` says what else is, and `snap repair` heals it.",
+    )

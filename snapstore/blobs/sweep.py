@@ -19,20 +19,21 @@ from numpy.typing import NDArray
 from snapstore.backends import Entry
 from snapstore.blobs.check import frames_of
 from snapstore.blobs.frame import decode
-from snapstore.blobs.pack import Directory, object_name
-from snapstore.blobs.segment import INDEX, Segment, build, join, without
+from snapstore.blobs.pack import Directory, fresh_name, object_name
+from snapstore.blobs.segment import INDEX, Segment, build, join, layers, without
 from snapstore.blobs.store import BlobStore
 from snapstore.blobs.writer import BlobWriter, Written
-from snapstore.digest import Digest, Kind
-from snapstore.errors import Corrupt, Invalid, NotFound
+from snapstore.digest import DIGEST_BYTES, Buffer, Digest, Kind
+from snapstore.errors import Corrupt, Invalid, NotFound, Unavailable, Unsupported
 
-__all__ = ["Live", "copy_live", "indexed_packs", "merge", "purge", "rebuild_index"]
+__all__ = ["Live", "copy_live", "fold", "indexed_blobs", "indexed_packs", "merge", "purge", "rebuild_index"]
 
 Live = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 
 _SEGMENT_BLOBS = 200_000
 _SMALL_BYTES = 1 << 20
 _MERGED_BYTES = 16 << 20
+_MANY, _FOLDED = 12, 3
 
 
 def copy_live(store: BlobStore, names: Collection[str], live: Live, snapshot_id: bytes) -> Written:
@@ -59,6 +60,17 @@ def indexed_packs(store: BlobStore) -> set[str]:
     return {name for _, segment in _segments(store) for name in segment.packs}
 
 
+def indexed_blobs(store: BlobStore, pack: str) -> NDArray[np.uint8]:
+    """The digests that the index says are in this pack, shape (n, 32): what is known of one whose directory is damaged.
+
+    Raises `Corrupt` for a damaged segment.
+    """
+    found = [np.zeros((0, DIGEST_BYTES), np.uint8)]
+    for _, segment in _segments(store):
+        found.append(np.ascontiguousarray(_only(segment, frozenset([pack])).entries["digest"]))
+    return np.concatenate([rows.reshape(-1, DIGEST_BYTES) for rows in found])
+
+
 def purge(store: BlobStore, gone: Collection[str]) -> int:
     """Take deleted packs out of the index; returns how many segments were replaced or dropped.
 
@@ -67,16 +79,16 @@ def purge(store: BlobStore, gone: Collection[str]) -> int:
     names, replaced = frozenset(gone), 0
     for entry, segment in _segments(store):
         if not names.isdisjoint(segment.packs):
-            _replace(store, [entry], without(segment, names))
+            _replace(store, [entry], [without(segment, names)])
             replaced += 1
     return replaced
 
 
-def merge(store: BlobStore, *, more_than: int = 16) -> int:
+def merge(store: BlobStore, *, more_than: int = _MANY) -> int:
     """Merge small segments if there are `more_than` so many; returns how many were replaced.
 
-    Entries of packs that are not listed are dropped, and where a blob is in two packs the entry of a condemned one
-    gives way: dropping the other would lose the blob with the condemned pack.
+    Entries of packs that are not listed are dropped, and no others: of two packs that hold a blob another collection
+    may delete either, and knows that the other is in the index.
     """
     small = [entry for entry in store.segments() if entry.size_bytes <= _SMALL_BYTES]
     if len(small) <= more_than:
@@ -92,13 +104,27 @@ def merge(store: BlobStore, *, more_than: int = 16) -> int:
             continue
         held = list(_segments(store, group))
         # After the segments: a pack is durable before a segment names it, so one that is not listed now is gone.
-        packs = store.packs()
-        good = frozenset(pack.name for pack in packs if not pack.condemned)
-        condemned = frozenset(pack.name for pack in packs if pack.condemned)
-        pieces = [_only(segment, good) for _, segment in held] + [_only(segment, condemned) for _, segment in held]
-        _replace(store, [entry for entry, _ in held], join(pieces))
+        there = frozenset(pack.name for pack in store.packs())
+        _replace(store, [entry for entry, _ in held], layers([_only(segment, there) for _, segment in held]))
         replaced += len(held)
     return replaced
+
+
+def fold(store: BlobStore) -> int:
+    """Put a few of the smallest segments together if there are many: what each take does, so that they stay few.
+
+    Returns how many were replaced. Costs nothing where there are few, and does nothing where deleting is not allowed
+    (that is a collection's affair then). Drops nothing, so it may run beside anything.
+    """
+    if store.segment_count <= _MANY:
+        return 0
+    small = [entry for entry in store.segments() if entry.size_bytes <= _SMALL_BYTES]
+    if len(small) <= _MANY or not _may_delete(store):
+        return 0
+    small.sort(key=lambda entry: entry.size_bytes)
+    held = list(_segments(store, small[:_FOLDED]))
+    _replace(store, [entry for entry, _ in held], layers([segment for _, segment in held]))
+    return len(held)
 
 
 def rebuild_index(store: BlobStore) -> list[str]:
@@ -112,7 +138,7 @@ def rebuild_index(store: BlobStore) -> list[str]:
     for pack in sorted(store.packs(), key=lambda pack: pack.condemned):
         try:
             directories.append(store.directory(pack))
-        except Corrupt:
+        except (Corrupt, Unsupported):
             damaged.append(pack.name)
         except NotFound:
             continue
@@ -121,7 +147,7 @@ def rebuild_index(store: BlobStore) -> list[str]:
             directories = []
     pieces = [build(directories)]
     for entry in old if damaged else ():
-        with suppress(Corrupt):
+        with suppress(Corrupt, Unsupported):
             pieces += [_only(segment, frozenset(damaged)) for _, segment in _segments(store, [entry])]
     _put(store, join(pieces))
     for entry in old:
@@ -131,27 +157,33 @@ def rebuild_index(store: BlobStore) -> list[str]:
 
 
 def _copy(store: BlobStore, directory: Directory, live: Live, writer: BlobWriter) -> None:
-    where, is_live = object_name(directory.name), live(directory.digests)
+    is_live = live(directory.digests)
     wanted = np.bincount(directory.frames, is_live, len(directory.plain)) > 0
     firsts, places, lengths = directory.firsts.tolist(), directory.places.tolist(), directory.lengths.tolist()
     for number, stored in frames_of(store.backend, directory, wanted):
-        frame = store.open_frame(directory.name, int(directory.offsets[number]), stored)
-        plain, stride = memoryview(decode(frame, where)), frame[1]
-        blobs: dict[Kind, tuple[list[Digest], list[memoryview]]] = {}
+        plain, stride = _opened(store, directory, number, stored)
+        blobs: dict[Kind, tuple[list[Digest], list[Buffer]]] = {}
         for at in range(firsts[number], firsts[number + 1]):
             if not is_live[at]:
                 continue
-            name, data = Digest(directory.digests[at].tobytes()), plain[places[at] : places[at] + lengths[at]]
+            name = Digest(directory.digests[at].tobytes())
+            data: Buffer = plain[places[at] : places[at] + lengths[at]]
             if store.naming.digest(data) != name:
-                raise Corrupt(
-                    f"the blob {name.hex()} in {where} is damaged; the pack is kept as it is",
-                    hint="Verify the repository to see what else is, and restore the pack from a copy.",
-                )
+                data = store.get(name)  # from another pack, condemned as well; else it says which blob is damaged
             names, pieces = blobs.setdefault(Kind(directory.kinds[at]), ([], []))
             names.append(name)
             pieces.append(data)
         for kind, (names, pieces) in blobs.items():
             writer.put(kind, names, pieces, stride=stride)
+
+
+def _opened(store: BlobStore, directory: Directory, number: int, stored: memoryview) -> tuple[memoryview, int]:
+    """The plain bytes of a frame and its stride; none where it cannot be decoded."""
+    try:
+        frame = store.open_frame(directory.name, int(directory.offsets[number]), stored)
+        return memoryview(decode(frame, object_name(directory.name))), frame[1]
+    except Corrupt:
+        return memoryview(b""), 1
 
 
 def _refuse_base(store: BlobStore) -> None:
@@ -169,8 +201,20 @@ def _only(segment: Segment, names: frozenset[str]) -> Segment:
     return without(segment, frozenset(segment.packs) - names)
 
 
-def _replace(store: BlobStore, old: Sequence[Entry], segment: Segment) -> None:
-    _put(store, segment)
+def _may_delete(store: BlobStore) -> bool:
+    """Whether these credentials may delete: else what is put together would only come on top."""
+    try:
+        store.backend.delete(INDEX + fresh_name())
+    except NotFound:
+        return True
+    except Unavailable:
+        return False
+    return True
+
+
+def _replace(store: BlobStore, old: Sequence[Entry], segments: Sequence[Segment]) -> None:
+    for segment in segments:
+        _put(store, segment)
     for entry in old:
         with suppress(NotFound):
             store.backend.delete(entry.name)

@@ -12,12 +12,8 @@ names, for garbage collection to find. It does not know rows or trees: a snapsho
 from __future__ import annotations
 
 import os
-import queue
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from types import TracebackType
 
 import numpy as np
@@ -25,9 +21,9 @@ from numpy.typing import NDArray
 
 from snapstore.backends import Backend
 from snapstore.blobs.frame import MAX_PLAIN_BYTES, decode, encode
-from snapstore.blobs.pack import MAX_PACK_BLOBS, Directory, PackBuilder, digests_of, fresh_name, object_name, rows_of
-from snapstore.blobs.segment import INDEX, Segment, build
-from snapstore.blobs.segment import encode as encode_segment
+from snapstore.blobs.pack import digests_of, rows_of
+from snapstore.blobs.packer import Group, Job, Packer, Written
+from snapstore.blobs.segment import Segment
 from snapstore.digest import Buffer, Digest, Kind, Naming
 from snapstore.errors import Corrupt, Invalid, Unsupported
 from snapstore.seal import Seal
@@ -35,87 +31,38 @@ from snapstore.seal import Seal
 __all__ = ["BlobWriter", "Written"]
 
 _VALUE_FRAME_BYTES, _TREE_FRAME_BYTES = 512 * 1024, 128 * 1024
-_VALUE_PACK_BYTES, _TREE_PACK_BYTES = 32 << 20, 16 << 20
 _BUFFERED_BYTES = 24 << 20  # blobs that wait for a frame of their group to fill
-_QUEUED_BYTES = 16 << 20  # plain bytes of frames between the caller and a pack
-_SEGMENT_BLOBS = 200_000
+# The trees of a small increment are 3% smaller at level 3 (200 edits: 10 ms, and 6 at level 1); 5 slows full takes.
+_CAREFUL_BYTES, _CAREFUL_LEVEL, _FAST_LEVEL = 4 << 20, 3, 1
 # Half the processors: the others read and parse. On two, a second worker cost a tenth in time for the lock (measured).
 _WORKERS = max(1, min(4, (os.cpu_count() or 1) // 2))
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a writer added: blobs, their plain and stored bytes, names of new packs and segments, index bytes."""
-
-    blobs: int
-    plain_bytes: int
-    stored_bytes: int
-    packs: tuple[str, ...]
-    segments: tuple[str, ...]
-    index_bytes: int
-
-
-@dataclass(slots=True)
-class _Group:
-    """Blobs that will share a frame."""
-
-    kinds: list[int] = field(default_factory=list)
-    digests: list[Digest] = field(default_factory=list)
-    parts: list[Buffer] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    size: int = 0
-
-    def extend(
-        self, kinds: Sequence[int], digests: Sequence[Digest], parts: Sequence[Buffer], lengths: Sequence[int]
-    ) -> None:
-        self.kinds += kinds
-        self.digests += digests
-        self.parts += parts
-        self.lengths += lengths
-        self.size += sum(lengths)
-
-    def filled(self, lengths: Sequence[int], start: int, target: int) -> int:
-        """The end of the blobs from `start` on that fill the frame: with the last it has `target` bytes or more."""
-        size = self.size
-        for at in range(start, len(lengths)):
-            if size >= target or (size and size + lengths[at] > MAX_PLAIN_BYTES):
-                return at
-            size += lengths[at]
-        return len(lengths)
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    frame: Future[bytes]
-    group: _Group
-    is_value: bool
-    plain_bytes: int
 
 
 class BlobWriter:
     """Made by `BlobStore.writer`; for one thread. Use as a context manager: an error inside gives the writer up.
 
-    `known` says which rows of digests (n, 32) are stored; `adopt` is told of a segment once it and its packs are
-    durable.
+    Packs of values go to `values`, all else to `trees`: two ways to one store. `known` says which rows of digests
+    (n, 32) are stored; `adopt` is told of a segment once it and its packs are durable.
     """
 
     def __init__(
         self,
-        backend: Backend,
+        trees: Backend,
+        values: Backend,
         seal: Seal,
         snapshot_id: bytes,
         *,
         known: Callable[[NDArray[np.uint8]], NDArray[np.bool_]],
         adopt: Callable[[str, Segment, int], None],
         verify: bool = True,
-        level: int = 1,
     ) -> None:
         if len(snapshot_id) != 16:
             raise Invalid(f"the id of a snapshot is 16 bytes, not {len(snapshot_id)}")
-        self._known, self._adopt, self._verify, self._level = known, adopt, verify, level
+        self._known, self._adopt, self._verify = known, adopt, verify
+        self._careful = _CAREFUL_BYTES if verify else 0  # who does not verify is in a hurry
         self.naming = seal.naming
-        self._packer = _Packer(backend, seal, snapshot_id)
-        self._groups: dict[tuple[bool, int, int], _Group] = {}
+        self._packer = Packer(trees, values, seal, snapshot_id)
+        self._groups: dict[tuple[bool, int, int], Group] = {}
         self._buffered = 0
         self._taken: set[Digest] = set()  # put here and not yet in an index segment
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="snapstore-encode")
@@ -159,7 +106,7 @@ class BlobWriter:
         is_value = kind is Kind.VALUE
         target = _VALUE_FRAME_BYTES if is_value else _TREE_FRAME_BYTES
         key = (is_value, stride, group)
-        waiting = self._groups.setdefault(key, _Group())
+        waiting = self._groups.setdefault(key, Group())
         before = waiting.size
         fresh = self._fresh(digests)
         parts = [data[at] for at in fresh]
@@ -179,12 +126,34 @@ class BlobWriter:
                 break
             self._submit(is_value, stride, waiting)
             self._buffered, before, start = self._buffered - before, 0, 0
-            waiting = self._groups[key] = _Group()
+            waiting = self._groups[key] = Group()
         # What stays must not keep the caller's memory: a view of a few bytes would hold a whole batch.
         waiting.parts[start:] = map(bytes, waiting.parts[start:])
         self._buffered += waiting.size - before
         if self._buffered > _BUFFERED_BYTES:
             self._flush()
+
+    def carry(self, frame: bytes, kinds: Sequence[int], digests: Sequence[Digest], lengths: Sequence[int]) -> bool:
+        """Store a frame of another store as it is; the caller has decoded it, and hashed these blobs, all there are.
+
+        False, and nothing is stored, if some of them are stored already: then put the others. Raises as `put`.
+        """
+        if self._closed:
+            raise Invalid("the writer is closed")
+        try:
+            self._packer.check()
+            self._settle()
+            if len(self._fresh(digests, is_all=True)) < len(digests):
+                return False
+            done: Future[bytes] = Future()
+            done.set_result(frame)
+            group = Group(list(kinds), list(digests), [], list(lengths), sum(lengths))
+            self._packer.reserve(group.size)
+            self._packer.jobs.put(Job(done, group, kinds[0] == Kind.VALUE, group.size))
+        except BaseException:
+            self.abort()
+            raise
+        return True
 
     def close(self) -> Written:
         """Write all that waits, wait until everything is durable and indexed, and say what was written.
@@ -203,6 +172,10 @@ class BlobWriter:
             self.abort()
         return self._written
 
+    def checkpoint(self) -> None:
+        """Index what is in packs with the next pack, so that whoever repeats this work finds it if it ends early."""
+        self._packer.is_due = True
+
     def abort(self) -> None:
         """Give up: stop the threads, and leave what was written to garbage collection. Harmless after `close`."""
         if not self._closed:
@@ -212,8 +185,11 @@ class BlobWriter:
             self._groups.clear()
             self._taken.clear()
 
-    def _fresh(self, digests: Sequence[Digest]) -> list[int]:
-        """Positions of blobs that are neither stored nor put before; they count as put from now on."""
+    def _fresh(self, digests: Sequence[Digest], *, is_all: bool = False) -> list[int]:
+        """Positions of blobs that are neither stored nor put before; they count as put from now on.
+
+        With `is_all` they do so only if all of them are fresh.
+        """
         taken = self._taken
         batch = dict(zip(digests, range(len(digests)), strict=True))
         if len(batch) < len(digests) or not taken.isdisjoint(batch):
@@ -226,15 +202,16 @@ class BlobWriter:
         known = self._known(rows_of(list(batch))).tolist()
         if any(known):
             batch = {name: batch[name] for name, is_known in zip(batch, known, strict=True) if not is_known}
-        taken.update(batch)
+        if not is_all or len(batch) == len(digests):
+            taken.update(batch)
         return list(batch.values())
 
     def _flush(self) -> None:
         """Frames of what waits in all groups, small ones together, in order of group."""
-        merged: dict[tuple[bool, int], _Group] = {}
+        merged: dict[tuple[bool, int], Group] = {}
         for (is_value, stride, _), group in sorted(self._groups.items(), key=lambda item: item[0]):
             target = _VALUE_FRAME_BYTES if is_value else _TREE_FRAME_BYTES
-            into = merged.setdefault((is_value, stride), _Group())
+            into = merged.setdefault((is_value, stride), Group())
             into.extend(group.kinds, group.digests, group.parts, group.lengths)
             if into.size >= target:
                 self._submit(is_value, stride, into)
@@ -245,12 +222,14 @@ class BlobWriter:
         self._groups.clear()
         self._buffered = 0
 
-    def _submit(self, is_value: bool, stride: int, group: _Group) -> None:
+    def _submit(self, is_value: bool, stride: int, group: Group) -> None:
         plain = b"".join(group.parts)
         group.parts.clear()
         self._packer.reserve(len(plain))
-        frame = self._pool.submit(_encoded, plain, group, stride, self.naming if self._verify else None, self._level)
-        self._packer.jobs.put(_Job(frame, group, is_value, len(plain)))
+        level = _FAST_LEVEL if is_value or self._careful <= 0 else _CAREFUL_LEVEL
+        self._careful -= 0 if is_value else len(plain)
+        frame = self._pool.submit(_encoded, plain, group, stride, self.naming if self._verify else None, level)
+        self._packer.jobs.put(Job(frame, group, is_value, len(plain)))
 
     def _settle(self) -> None:
         """Hand segments that are durable to the index, which then answers for their blobs."""
@@ -259,7 +238,7 @@ class BlobWriter:
             self._taken.difference_update(digests_of(segment.entries["digest"]))
 
 
-def _encoded(plain: bytes, group: _Group, stride: int, verify: Naming | None, level: int) -> bytes:
+def _encoded(plain: bytes, group: Group, stride: int, verify: Naming | None, level: int) -> bytes:
     frame = encode([plain], stride, level=level)
     if verify is not None:
         # Wrong memory, a wrong digest or a wrong codec ends here, while the source can still be asked again.
@@ -274,116 +253,3 @@ def _encoded(plain: bytes, group: _Group, stride: int, verify: Naming | None, le
         if at != len(check):
             raise Corrupt("a new frame does not hold what was put into it", hint="Nothing was committed. Take again.")
     return frame
-
-
-class _Packer:
-    """Takes frames in order, gathers them into packs, writes packs one at a time beside that, and indexes them."""
-
-    def __init__(self, backend: Backend, seal: Seal, snapshot_id: bytes) -> None:
-        self._backend, self._seal, self._snapshot_id = backend, seal, snapshot_id
-        self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._builders: dict[bool, PackBuilder] = {}
-        self._room = threading.Condition()
-        self._queued = 0
-        self._error: BaseException | None = None
-        self._stopped = False
-        self._directories: list[Directory] = []
-        self._settled: deque[tuple[str, Segment, int]] = deque()
-        self._blobs = self._plain = self._stored = self._index = 0
-        self._packs: list[str] = []
-        self._segments: list[str] = []
-        self._put = ThreadPoolExecutor(1, thread_name_prefix="snapstore-put")
-        self._putting: Future[None] | None = None
-        self._thread = threading.Thread(target=self._run, name="snapstore-pack", daemon=True)
-        self._thread.start()
-
-    def check(self) -> None:
-        """Raise what went wrong in a thread."""
-        if self._error is not None:
-            raise self._error
-
-    def reserve(self, plain_bytes: int) -> None:
-        """Wait until there is room for a frame; a very large one waits until it is alone."""
-        with self._room:
-            self._room.wait_for(lambda: self._error or not self._queued or self._queued + plain_bytes <= _QUEUED_BYTES)
-            self._queued += plain_bytes
-        self.check()
-
-    def settled(self) -> Iterator[tuple[str, Segment, int]]:
-        """Segments that became durable since the last call."""
-        while self._settled:
-            yield self._settled.popleft()
-
-    def finish(self) -> Written:
-        """Write what is left; everything is durable after this."""
-        self.jobs.put(None)
-        self._thread.join()
-        self.check()
-        return Written(self._blobs, self._plain, self._stored, tuple(self._packs), tuple(self._segments), self._index)
-
-    def stop(self) -> None:
-        """End the threads, without writing anything more than is being written."""
-        self._stopped = True
-        self.jobs.put(None)
-        self._thread.join()
-        self._put.shutdown(cancel_futures=True)
-
-    def _run(self) -> None:
-        try:
-            while (job := self.jobs.get()) is not None and not self._stopped:
-                self._add(job)
-                with self._room:
-                    self._queued -= job.plain_bytes
-                    self._room.notify_all()
-            if not self._stopped:
-                for is_value in sorted(self._builders):
-                    self._write(is_value)
-                self._wait()
-                self._write_segment()
-        except BaseException as error:  # noqa: BLE001  # whatever it is, the caller's thread raises it
-            with self._room:
-                self._error = error
-                self._room.notify_all()
-
-    def _add(self, job: _Job) -> None:
-        frame = job.frame.result()
-        builder = self._builders.get(job.is_value)
-        if builder is None:
-            builder = self._builders[job.is_value] = PackBuilder(fresh_name(), self._snapshot_id, self._seal)
-        group = job.group
-        builder.add(frame, group.kinds, group.lengths, group.digests)
-        self._plain += job.plain_bytes
-        limit = _VALUE_PACK_BYTES if job.is_value else _TREE_PACK_BYTES
-        if builder.size_bytes >= limit or builder.blobs >= MAX_PACK_BLOBS:
-            self._write(job.is_value)
-
-    def _write(self, is_value: bool) -> None:
-        self._wait()
-        parts, directory = self._builders.pop(is_value).finish()
-        self._putting = self._put.submit(self._write_pack, parts, directory)
-
-    def _wait(self) -> None:
-        if self._putting is not None:
-            self._putting.result()
-            self._putting = None
-
-    def _write_pack(self, parts: Sequence[Buffer], directory: Directory) -> None:
-        self._backend.put(object_name(directory.name), parts, unique=True)
-        self._packs.append(directory.name)
-        self._blobs += len(directory.lengths)
-        self._stored += sum(memoryview(part).nbytes for part in parts)
-        self._directories.append(directory)
-        if sum(len(one.lengths) for one in self._directories) >= _SEGMENT_BLOBS:
-            self._write_segment()
-
-    def _write_segment(self) -> None:
-        if not self._directories:
-            return
-        segment, name = build(self._directories), fresh_name()
-        parts = encode_segment(segment, name, self._seal)
-        size = sum(memoryview(part).nbytes for part in parts)
-        self._backend.put(INDEX + name, parts)
-        self._directories.clear()
-        self._segments.append(name)
-        self._index += size
-        self._settled.append((name, segment, size))

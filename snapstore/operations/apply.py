@@ -23,11 +23,11 @@ from snapstore.operations.capture import Progress
 from snapstore.operations.diff import column_names
 from snapstore.operations.plan import Mode, Plan, TablePlan
 from snapstore.operations.scope import Scope, knows_absence, scoped_changes
-from snapstore.operations.state import State, StateTable
+from snapstore.operations.state import State, StateTable, evened
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Target, Work
 from snapstore.tree.diff import Changed, RowChanges
-from snapstore.tree.values import resolve
+from snapstore.tree.values import portions
 
 __all__ = ["apply", "works"]
 
@@ -80,10 +80,6 @@ class _Batches:
         return self.make()
 
 
-_ROWS, _SMALL_ROWS = 1000, 8192
-"""Rows whose large cells are in memory at once, and rows that go in at once where no cell is large."""
-
-
 def _jobs(plan: Plan, live: State, wanted: State, target: Target) -> list[_Job]:
     there = {(table.source, table.name): table for table in live.tables}
     goals = {(table.source, table.name): table for table in wanted.tables}
@@ -97,6 +93,9 @@ def _jobs(plan: Plan, live: State, wanted: State, target: Target) -> list[_Job]:
 
 def _job(planned: TablePlan, live: StateTable | None, wanted: StateTable, target: Target) -> _Job:
     base = None if planned.recreate else live
+    if base is not None:
+        base, wanted = evened(base, wanted)
+        live = base
     replaced = frozenset(
         frozenset(names) for names in planned.column_sets if base and target.replaces(wanted.table, names)
     )
@@ -148,8 +147,8 @@ def apply(plan: Plan, live: State, wanted: State, target: Target, scope: Scope, 
 def _expect(job: _Job, what: str, done: int, expected: int) -> None:
     if done != expected:
         raise Conflict(
-            f"{job.plan.name}: {done} rows were {what} where {expected} were planned; nothing was changed",
-            hint="Something in the database keeps rows from being changed: a rule, a trigger or a policy.",
+            f"{job.plan.name}: {done} rows were {what} where {expected} were planned",
+            hint="Nothing was changed. Something in the database keeps rows as they are: a rule, trigger or policy.",
         )
 
 
@@ -192,7 +191,7 @@ def _updates(job: _Job, group: frozenset[str], names: Sequence[str], scope: Scop
         else:
             whole = _lookup(job.wanted, keys)
             cells = [whole.columns[job.wanted.table.column(name)] for name in names]
-        yield Batch(keys, tuple(resolve(own, job.wanted.fetch) for own in cells))
+        yield from portions(keys, [(own, job.wanted.fetch) for own in cells])
 
 
 def _picked(changed: Changed, number: int, rows: NDArray[np.int64]) -> Cells:
@@ -227,21 +226,21 @@ def _insertable(job: _Job) -> tuple[Table, list[int]]:
 def _added(job: _Job, columns: Sequence[int], scope: Scope, progress: Progress, total: int) -> Iterator[Batch]:
     done = 0
     for changes in job.changes(scope):
-        is_large = any(changes.added.columns[at].spilled is not None for at in columns)
-        step = _ROWS if is_large else _SMALL_ROWS
-        for start in range(0, len(changes.added), step):
-            some = changes.added.slice(start, min(start + step, len(changes.added)))
-            yield Batch(some.keys, tuple(resolve(some.columns[at], job.wanted.fetch) for at in columns))
+        for some in portions(changes.added.keys, [(changes.added.columns[at], job.wanted.fetch) for at in columns]):
+            yield some
             done += len(some)
             progress(job.plan.name, done, total)
 
 
 def _replaced(job: _Job, scope: Scope) -> tuple[Table, Iterable[Batch]]:
-    """Replaced rows: the snapshot's cells, and the live ones of columns that only the live table has."""
+    """Replaced rows: the snapshot's cells, and the live ones of columns that only the live table has or are ignored."""
     assert job.live is not None
-    table, kept = _insertable(job)
-    own = [at for at, column in enumerate(job.live.table.columns) if column.name not in job.columns]
-    whole = dataclasses.replace(table, columns=(*table.columns, *(job.live.table.columns[at] for at in own)))
+    ignored = job.wanted.ignored
+    table, common = _insertable(job)
+    kept = [at for at in common if job.wanted.table.columns[at].name not in ignored]
+    own = [at for at, one in enumerate(job.live.table.columns) if one.name not in job.columns or one.name in ignored]
+    columns = (*(job.wanted.table.columns[at] for at in kept), *(job.live.table.columns[at] for at in own))
+    whole = dataclasses.replace(table, columns=columns)
     live = job.live
 
     def batches() -> Iterator[Batch]:
@@ -250,8 +249,12 @@ def _replaced(job: _Job, scope: Scope) -> tuple[Table, Iterable[Batch]]:
             if len(rows):
                 keys = changes.changed.keys.take(rows)
                 new, old = _lookup(job.wanted, keys), _lookup(live, keys)
-                cells = [resolve(new.columns[at], job.wanted.fetch) for at in kept]
-                cells += [resolve(old.columns[at], live.fetch) for at in own]
-                yield Batch(keys, tuple(cells))
+                yield from portions(
+                    keys,
+                    [
+                        *((new.columns[at], job.wanted.fetch) for at in kept),
+                        *((old.columns[at], live.fetch) for at in own),
+                    ],
+                )
 
     return whole, _Batches(batches)

@@ -16,7 +16,7 @@ from snapstore.errors import Corrupt, NotFound
 from snapstore.operations.parent import Parent
 from snapstore.repository import SnapshotTable
 from snapstore.rows import Batch, Table
-from snapstore.sources import Dated, Hinting, Selection, Stamped, View
+from snapstore.sources import Dated, Hinting, Noting, Selection, Stamped, View
 from snapstore.tree import Fetch, Sink
 from snapstore.tree.builder import TreeBuilder
 from snapstore.tree.hints import HintedTree, open_hints
@@ -117,6 +117,7 @@ class _Reading:
         """The trees made from the parent's; or why not."""
         view, table = self._view, self._table
         stamped = view if isinstance(view, Stamped) else None
+        noting = view if isinstance(view, Noting) else None
         if parent is None or fetch is None:
             return None, "no earlier snapshot" if parent is None else "asked for"
         if not isinstance(view, Dated):
@@ -134,8 +135,18 @@ class _Reading:
             return None, reason
         if stamped is None:
             return Rebuilt(entry.root, entry.rows, 0), ""
+        if noting is not None and noting.is_same(table, since):
+            return Rebuilt(entry.root, entry.rows, 0, entry.hints), ""
         tree = TableTree.open(entry.root, fetch)
         hinted = None if shape is None or entry.hints is None else open_hints(tree, entry.hints, shape)
+        if noting is not None:
+            if hinted is None:
+                return None, "small, or the last snapshot has no stamps"
+            try:
+                noting.recall(table, hinted.noted())
+                return self._rebuilt(noting, tree, since, hinted), "much of it changed"
+            except (Corrupt, NotFound):  # as below
+                return None, "the last snapshot cannot be read"
         if hinted is not None:
             # An old value that was not this row's before (keys were changed, say) is not to be had: then all are read.
             for leaves_out in (True, False):
@@ -158,9 +169,11 @@ class _Reading:
     ) -> Rebuilt | None:
         table = self._table
 
-        def read_moved() -> Generator[Batch, None, None]:
+        def read_moved(*, is_much: bool) -> Generator[Batch, None, None]:
             if hinted is not None and isinstance(view, Hinting):
-                return self._counted(view.read_hinted(table, hinted.shape, since, leave_out=leaves_out))
+                return self._counted(
+                    view.read_hinted(table, hinted.shape, since, leave_out=leaves_out, is_much=is_much)
+                )
             return self._counted(view.read_moved(table, since))
 
         with closing(view.stamps(table, since)) as stamps:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from snapstore.operations.take import selection_of
+from snapstore.operations.selected import selection_of
 from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
 from snapstore.sources import Selection
 from snapstore.sources.patterns import fits

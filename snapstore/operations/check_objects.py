@@ -34,7 +34,7 @@ __all__ = [
 
 _TRIES = 10
 _LOOKS = 2
-REBUILD = "rebuild the index from the packs"
+REBUILD = "`snap repair index` rebuilds the index from the packs"
 
 
 @dataclass(slots=True)

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from snapstore.blobs.pack import Directory, digests_of, object_name
 from snapstore.blobs.store import BlobStore, PackEntry
-from snapstore.errors import NotFound
+from snapstore.blobs.sweep import indexed_blobs
+from snapstore.errors import Corrupt, NotFound
+from snapstore.repository import tombstones
 
-__all__ = ["Survey", "delete_packs", "needed_only_there", "survey"]
+__all__ = ["Survey", "condemn_damaged", "delete_packs", "needed_only_there", "survey"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,12 +46,18 @@ def survey(store: BlobStore, packs: Sequence[PackEntry], is_live: Live, *, keep:
     """How much of each of these packs is needed. Those of the takes in `keep` (ids, 16 bytes), which still run, stay.
 
     Raises `Corrupt` naming a pack whose directory is damaged: till it is healed, nothing is known to be garbage.
+    Healing condemns it; then it is known by what the index says is in it.
     """
     found = []
     for pack in packs:
         try:
             directory = store.directory(pack)
         except NotFound:
+            continue
+        except Corrupt:
+            if not pack.condemned:
+                raise
+            found.append(Survey(pack.name, pack.size_bytes, 0, True, True))
             continue
         live_bytes, is_worth_it = _measure(directory, _served(store, directory, is_live))
         goes = pack.condemned or (is_worth_it and directory.snapshot_id not in keep)
@@ -77,6 +85,19 @@ def _measure(directory: Directory, served: NDArray[np.bool_]) -> tuple[int, bool
     return live_bytes, not served.all() and 2 * live_bytes <= int(directory.stored.sum())
 
 
+def condemn_damaged(store: BlobStore, names: Collection[str | None]) -> tuple[str, ...]:
+    """Condemn those of these packs that are there, since something in them is damaged; gives the names of these.
+
+    Nobody relies on them any more: a take that has such a blob writes it anew, and so heals it. A gc refuses to delete
+    what is needed and nowhere else whole.
+    """
+    condemned = [pack.name for pack in store.packs() if pack.name in names and not pack.condemned]
+    for name in condemned:
+        tombstones.put(store.backend, name, store.seal)
+    store.refresh()
+    return tuple(condemned)
+
+
 def needed_only_there(store: BlobStore, packs: Sequence[PackEntry], is_live: Live) -> tuple[set[str], Live]:
     """Which of these condemned packs hold something that no pack that stays has; and what that is, to be copied.
 
@@ -93,9 +114,17 @@ def needed_only_there(store: BlobStore, packs: Sequence[PackEntry], is_live: Liv
     names = set()
     for pack in packs:
         with suppress(NotFound):
-            if is_wanted(store.directory(pack).digests).any():
+            if is_wanted(_held(store, pack)).any():
                 names.add(pack.name)
     return names, is_wanted
+
+
+def _held(store: BlobStore, pack: PackEntry) -> NDArray[np.uint8]:
+    """The digests in a pack, shape (n, 32); where its directory is damaged, those that could be read from it."""
+    try:
+        return store.directory(pack).digests
+    except Corrupt:
+        return indexed_blobs(store, pack.name)
 
 
 def delete_packs(store: BlobStore, packs: Sequence[PackEntry], is_live: Live) -> dict[str, int]:
@@ -107,8 +136,8 @@ def delete_packs(store: BlobStore, packs: Sequence[PackEntry], is_live: Live) ->
     deleted: dict[str, int] = {}
     for pack in packs:
         try:
-            directory = store.directory(pack)
-            needed = digests_of(directory.digests[is_live(directory.digests)])
+            held = _held(store, pack)
+            needed = digests_of(held[is_live(held)])
             if not store.contains_many(needed).all():
                 _log.debug("%s is left for the next gc", object_name(pack.name))
                 continue

@@ -25,7 +25,7 @@ from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Conversion, Converts, Source, untrusted
 from snapstore.tree.builder import TreeBuilder
 from snapstore.tree.node import encode_schema
-from snapstore.tree.values import resolve
+from snapstore.tree.values import portions
 
 __all__ = ["in_live_types", "without_columns"]
 
@@ -61,14 +61,15 @@ def _without(wanted: StateTable, columns: set[str], store: BlobStore) -> StateTa
     assert wanted.tree is not None
     held, was = [one for one in wanted.table.columns if one.name not in columns], wanted.table.definition
     left_out = {*was.get("left_out", ()), *columns}
-    listed = [one["name"] for one in was.get("columns", ()) if one["name"] in left_out]
+    names = [*(one["name"] for one in was.get("columns", ())), *(one.name for one in wanted.table.columns)]
+    listed = [name for name in dict.fromkeys(names) if name in left_out]
     table = dataclasses.replace(wanted.table, columns=tuple(held), definition={**was, "left_out": listed})
     with store.writer(os.urandom(16), verify=False) as writer:
         root = wanted.tree.without(columns, table, writer)
         writer.close()
     schema = store.naming.digest(encode_schema(table))
     entry = dataclasses.replace(wanted.entry, root=root, schema=schema, left_out=tuple(listed))
-    return StateTable(wanted.source, wanted.kind, entry, store, damage=wanted.damage)
+    return StateTable(wanted.source, wanted.kind, entry, store, damage=wanted.damage, ignoring=wanted.ignoring)
 
 
 @contextmanager
@@ -120,9 +121,16 @@ def _turned(
             turned = {name: _words(conversion, name, builder.rows) for name in conversion.columns}
     except Unsupported as error:
         refusal = f"{wanted.name}: {error.message}"
-        return StateTable(wanted.source, wanted.kind, wanted.entry, wanted.fetch, refusal=refusal, damage=wanted.damage)
+        entry, store_of = wanted.entry, wanted.fetch
+        return StateTable(
+            wanted.source, wanted.kind, entry, store_of,
+            refusal=refusal, damage=wanted.damage, ignoring=wanted.ignoring,
+        )  # fmt: skip
     entry = dataclasses.replace(wanted.entry, root=root, schema=schema)
-    return StateTable(wanted.source, wanted.kind, entry, store, was=wanted.table, turned=turned, damage=wanted.damage)
+    return StateTable(
+        wanted.source, wanted.kind, entry, store,
+        was=wanted.table, turned=turned, damage=wanted.damage, ignoring=wanted.ignoring,
+    )  # fmt: skip
 
 
 def _batches(wanted: StateTable, conversion: Conversion) -> Iterator[Batch]:
@@ -130,17 +138,17 @@ def _batches(wanted: StateTable, conversion: Conversion) -> Iterator[Batch]:
     assert wanted.tree is not None
     columns = [column.name for column in wanted.table.columns]
     last: Cells | None = None
+    fetches = [wanted.fetch if name in conversion.columns else None for name in columns]
     for batch in wanted.tree.rows():
-        cells = [
-            resolve(own, wanted.fetch) if name in conversion.columns else own
-            for name, own in zip(columns, batch.columns, strict=True)
-        ]
-        turned = conversion.turn(Batch(batch.keys, tuple(cells)))
-        if conversion.table.key != wanted.table.key and len(turned):
-            if not is_ascending(turned.keys if last is None else Cells.concat([last, turned.keys])):
-                raise Unsupported("its keys, turned into the type of now, would stand in another order, or two be one")
-            last = turned.keys.slice(len(turned) - 1, len(turned))
-        yield turned
+        for some in portions(batch.keys, list(zip(batch.columns, fetches, strict=True))):
+            turned = conversion.turn(some)
+            if conversion.table.key != wanted.table.key:
+                if not is_ascending(turned.keys if last is None else Cells.concat([last, turned.keys])):
+                    raise Unsupported(
+                        "its keys, turned into the type of now, would stand in another order, or two be one"
+                    )
+                last = turned.keys.slice(len(turned) - 1, len(turned))
+            yield turned
 
 
 def _words(conversion: Conversion, name: str, rows: int) -> str:

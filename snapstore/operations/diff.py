@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.operations.state import State, StateTable
+from snapstore.operations.state import State, StateTable, evened
 from snapstore.rows import Batch, Cells, Column, Table
 from snapstore.tree.diff import Changed, RowChanges, common_columns
 from snapstore.tree.diff import diff as diff_trees
@@ -29,7 +29,8 @@ __all__ = ["TableDiff", "column_names", "diff", "only_keys", "pairs", "retyped",
 class TableDiff:
     """How one table differs: rows, and changed cells by column. `shape` says in words how its columns or key differ.
 
-    `only` is "before" or "after" where the table is on one side alone, else empty.
+    `only` is "before" or "after" where the table is on one side alone, else empty. `ignored` are its columns that were
+    not compared.
     """
 
     source: str
@@ -40,6 +41,7 @@ class TableDiff:
     columns: dict[str, int] = field(default_factory=dict)
     shape: tuple[str, ...] = ()
     only: str = ""
+    ignored: tuple[str, ...] = ()
 
     @property
     def is_equal(self) -> bool:
@@ -59,8 +61,12 @@ def pairs(before: State, after: State) -> list[tuple[StateTable | None, StateTab
         return ("" if merged else table.source, table.name)
 
     old = {place(table): table for table in before.tables}
-    matched = [(old.pop(place(table), None), table) for table in after.tables]
+    matched = [_pair(old.pop(place(table), None), table) for table in after.tables]
     return [*matched, *((table, None) for table in old.values())]
+
+
+def _pair(old: StateTable | None, new: StateTable) -> tuple[StateTable | None, StateTable]:
+    return (None, new) if old is None else evened(old, new)
 
 
 def diff(before: State, after: State, *, keys: Sequence[bytes] | None = None) -> Iterator[TableDiff]:
@@ -76,7 +82,7 @@ def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[b
     columns: dict[str, int] = {}
     names = column_names(old, new)
     unknown = () if old is None or new is None else _unknown(old, new)
-    if keys is None and not unknown and not _match(_tree(old), _tree(new)):
+    if keys is None and not unknown and (not _match(_tree(old), _tree(new)) or not _count(old) or not _count(new)):
         # Every row is on one side only, and the roots say how many there are.
         found: Iterator[RowChanges] = iter(())
         added, removed = _count(new), _count(old)
@@ -91,7 +97,8 @@ def _table_diff(old: StateTable | None, new: StateTable | None, keys: Sequence[b
                 columns[names[number]] = columns.get(names[number], 0) + count
     shape = () if old is None or new is None else shape_differences(old.table, new.table) + unknown
     only = "after" if old is None else "before" if new is None else ""
-    return TableDiff(present.source, present.name, added, removed, changed, columns, shape, only)
+    ignored = tuple(name for name in names if name in _ignored(old, new))
+    return TableDiff(present.source, present.name, added, removed, changed, columns, shape, only, ignored)
 
 
 def _unknown(old: StateTable, new: StateTable) -> tuple[str, ...]:
@@ -110,23 +117,32 @@ def column_names(old: StateTable | None, new: StateTable | None) -> list[str]:
 
 
 def row_changes(
-    old: StateTable | None, new: StateTable | None, *, keys: Sequence[bytes] | None = None
+    old: StateTable | None,
+    new: StateTable | None,
+    *,
+    keys: Sequence[bytes] | None = None,
+    ignored: frozenset[str] = frozenset(),
 ) -> Iterator[RowChanges]:
     """The rows that differ between two states of a table, in order of key; a missing table has no rows.
 
-    Where the key itself differs rows cannot be matched: all of `old` are removed, and all of `new` added. A table of
-    which only the shape was taken has unknown rows, so nothing is said of them.
+    A row that differs in `ignored` columns alone, or in those that either state ignores, does not differ. Where the key
+    itself differs rows cannot be matched: all of `old` are removed, and all of `new` added. A table of which only the
+    shape was taken has unknown rows, so nothing is said of them.
     """
     if any(table is not None and table.tree is None for table in (old, new)):
         return
     before, after = _tree(old), _tree(new)
-    if before is not None and after is not None and _match(before, after):
-        found = diff_trees(before, after)
+    if before is not None and after is not None and before.count and after.count and _match(before, after):
+        found = diff_trees(before, after, ignored=ignored | _ignored(old, new))
     else:
-        found = _all_rows(before, after)
+        found = _all_rows(before, after, len(column_names(old, new)))
     wanted = None if keys is None else frozenset(keys)
     for changes in found:
         yield changes if wanted is None else only_keys(changes, wanted)
+
+
+def _ignored(old: StateTable | None, new: StateTable | None) -> frozenset[str]:
+    return frozenset().union(*(table.ignored for table in (old, new) if table is not None))
 
 
 def _tree(table: StateTable | None) -> TableTree | None:
@@ -143,17 +159,17 @@ def _count(table: StateTable | None) -> int:
     return 0 if tree is None else tree.count
 
 
-def _all_rows(before: TableTree | None, after: TableTree | None) -> Iterator[RowChanges]:
+def _all_rows(before: TableTree | None, after: TableTree | None, common: int) -> Iterator[RowChanges]:
     for batch in before.rows() if before is not None else ():
         empty = batch.slice(0, 0)
-        yield RowChanges(empty, batch, _unchanged(batch))
+        yield RowChanges(empty, batch, _unchanged(batch, common))
     for batch in after.rows() if after is not None else ():
         empty = batch.slice(0, 0)
-        yield RowChanges(batch, empty, _unchanged(batch))
+        yield RowChanges(batch, empty, _unchanged(batch, common))
 
 
-def _unchanged(batch: Batch) -> Changed:
-    return Changed(batch.keys.slice(0, 0), np.zeros((0, 0), np.bool_), {}, {})
+def _unchanged(batch: Batch, common: int) -> Changed:
+    return Changed(batch.keys.slice(0, 0), np.zeros((0, common), np.bool_), {}, {})
 
 
 def only_keys(changes: RowChanges, keys: frozenset[bytes]) -> RowChanges:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from snapstore.operations.diff import retyped
 from snapstore.operations.state import StateTable
 from snapstore.rows import Table
 
@@ -45,11 +46,18 @@ def drift(
 
     With `recreate` the outcomes are those of making the table anew.
     """
-    now, then = _traits(live.table), _traits(wanted.was or wanted.table)
+    was = wanted.was or wanted.table
+    now, then = _traits(live.table), _traits(was)
+    mixed = {f"column {name}": parts for name, parts in _of_other_parts(live.table, was).items()}
+    for what, (is_now, before) in mixed.items():
+        now[what] += f" of {is_now}"
+        then[what] += f" of {before}"
     found = []
     for what in dict.fromkeys([*then, *now]):
         if now.get(what) != then.get(what):
-            outcome = "made as in the snapshot" if recreate else _outcome(what, now, then, live.table, wanted)
+            outcome = "cannot be converted" if what in mixed else _outcome(what, now, then, live.table, wanted)
+            if recreate:
+                outcome = "made as in the snapshot"
             found.append(Drift(what, now.get(what, ""), then.get(what, ""), outcome))
     mine, theirs = ({f"partition {one.name}": _bound(one) for one in side} for side in partitions)
     for what in dict.fromkeys([*theirs, *mine]):
@@ -125,6 +133,14 @@ def _traits(table: Table) -> dict[str, str]:
     if "inherits" in definition:
         traits["inherits"] = ", ".join(f"{one['schema']}.{one['name']}" for one in definition["inherits"])
     return traits
+
+
+def _of_other_parts(live: Table, was: Table) -> dict[str, tuple[str, str]]:
+    """What the columns are made of now, and were, whose type is another one under the name it had: a domain over
+    something else, a table of which cells are rows.
+    """
+    now, then = live.declared_types, was.declared_types
+    return {name: (is_now.type, before.type) for name, is_now, before in retyped(live, was) if now[name] == then[name]}
 
 
 def _column(column: Mapping[str, Any]) -> str:

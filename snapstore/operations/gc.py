@@ -13,39 +13,44 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from snapstore.backends.directory import DirectoryBackend
+from snapstore.backends.directory import directory_of
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.blobs.sweep import copy_live, indexed_packs, merge, purge
-from snapstore.errors import Conflict, NotFound, SnapstoreError
+from snapstore.errors import Conflict, Corrupt, NotFound, SnapstoreError
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.condemn import delete_packs, needed_only_there, survey
 from snapstore.operations.marks import Marks, needed_by
-from snapstore.operations.retention import Choice, Policy, choose
+from snapstore.operations.retention import Choice, Policy, choose, is_expendable
 from snapstore.repository import Repository, Snapshot, tombstones
-from snapstore.repository.listing import Listed, committed, evict_stale, pending, read_all
+from snapstore.repository.listing import Listed, committed, delete_ended, evict_stale, pending, read_all
 
 __all__ = ["STALE_SECONDS", "Collected", "GcPlan", "gc", "plan_gc"]
 
 STALE_SECONDS = 24 * 3600.0
 _POLL_SECONDS = 1.0
 _TRIES = 10
+_HINT = (
+    "`snap repair heal` mends it; else make a snapshot without what is lost (`snap repair cut`) and remove this one."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class GcPlan:
     """What a gc would do: a choice for each snapshot (none without a policy), the ids that go and stay, bytes back.
 
-    `bytes_freed` supposes that nothing runs beside it.
+    `bytes_freed` supposes that nothing runs beside it. `short_bytes` were asked for and cannot come back.
     """
 
     choices: tuple[Choice, ...]
     removed: tuple[str, ...]
     kept: tuple[str, ...]
     bytes_freed: int
+    short_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +70,50 @@ class Collected:
 
 
 def plan_gc(
-    repository: Repository, policy: Policy | None = None, *, now: datetime | None = None, progress: Progress = silent
+    repository: Repository,
+    policy: Policy | None = None,
+    *,
+    now: datetime | None = None,
+    free_bytes: int = 0,
+    progress: Progress = silent,
 ) -> GcPlan:
-    """What `gc` would do. Writes nothing. Raises `Invalid` for an empty policy, and like `gc` for damage."""
+    """What `gc` would do. Writes nothing. Raises `Invalid` for an empty policy, and like `gc` for damage.
+
+    Where fewer than `free_bytes` would come back, the oldest snapshots that only counts keep go too, as few as are
+    needed. Where all of them would not do, none of them goes: history would be lost, and there were still no room.
+    """
     packs = repository.blobs.packs()
     there = read_all(repository)
     choices = _choices(there, policy, now)
-    gone = {choice.snapshot.id for choice in choices if not choice.keep}
-    kept = [snapshot for snapshot in committed(there) if snapshot.id not in gone]
-    marks = _marks(repository, kept, pending(there), progress)
-    found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
+    spare = sorted((one for one in choices if is_expendable(one)), key=lambda one: (one.snapshot.time, one.snapshot.id))
+    ruled_out = {one.snapshot.id for one in choices if not one.keep}
+    known: dict[int, int] = {}
+
+    def freed(more: int) -> int:
+        """The bytes that come back if so many of the spare ones go too."""
+        if more not in known:
+            gone = ruled_out | {one.snapshot.id for one in spare[:more]}
+            kept = [snapshot for snapshot in committed(there) if snapshot.id not in gone]
+            marks = _marks(repository, kept, pending(there), progress)
+            found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
+            known[more] = max(0, sum(pack.size_bytes - pack.live_bytes for pack in found if pack.is_condemned))
+        return known[more]
+
+    more = 0
+    if spare and freed(0) < free_bytes <= freed(len(spare)):
+        more = bisect_left(range(len(spare) + 1), free_bytes, key=freed)
+    extra = {one.snapshot.id for one in spare[:more]}
+    choices = [
+        replace(one, keep=False, reasons=("room is needed",)) if one.snapshot.id in extra else one for one in choices
+    ]
+    removed = tuple(choice.snapshot.id for choice in choices if not choice.keep)
+    gone = set(removed)
     return GcPlan(
         tuple(choices),
-        tuple(choice.snapshot.id for choice in choices if not choice.keep),
-        tuple(snapshot.id for snapshot in kept),
-        max(0, sum(pack.size_bytes - pack.live_bytes for pack in found if pack.is_condemned)),
+        removed,
+        tuple(one.id for one in committed(there) if one.id not in gone),
+        freed(more),
+        max(0, free_bytes - freed(more)),
     )
 
 
@@ -107,6 +141,7 @@ def gc(
     found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
     # Only now, when all that stays was read: a damaged repository must not lose the snapshots that are whole.
     removed = _forget(repository, doomed)
+    delete_ended(repository, there)
     freed = _delete_stray(repository)
     condemned = {pack.name for pack in found if pack.is_condemned}
     for pack in found:
@@ -121,7 +156,11 @@ def gc(
             # The listing that shows that all have ended serves the second mark: what they committed is in it.
             repository.blobs.refresh()
             _mark(repository, marks, committed(there), pending(there), progress)
-            swept, deleted, rewritten = _sweep(repository, condemned, marks)
+            try:
+                swept, deleted, rewritten = _sweep(repository, condemned, marks)
+            except Corrupt as error:
+                error.hint = _HINT
+                raise
             freed += swept
     if not waiting:
         merge(repository.blobs)
@@ -176,6 +215,9 @@ def _mark(
             if isinstance(error, NotFound) and not any(repository.backend.list(snapshot.name)):
                 continue  # removed since it was listed, and swept by another gc
             error.message = f"the snapshot {snapshot.id[:8]} cannot be read whole, so nothing is swept: {error.message}"
+            error.hint = (
+                "`snap repair heal` mends it, or `snap repair cut` makes one without what is lost; then remove it."
+            )
             raise
         progress("reading snapshots", number + 1, len(kept))
     for snapshot in pendings:
@@ -243,9 +285,10 @@ def _copy(store: BlobStore, condemned: set[str], marks: Marks) -> tuple[list[Pac
 def _delete_stray(repository: Repository) -> int:
     """Remove what crashed writers left in a folder for a day; returns bytes."""
     freed = 0
-    if isinstance(repository.backend, DirectoryBackend):
-        for entry in list(repository.backend.stray()):
+    directory = directory_of(repository.backend)
+    if directory is not None:
+        for entry in list(directory.stray()):
             if time.time() - entry.modified > STALE_SECONDS:
-                repository.backend.delete_stray(entry)
+                directory.delete_stray(entry)
                 freed += entry.size_bytes
     return freed

@@ -79,7 +79,7 @@ def _likeliest(tables: Sequence[Table]) -> Table | None:
         for table in own:
             if _plain(table) == word:
                 return table
-    named = [one for one in own if "memor" in _plain(one) and _ends(one) is None]
+    named = [one for one in own if ("memory" in _plain(one) or "memories" in _plain(one)) and _ends(one) is None]
     vectors = [one for one in own if any(column.stride > 1 for column in one.columns)]
     for likely in (named, vectors):
         if len(likely) == 1:

@@ -24,7 +24,10 @@ from snapstore.rows import Cells, Table
 from snapstore.tree import chunk, node, reference, values
 from snapstore.tree.reference import Ref
 
-__all__ = ["Harm", "Harmed"]
+__all__ = ["TOUCHED", "Harm", "Harmed"]
+
+TOUCHED = "touched keys"
+"""What stands for the source of the keys that a restore set out to change."""
 
 
 @dataclass(slots=True)
@@ -66,7 +69,7 @@ class Harm:
             for table in source.tables:
                 self._table(snapshot.id, source.name, table)
         for table in snapshot.touched:
-            self._table(snapshot.id, "touched keys", table)
+            self._table(snapshot.id, TOUCHED, table)
 
     def _note(self, blob: Digest) -> Harmed:
         return self._harmed.setdefault(blob, Harmed())

@@ -46,7 +46,8 @@ class TablePlan:
     that it will be dropped first, with the `delete` rows it has.
     `shape` is how its columns differ in words, `drift` how all that it is made of does, side by side; `errors` why it
     cannot be restored. `without` are the columns that inserted rows will have no value of, since the snapshot does not
-    hold them or they were left out; `by_content` that rows have no key and are counted.
+    hold them or they were left out; `by_content` that rows have no key and are counted; `ignored` are columns in which
+    a difference is none, and which updates leave alone.
     """
 
     source: str
@@ -67,6 +68,7 @@ class TablePlan:
     drift: tuple[Drift, ...] = ()
     without: tuple[str, ...] = ()
     by_content: bool = False
+    ignored: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -163,14 +165,16 @@ def _plan_table(
     updates: dict[str, int] = {}
     sets: dict[tuple[str, ...], int] = {}
     deletes = mode is Mode.EXACT and knows_absence(new, scope)
-    hashed = _Hashed(mode, names, deletes=deletes)
+    # A counter that goes up does not make another plan, not even in a row that will be deleted.
+    quiet = [] if live is None else [at for at, one in enumerate(live.table.columns) if one.name in new.ignored]
+    hashed = _Hashed(mode, names, deletes=deletes, quiet=quiet)
     found = scoped_changes(live, new, scope)
-    if live is None and new.tree is not None and scope.is_all:
+    # Rows of two states of an index make none, so what is there stays unless all of it is replaced.
+    stays = bool(new.table.part_of) and live is not None and mode is not Mode.EXACT
+    if (live is None or live.is_empty) and new.tree is not None and scope.is_all and not stays:
         # Every row goes in; the root says all about them, and how many there are.
         insert, found = new.tree.count, iter(())
         hashed.root("inserted", new.tree.root)
-    # Rows of two states of an index make none, so what is there stays unless all of it is replaced.
-    stays = bool(new.table.part_of) and live is not None and mode is not Mode.EXACT
     for changes in found:
         hashed.add(changes)
         if stays:
@@ -211,6 +215,7 @@ def _plan_table(
         shape=shape,
         without=new.entry.left_out if insert else (),
         by_content=new.table.by_content,
+        ignored=tuple(name for name in names if name in new.ignored),
     )
     return planned, hashed.digest()
 
@@ -241,8 +246,10 @@ def _errors(live: Table, new: StateTable) -> list[str]:
     elif live.key != wanted.key and not of_other_types(live, wanted):
         errors.append(f"{wanted.name}: the key of the live table is ordered otherwise than the snapshot's")
     now, then = (one.declared_types | {part.name: part.type for part in one.key} for one in (live, wanted))
+    # What a row without a key is known by would be other bytes once they were turned into the type of now.
+    why = "it has no key, and rows without one are not converted: " if wanted.by_content else ""
     for name in of_other_types(live, wanted):
-        errors.append(f"{wanted.name}: column {name} is {now[name]} now and was {then[name]} in the snapshot")
+        errors.append(f"{wanted.name}: {why}column {name} is {now[name]} now and was {then[name]} in the snapshot")
     for name, is_now, was in retyped(live, wanted):
         if now[name] == then[name]:
             told = f"{now[name]} of {is_now.type} now and was one of {was.type} in the snapshot"
@@ -261,9 +268,10 @@ def _masks(differs: NDArray[np.bool_]) -> Iterator[tuple[list[int], int]]:
 class _Hashed:
     """A digest over changes that does not depend on how they were batched: each part is a stream of its own."""
 
-    def __init__(self, mode: Mode, names: Sequence[str], *, deletes: bool) -> None:
+    def __init__(self, mode: Mode, names: Sequence[str], *, deletes: bool, quiet: Sequence[int] = ()) -> None:
         self._mode = mode
         self._deletes = deletes
+        self._quiet = frozenset(quiet)
         self._streams: dict[str, Hasher] = {}
         self._update("columns", "\0".join(names).encode())
 
@@ -274,7 +282,7 @@ class _Hashed:
     def add(self, changes: RowChanges) -> None:
         self._rows("insert", changes.added)
         if self._deletes:
-            self._rows("delete", changes.removed)
+            self._rows("delete", changes.removed, self._quiet)
         if self._mode is not Mode.SKIP:
             self._cells("update", changes.changed.keys)
             self._update("update differs", changes.changed.differs.tobytes())
@@ -282,11 +290,12 @@ class _Hashed:
                 for number, own in cells.items():
                     self._cells(f"update {side} {number}", own)
 
-    def _rows(self, what: str, batch: Batch) -> None:
+    def _rows(self, what: str, batch: Batch, quiet: frozenset[int] = frozenset()) -> None:
         if len(batch):
             self._cells(what, batch.keys)
             for number, cells in enumerate(batch.columns):
-                self._cells(f"{what} {number}", cells)
+                if number not in quiet:
+                    self._cells(f"{what} {number}", cells)
 
     def _cells(self, what: str, cells: Cells) -> None:
         flags = np.zeros(len(cells), np.uint8) if cells.spilled is None else cells.spilled.copy()

@@ -21,14 +21,16 @@ from snapstore.operations.apply import apply, works
 from snapstore.operations.capture import Progress, capture, silent
 from snapstore.operations.converting import in_live_types, without_columns
 from snapstore.operations.diff import TableDiff, diff
+from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
 from snapstore.operations.scope import Scope
+from snapstore.operations.selected import files_of, selection_fields
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
 from snapstore.operations.touched import write_touched
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
-from snapstore.sources import Selection, Source, Target, untrusted
+from snapstore.sources import Gradual, Selection, Source, Target, untrusted
 
 __all__ = ["Ask", "Restored", "plan_restore", "restore"]
 
@@ -40,7 +42,8 @@ class Ask:
     """What is to be restored: which source of the snapshot, which tables and rows of it, and how.
 
     `tables` are patterns; `keys` and `where` narrow the rows, by table name. `exclude_columns` (`schema.table.column`)
-    stay as they are. `recreate` rebuilds tables whose shape differs. `privileges` gives what is made those it had.
+    stay as they are. A difference in `ignore_columns` alone is none (patterns of `table.column`), while a row that is
+    inserted has them. `recreate` rebuilds tables whose shape differs. `privileges` gives what is made those it had.
     Unless the snapshot is `trusted`, rows alone are put back: whatever would run SQL that stands in it (making tables,
     functions, views; conditions; other types) is a `Conflict`.
     """
@@ -50,6 +53,7 @@ class Ask:
     tables: tuple[str, ...] = ()
     scope: Scope = field(default_factory=Scope)
     exclude_columns: tuple[str, ...] = ()
+    ignore_columns: tuple[str, ...] = ()
     recreate: bool = False
     privileges: bool = True
     trusted: bool = True
@@ -74,14 +78,16 @@ def plan_restore(
 ) -> Plan:
     """What `restore` would do now. Changes nothing, anywhere."""
     ask, held, wanted = _wanted(repository, snapshot, source, ask)
-    pending = repository.begin(roots=snapshot.digests())
+    heart = Heartbeat(repository, repository.begin(roots=snapshot.digests()))
     try:
         with ExitStack() as stack:
-            state = stack.enter_context(live(repository, held.name, source, _selection(wanted), progress=progress))
+            selection = _selection(held, wanted)
+            reading = live(repository, held.name, source, selection, progress=heart.progress(progress))
+            state = stack.enter_context(reading)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             return make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
     finally:
-        repository.abandon(pending)
+        repository.abandon(heart.pending)
 
 
 def restore(
@@ -139,25 +145,27 @@ def _attempt(
 ) -> Restored:
     began = time.monotonic()
     ask, held, wanted = _wanted(repository, snapshot, source, ask)
-    selection = _selection(wanted)
+    selection = _selection(held, wanted)
     safety: Snapshot | None = None
     is_decided = False
+    gradual: Gradual | None = None
     parent = parent_of(repository.snapshots(), held.name, source.kind)
-    pending = repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])])
+    heart = Heartbeat(repository, repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])]))
     if parent is not None and not repository.has(parent.snapshot.id):
         parent = None
     try:
         with ExitStack() as stack:
             target = stack.enter_context(source.target(selection))
-            state, before = _before(repository, pending, target, source.url, selection, held, parent, progress)
+            gradual = target if isinstance(target, Gradual) else None
+            state, before = _before(repository, heart, target, source.url, selection, held, parent, progress)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
             plan.check(plan_id)
             if plan.is_empty:
-                repository.abandon(pending)
+                repository.abandon(heart.pending)
                 return Restored(plan, None, time.monotonic() - began)
-            touched = _touched(repository, pending, plan, state, wanted, ask)
-            safety = _commit_safety(repository, pending, snapshot, before, plan, touched, host)
+            touched = _touched(repository, heart, plan, state, wanted, ask)
+            safety = _commit_safety(repository, heart.pending, snapshot, before, plan, touched, host)
             definition = read_objects(repository.blobs, held.objects)
             todo = works(plan, state, wanted, target)
             target.begin(definition, todo, privileges=ask.privileges, trusted=ask.trusted)
@@ -168,8 +176,12 @@ def _attempt(
             notes = tuple(target.notes)
             is_decided = True
     except BaseException as error:
+        if safety is not None and gradual is not None and gradual.done:
+            if isinstance(error, SnapstoreError):
+                raise _half_done(error, gradual.done, safety) from error
+            raise  # the safety snapshot stays: it is the only way back
         # Once the database has been asked to commit, nobody knows whether it did: then the safety snapshot stays.
-        _give_up(repository, pending, None if is_decided else safety)
+        _give_up(repository, heart.pending, None if is_decided else safety)
         if can_repeat and isinstance(error, SnapstoreError) and error.again and not is_decided:
             raise _AgainError(error.message) from error
         raise
@@ -200,6 +212,7 @@ def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask
     conditions = [*ask.scope.where, *(table.name for table in state.tables if table.entry.where)]
     if conditions and not ask.trusted:
         raise untrusted([f"the rows of {name} that meet a condition" for name in conditions])
+    state = state.ignoring({held.name: ask.ignore_columns})
     for name in (*ask.scope.keys, *ask.scope.where):
         if all(table.name != name for table in state.tables):
             raise Invalid(f"no table {name!r} among those to restore")
@@ -209,14 +222,18 @@ def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask
     return asking, held, state
 
 
-def _selection(wanted: State) -> Selection:
-    """The live tables in full, with every column there is now: a row the snapshot holds may be another's by now."""
-    return Selection(tables=tuple(table.name for table in wanted.tables), partial=True, optional=True)
+def _selection(held: SnapshotSource, wanted: State) -> Selection:
+    """The live tables in full, with every column there is now: a row the snapshot holds may be another's by now.
+
+    Of files just those that the snapshot chose among: it says nothing of the others.
+    """
+    names = tuple(table.name for table in wanted.tables)
+    return dataclasses.replace(files_of(held.selection), tables=names, partial=True, optional=True)
 
 
 def _before(
     repository: Repository,
-    pending: Pending,
+    heart: Heartbeat,
     target: Target,
     url: str,
     selection: Selection,
@@ -225,9 +242,15 @@ def _before(
     progress: Progress,
 ) -> tuple[State, SnapshotSource]:
     """The state under the lock, stored in the repository; nothing names it yet."""
-    with repository.blobs.writer(bytes.fromhex(pending.id)) as writer:
+    with repository.blobs.writer(bytes.fromhex(heart.pending.id)) as writer:
         captured = capture(
-            target, writer, repository.cut_key, selection, parent=parent, fetch=repository.blobs, progress=progress
+            target,
+            heart.sink(writer),
+            repository.cut_key,
+            selection,
+            parent=parent,
+            fetch=repository.blobs,
+            progress=heart.progress(progress),
         )
         writer.close()
     before = SnapshotSource(
@@ -237,16 +260,17 @@ def _before(
         tables=captured.tables,
         objects=captured.objects,
         position=captured.position,
+        selection=held.selection,
         missing=captured.missing,
     )
     return captured_state(held.name, held.kind, captured, repository.blobs), before
 
 
 def _touched(
-    repository: Repository, pending: Pending, plan: Plan, live: State, wanted: State, ask: Ask
+    repository: Repository, heart: Heartbeat, plan: Plan, live: State, wanted: State, ask: Ask
 ) -> tuple[SnapshotTable, ...]:
-    with repository.blobs.writer(bytes.fromhex(pending.id)) as writer:
-        touched = write_touched(plan, live, wanted, ask.scope, repository.cut_key, writer)
+    with repository.blobs.writer(bytes.fromhex(heart.pending.id)) as writer:
+        touched = write_touched(plan, live, wanted, ask.scope, repository.cut_key, heart.sink(writer))
         writer.close()
     return touched
 
@@ -270,7 +294,11 @@ def _commit_safety(
         tables=tables,
         objects=before.objects,
         position=before.position,
-        selection={"mode": plan.mode.value, "recreated": [table.name for table in plan.tables if table.recreate]},
+        selection={
+            **selection_fields(files_of(before.selection)),
+            "mode": plan.mode.value,
+            "recreated": [table.name for table in plan.tables if table.recreate],
+        },
         missing=before.missing,
     )
     safety = Snapshot(
@@ -336,6 +364,12 @@ def _verify(
 
 def _without(counts: dict[str, int], names: frozenset[str]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if name not in names}
+
+
+def _half_done(error: SnapstoreError, done: str, safety: Snapshot) -> SnapstoreError:
+    """The same error where there is no transaction to roll back: what was done, and both ways on."""
+    hint = f"The same restore goes on from there; `snap undo {safety.id[:8]}` takes back what was done."
+    return type(error)(f"{error.message}; until then {done}", hint=hint)
 
 
 _CAUSE = "Nothing was changed. A trigger, rule, constraint or generated value in the database may be the cause."

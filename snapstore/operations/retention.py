@@ -17,7 +17,15 @@ from datetime import UTC, datetime, timedelta
 from snapstore.errors import Invalid
 from snapstore.repository import Snapshot
 
-__all__ = ["SAFETY_KEPT", "Choice", "Policy", "choose", "parse_duration"]
+__all__ = [
+    "SAFETY_KEPT",
+    "Choice",
+    "Policy",
+    "choose",
+    "duration_words",
+    "is_expendable",
+    "parse_duration",
+]
 
 SAFETY_KEPT = timedelta(days=30)
 """How long the state before a restore is kept, whatever the policy says."""
@@ -111,13 +119,13 @@ def _always(group: Sequence[Snapshot], policy: Policy, now: datetime) -> Iterato
             if tag in snapshot.tags:
                 yield snapshot, f"tag {tag}"
         if policy.keep_within is not None and latest - snapshot.time <= policy.keep_within:
-            yield snapshot, f"within {_days(policy.keep_within)}"
+            yield snapshot, f"within {duration_words(policy.keep_within)}"
 
 
 def _safety(group: Sequence[Snapshot], latest: datetime) -> Iterator[tuple[Snapshot, str]]:
     for snapshot in group:
         if latest - snapshot.time <= SAFETY_KEPT:
-            yield snapshot, f"before a restore, within {_days(SAFETY_KEPT)}"
+            yield snapshot, f"before a restore, within {duration_words(SAFETY_KEPT)}"
 
 
 def _counted(group: Sequence[Snapshot], policy: Policy) -> Iterator[tuple[Snapshot, str]]:
@@ -136,9 +144,16 @@ def _counted(group: Sequence[Snapshot], policy: Policy) -> Iterator[tuple[Snapsh
             previous = own
 
 
-def _days(duration: timedelta) -> str:
+def duration_words(duration: timedelta) -> str:
+    """Days, or hours where it is no whole number of days, for people."""
     hours = round(duration / timedelta(hours=1))
     return f"{hours // 24} days" if hours % 24 == 0 else f"{hours} hours"
+
+
+def is_expendable(choice: Choice) -> bool:
+    """Whether a snapshot is kept by counts alone: then it may go where room is needed, the oldest first."""
+    counted = {"last", *(word for _, word, _ in _PERIODS), *(f"oldest {word}" for _, word, _ in _PERIODS)}
+    return choice.keep and counted.issuperset(choice.reasons)
 
 
 _DURATION = re.compile(r"(?=\d)(?:(\d+)y)?(?:(\d+)m)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?")

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.errors import Invalid
-from snapstore.operations.diff import changed_rows, column_names, row_changes
+from snapstore.operations.diff import changed_rows, row_changes
 from snapstore.operations.state import StateTable
 from snapstore.rows import Batch, Table
-from snapstore.tree.diff import Changed, RowChanges
-from snapstore.tree.values import resolve
+from snapstore.tree.diff import RowChanges
+from snapstore.tree.values import portions
 
 __all__ = ["Scope", "knows_absence", "scoped_changes"]
 
@@ -66,20 +66,6 @@ def knows_absence(table: StateTable, scope: Scope) -> bool:
 
 
 def scoped_changes(old: StateTable | None, new: StateTable, scope: Scope) -> Iterator[RowChanges]:
-    """The changes that the scope means."""
-    if not scope.loosely or old is None or not new.table.loose:
-        yield from _scoped(old, new, scope)
-        return
-    counts = np.asarray([name not in new.table.loose for name in column_names(old, new)], np.bool_)
-    for changes in _scoped(old, new, scope):
-        changed = changes.changed
-        differs = changed.differs & counts
-        sides = ({at: cells for at, cells in side.items() if counts[at]} for side in (changed.before, changed.after))
-        firm = Changed(changed.keys, differs, *sides)
-        yield RowChanges(changes.added, changes.removed, changed_rows(firm, np.flatnonzero(differs.any(axis=1))))
-
-
-def _scoped(old: StateTable | None, new: StateTable, scope: Scope) -> Iterator[RowChanges]:
     """`row_changes`, only of the rows that the scope means, and that the snapshot speaks of.
 
     A snapshot of a table's shape alone says nothing about rows; one of the rows that meet a condition says nothing of
@@ -89,9 +75,10 @@ def _scoped(old: StateTable | None, new: StateTable, scope: Scope) -> Iterator[R
         return
     is_whole = new.name in scope.whole
     keys = None if is_whole else scope.keys.get(new.name)
+    loose = new.table.loose if scope.loosely and old is not None else frozenset()
     condition, held = None if is_whole else scope.where.get(new.name), new.entry.where
     if condition is None and (held is None or old is None):
-        yield from row_changes(old, new, keys=keys)
+        yield from row_changes(old, new, keys=keys, ignored=loose)
         return
     if scope.matching is None:
         raise Invalid(f"a condition on the rows of {new.name} cannot be tried without a source to ask")
@@ -102,7 +89,7 @@ def _scoped(old: StateTable | None, new: StateTable, scope: Scope) -> Iterator[R
             for one in (condition, held)
             if old is not None and one is not None
         ]
-        for changes in row_changes(old, new, keys=keys):
+        for changes in row_changes(old, new, keys=keys, ignored=loose):
             yield _meeting(changes, old, new, of_old, of_new)
 
 
@@ -112,16 +99,17 @@ def _meeting(
     added, removed, changed = changes.added, changes.removed, changes.changed
     for meets in of_new:
         if len(added):
-            added = added.take(np.flatnonzero(meets(_whole(added, new))))
+            added = added.take(_meeting_rows(meets, added, new))
         if len(changed) and new.tree is not None:
             rows = new.tree.lookup([key or b"" for key in changed.keys.to_list()])
-            changed = changed_rows(changed, np.flatnonzero(meets(_whole(rows, new))))
+            changed = changed_rows(changed, _meeting_rows(meets, rows, new))
     for meets in of_old:
         if len(removed) and old is not None:
-            removed = removed.take(np.flatnonzero(meets(_whole(removed, old))))
+            removed = removed.take(_meeting_rows(meets, removed, old))
     return RowChanges(added, removed, changed)
 
 
-def _whole(batch: Batch, table: StateTable) -> Batch:
-    """The same rows with their large cells fetched."""
-    return Batch(batch.keys, tuple(resolve(cells, table.fetch) for cells in batch.columns))
+def _meeting_rows(meets: Meets, batch: Batch, table: StateTable) -> NDArray[np.int64]:
+    """Which of these rows meet it, their large cells fetched."""
+    whole = portions(batch.keys, [(cells, table.fetch) for cells in batch.columns])
+    return np.flatnonzero(np.concatenate([meets(some) for some in whole]))

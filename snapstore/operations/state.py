@@ -15,7 +15,8 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,18 @@ from snapstore.digest import Digest
 from snapstore.errors import Conflict, Invalid, SnapstoreError
 from snapstore.operations.capture import Captured, Progress, capture, silent
 from snapstore.operations.parent import Parent, parent_of
+from snapstore.operations.selected import selection_fields
 from snapstore.repository import Repository, Snapshot, SnapshotTable
-from snapstore.rows import Table
+from snapstore.rows import Column, Table
 from snapstore.sources import Selection, Source
 from snapstore.tree import Fetch, Sink
 from snapstore.tree.node import decode_objects, decode_schema
 from snapstore.tree.reader import TableTree
 
-__all__ = ["LIVE", "State", "StateTable", "captured_state", "live", "of_snapshot", "read_objects", "stable_capture"]
+__all__ = [
+    "LIVE", "State", "StateTable", "captured_state", "evened", "live", "matches", "means_column", "of_snapshot",
+    "read_objects", "stable_capture",
+]  # fmt: skip
 
 LIVE = "live"
 _ATTEMPTS = 3
@@ -44,7 +49,8 @@ class StateTable:
 
     A table of a snapshot that was turned into the types of a live one remembers its shape before (`was`), and what
     became of each column in words (`turned`); one that could not be turned, why not (`refusal`). `damage` says of a
-    table of which a snapshot holds what could still be read, how much that was.
+    table of which a snapshot holds what could still be read, how much that was. `ignoring` are patterns of columns
+    (`table.column`, with or without the schema) in which a difference is none.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class StateTable:
         turned: Mapping[str, str] | None = None,
         refusal: str = "",
         damage: str = "",
+        ignoring: Sequence[str] = (),
     ) -> None:
         self.source = source
         self.kind = kind
@@ -67,6 +74,7 @@ class StateTable:
         self.turned = turned or {}
         self.refusal = refusal
         self.damage = damage
+        self.ignoring = tuple(ignoring)
 
     @property
     def name(self) -> str:
@@ -78,12 +86,60 @@ class StateTable:
         """The table's trees, or None if only its schema was taken."""
         return None if self.entry.root is None else TableTree.open(self.entry.root, self.fetch)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether its rows were taken and there are none."""
+        return self.tree is not None and not self.tree.count
+
     @cached_property
     def table(self) -> Table:
         """The table's shape."""
         if self.tree is not None:
             return self.tree.table
         return decode_schema(self.fetch.get_many([self.entry.schema])[0], f"schema {self.entry.schema.hex()}")
+
+    def widened(self, columns: Sequence[Column]) -> StateTable:
+        """The same rows with these columns too, NULL in every row."""
+        wide = copy(self)
+        wide.__dict__.pop("ignored", None)
+        wide.tree = None if self.tree is None else self.tree.widened(columns)
+        wide.table = replace(self.table, columns=(*self.table.columns, *columns))
+        return wide
+
+    def with_ignored(self, patterns: Sequence[str]) -> StateTable:
+        """The same table, ignoring these columns and no others."""
+        other = copy(self)
+        other.ignoring = tuple(patterns)
+        other.__dict__.pop("ignored", None)
+        return other
+
+    @cached_property
+    def ignored(self) -> frozenset[str]:
+        """The columns in which a difference is none. Rows without a key are known by all that is in them."""
+        if not self.ignoring or self.table.by_content:
+            return frozenset()
+        names = (column.name for column in self.table.columns)
+        return frozenset(name for name in names if any(means_column(one, self.name, name) for one in self.ignoring))
+
+
+def evened(before: StateTable, after: StateTable) -> tuple[StateTable, StateTable]:
+    """Both with the columns that come and go with the rows (`Table.open_type`) of either.
+
+    Where one side has no such column none of its rows has a value in it, which is not the same as a column that is not
+    there. Columns that were left out stay out.
+    """
+    if before.entry.root is not None and before.entry.root == after.entry.root:
+        return before, after
+    return _with_columns_of(before, after), _with_columns_of(after, before)
+
+
+def _with_columns_of(table: StateTable, other: StateTable) -> StateTable:
+    kind = table.table.open_type
+    if not kind:
+        return table
+    known = {column.name for column in table.table.columns} | set(table.table.definition.get("left_out", ()))
+    more = [column for column in other.table.columns if column.type == kind and column.name not in known]
+    return table.widened(more) if more else table
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +165,16 @@ class State:
                 raise Invalid(f"no table {pattern!r} in {self.label}", hint=f"It has: {known}.")
         chosen = tuple(table for table in self.tables if any(matches(table.name, p) for p in patterns))
         return State(self.label, chosen, self.fetch, self.missing)
+
+    def ignoring(self, patterns: Mapping[str, Sequence[str]]) -> State:
+        """The same, where differences in some columns are none: patterns of `table.column` by the name of a source."""
+        tables = tuple(table.with_ignored(patterns.get(table.source, ())) for table in self.tables)
+        return State(self.label, tables, self.fetch, self.missing)
+
+
+def means_column(pattern: str, table: str, column: str) -> bool:
+    """Whether a pattern (`table.column`, with or without the schema; `*` and `?` fit anything) means this column."""
+    return matches(f"{table}.{column}", pattern)
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -149,7 +215,7 @@ def captured_state(name: str, kind: str, captured: Captured, fetch: Fetch) -> St
 def scratch(repository: Repository) -> Iterator[BlobStore]:
     """A store of one's own over the repository's blobs: it may be written to and vanishes afterwards."""
     with tempfile.TemporaryDirectory(prefix="snapstore-", ignore_cleanup_errors=True) as folder:
-        yield BlobStore(DirectoryBackend(Path(folder) / "scratch", create=True), base=repository.blobs)
+        yield BlobStore(DirectoryBackend(Path(folder) / "scratch", create=True, is_scratch=True), base=repository.blobs)
 
 
 @contextmanager
@@ -166,7 +232,7 @@ def live(
 
     Goes by the newest snapshot of the source, as a take does, unless `full`.
     """
-    parent = parent_of(repository.snapshots(), name, source.kind)
+    parent = parent_of(repository.snapshots(), name, source.kind, selection_fields(selection))
     with scratch(repository) as store:
         with store.writer(os.urandom(16), verify=False) as writer:
             captured = stable_capture(

@@ -15,19 +15,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
-from snapstore.blobs.writer import BlobWriter
-from snapstore.errors import Invalid, Unavailable
+from snapstore.blobs.sweep import fold
+from snapstore.errors import Invalid, SnapstoreError, Unavailable
 from snapstore.operations.capture import Progress, silent
-from snapstore.operations.parent import Parent, parent_of
-from snapstore.operations.state import StateTable, stable_capture
+from snapstore.operations.heartbeat import Heartbeat
+from snapstore.operations.parent import Parent, parents_in
+from snapstore.operations.room import require_room
+from snapstore.operations.selected import selection_fields
+from snapstore.operations.state import StateTable, evened, stable_capture
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
 from snapstore.sources import Selection, Source
+from snapstore.tree import Sink
 from snapstore.tree.diff import diff
 
-__all__ = ["Request", "Taken", "check_tags", "selection_fields", "selection_of", "take"]
+__all__ = ["Request", "Taken", "check_tags", "take"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ def take(
     host: str = "",
     verify: bool = True,
     full: bool = False,
+    min_free_bytes: int = 0,
+    max_bytes: int | None = None,
     progress: Progress = silent,
 ) -> Taken:
     """Take a snapshot of these sources. With `verify` every blob is decoded and hashed again before it is stored.
@@ -76,21 +81,34 @@ def take(
     Only rows that may have changed since the newest snapshot of a source are read, where that can be told and unless
     `full`; each table of the result says which way it was read, and why.
 
+    With `min_free_bytes` and `max_bytes` it does not begin where there is less space, or the repository holds more.
+
     Raises `Unavailable` when a source cannot be reached, unless its selection is `partial` and another one can;
     `Unsupported` naming what cannot be held; `Conflict` when tables kept changing shape.
     """
     check(requests, tags, description)
+    require_room(repository, min_free_bytes=min_free_bytes, max_bytes=max_bytes)
     began, moment = time.monotonic(), datetime.now(UTC)
-    snapshots = repository.snapshots()
-    parents = {request.name: parent_of(snapshots, request.name, request.source.kind) for request in requests}
-    pending = repository.begin(roots=[root for parent in parents.values() if parent for root in parent.roots])
+    parents = parents_in(
+        repository,
+        {request.name: request.source.kind for request in requests},
+        {request.name: selection_fields(request.selection) for request in requests},
+    )
+    pending = repository.begin(
+        roots=[root for parent in parents.values() if parent for root in parent.roots], looks=False
+    )
+    heart = Heartbeat(repository, pending)
     try:
         # What was removed before the pending object stood there may be swept already: it is nobody's parent.
-        parents = {name: one if one and repository.has(one.snapshot.id) else None for name, one in parents.items()}
+        ids = {one.snapshot.id for one in parents.values() if one}
+        there = {id_ for id_ in sorted(ids) if repository.has(id_)}
+        parents = {name: one if one and one.snapshot.id in there else None for name, one in parents.items()}
         with repository.blobs.writer(bytes.fromhex(pending.id), verify=verify) as writer:
-            sources, bytes_read, unavailable = _sources(repository, requests, writer, parents, full, progress)
+            sources, bytes_read, unavailable = _sources(
+                repository, requests, heart.sink(writer), parents, full, heart.progress(progress)
+            )
             written = writer.close()
-        sources = [_counted(source, parents[source.name], repository) for source in sources]
+        sources = [_counted(source, parents[source.name], repository, heart) for source in sources]
         snapshot = Snapshot(
             id=pending.id,
             time=moment,
@@ -107,10 +125,12 @@ def take(
                 "seconds": time.monotonic() - began,
             },
         )
-        committed = repository.commit(pending, snapshot)
+        committed = repository.commit(heart.pending, snapshot)
     except BaseException:
-        _give_up(repository, pending)
+        _give_up(repository, heart.pending)
         raise
+    with suppress(SnapstoreError):  # the snapshot is there, whatever becomes of this
+        fold(repository.blobs)
     added = written.stored_bytes + written.index_bytes
     return Taken(committed, bytes_read, written.plain_bytes, added, time.monotonic() - began, tuple(unavailable))
 
@@ -140,7 +160,7 @@ def check_tags(tags: Sequence[str]) -> None:
 def _sources(
     repository: Repository,
     requests: Sequence[Request],
-    writer: BlobWriter,
+    sink: Sink,
     parents: Mapping[str, Parent | None],
     full: bool,
     progress: Progress,
@@ -154,7 +174,7 @@ def _sources(
             captured = stable_capture(
                 request.source,
                 request.selection,
-                writer,
+                sink,
                 repository.cut_key,
                 parent=parents.get(request.name),
                 fetch=None if full else repository.blobs,
@@ -185,27 +205,30 @@ def _sources(
     return sources, bytes_read, unavailable
 
 
-def _counted(source: SnapshotSource, parent: Parent | None, repository: Repository) -> SnapshotSource:
+def _counted(source: SnapshotSource, parent: Parent | None, repository: Repository, heart: Heartbeat) -> SnapshotSource:
     """The source with rows added, changed and removed against its parent."""
     if parent is None:
         return source
     before = {table.name: table for table in parent.source.tables}
     tables = tuple(
-        table if table.name not in before else _count(source, before[table.name], table, repository)
+        table
+        if table.name not in before or table.where != before[table.name].where
+        else _count(source, before[table.name], table, repository, heart)
         for table in source.tables
     )
     return dataclasses.replace(source, tables=tables)
 
 
 def _count(
-    source: SnapshotSource, before: SnapshotTable, after: SnapshotTable, repository: Repository
+    source: SnapshotSource, before: SnapshotTable, after: SnapshotTable, repository: Repository, heart: Heartbeat
 ) -> SnapshotTable:
-    old = StateTable(source.name, source.kind, before, repository.blobs).tree
-    new = StateTable(source.name, source.kind, after, repository.blobs).tree
+    sides = evened(*(StateTable(source.name, source.kind, one, repository.blobs) for one in (before, after)))
+    old, new = (side.tree for side in sides)
     if old is None or new is None or old.table.key != new.table.key:
         return after
     added = changed = removed = 0
     for changes in diff(old, new):
+        heart.beat()
         added += len(changes.added)
         changed += len(changes.changed)
         removed += len(changes.removed)
@@ -216,29 +239,3 @@ def _give_up(repository: Repository, pending: Pending) -> None:
     # The first error is the one to report; a store that failed may well fail again here, and gc evicts what stays.
     with suppress(Unavailable):
         repository.abandon(pending)
-
-
-def selection_fields(selection: Selection) -> dict[str, Any]:
-    """A selection as plain values for the manifest, so that `live` later means the same rows."""
-    return {
-        "tables": list(selection.tables),
-        "exclude": list(selection.exclude),
-        "exclude_columns": list(selection.exclude_columns),
-        "where": dict(selection.where),
-        "vectors": selection.vectors,
-        "rows": selection.rows,
-        "partial": selection.partial,
-    }
-
-
-def selection_of(fields: Mapping[str, Any]) -> Selection:
-    """The selection a snapshot's source was taken with."""
-    return Selection(
-        tables=tuple(fields.get("tables", ())),
-        exclude=tuple(fields.get("exclude", ())),
-        exclude_columns=tuple(fields.get("exclude_columns", ())),
-        where=dict(fields.get("where", {})),
-        vectors=bool(fields.get("vectors", True)),
-        rows=bool(fields.get("rows", True)),
-        partial=bool(fields.get("partial", False)),
-    )

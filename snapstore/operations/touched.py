@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from snapstore.digest import Digest
 from snapstore.errors import Invalid
-from snapstore.operations.plan import Mode, Plan
+from snapstore.operations.plan import Mode, Plan, TablePlan
 from snapstore.operations.scope import Scope, knows_absence, scoped_changes
-from snapstore.operations.state import State, StateTable, of_tables
+from snapstore.operations.state import State, StateTable, evened, of_tables
 from snapstore.repository import Repository, Snapshot, SnapshotTable
 from snapstore.rows import Batch, Cells, Table
 from snapstore.tree import Sink
@@ -40,19 +41,29 @@ def write_touched(
     for planned in plan.tables:
         place = (planned.source, planned.name)
         if not (planned.is_empty or planned.create or planned.recreate):
-            touched.append(_written(before[place], after[place], plan.mode, scope, cut_key, sink))
+            touched.append(_written(planned, before[place], after[place], plan.mode, scope, cut_key, sink))
     return tuple(touched)
 
 
 def _written(
-    before: StateTable, after: StateTable, mode: Mode, scope: Scope, cut_key: bytes, sink: Sink
+    planned: TablePlan, before: StateTable, after: StateTable, mode: Mode, scope: Scope, cut_key: bytes, sink: Sink
 ) -> SnapshotTable:
+    before, after = evened(before, after)
     table = Table(after.name, after.table.key, ())
+    is_every = after.tree is not None and planned.insert + planned.update == after.tree.count and not planned.delete
+    if after.tree is not None and is_every and after.fetch is before.fetch:
+        # Every row of the snapshot is set, and no other: the repository has the tree of their keys.
+        root = after.tree.without([column.name for column in after.table.columns], table, sink)
+        return _entry(table, after.tree.count, root, sink)
     builder = TreeBuilder(table, cut_key, sink)
     for changes in scoped_changes(before, after, scope):
         builder.add(Batch(_keys(changes, mode, deletes=knows_absence(after, scope)), ()))
     root = builder.finish()
-    return SnapshotTable(after.name, builder.rows, root, sink.naming.digest(encode_schema(table)), reading="keys alone")
+    return _entry(table, builder.rows, root, sink)
+
+
+def _entry(table: Table, rows: int, root: Digest, sink: Sink) -> SnapshotTable:
+    return SnapshotTable(table.name, rows, root, sink.naming.digest(encode_schema(table)), reading="keys alone")
 
 
 def _keys(changes: RowChanges, mode: Mode, *, deletes: bool) -> Cells:

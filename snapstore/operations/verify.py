@@ -9,7 +9,6 @@ Damage is reported, never raised, and the search goes on after it. Nothing is re
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +21,7 @@ from snapstore.blobs.frame import decode as decode_frame
 from snapstore.blobs.pack import Directory, digests_of, object_name
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.digest import Digest, digest
-from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, Unsupported
+from snapstore.errors import Conflict, Corrupt, NotFound, Unsupported
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.check_objects import (
     REBUILD,
@@ -37,7 +36,9 @@ from snapstore.operations.check_objects import (
 from snapstore.operations.check_trees import TreeCheck
 from snapstore.operations.damage import Damage, RowRange
 from snapstore.operations.harm import Harm
+from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.marks import DigestSet
+from snapstore.operations.sampling import Sample
 from snapstore.operations.steady import SteadyBackend
 from snapstore.repository import Pending, Repository, Snapshot
 from snapstore.repository.snapshot import COMMITTED
@@ -60,43 +61,36 @@ def verify(
     *,
     snapshots: Sequence[Snapshot] | None = None,
     read_data: bool = False,
-    sample_percent: float | None = None,
-    choose: Callable[[], float] | None = None,
+    sample: Sample | None = None,
     progress: Progress = silent,
 ) -> Verified:
     """Look at the repository's objects, and at the trees of these snapshots (all of them by default).
 
     Without more: every manifest, segment, tombstone and pack directory is read, all that the snapshots need must be in
     the index and where that says, and nodes must be readable and fit each other. `read_data` reads and hashes every
-    byte of every pack, and decodes every chunk of the snapshots; `sample_percent` (over 0, to 100) hashes a random
-    share of all frames: after n runs at p percent, (1 − p/100)^n of the bytes have not been read yet. `choose` gives
-    the numbers from 0 to 1 for it, in place of the operating system's.
+    byte of every pack, and decodes every chunk of the snapshots; `sample` hashes the frames of one round.
 
-    Raises `Invalid` for an impossible share, `NotFound` if one of `snapshots` has been removed, `Conflict` if this took
-    so long that a gc gave it up, and `Unavailable`. Never raises for damage.
+    Raises `NotFound` if one of `snapshots` has been removed, `Conflict` if this took so long that a gc gave it up, and
+    `Unavailable`. Never raises for damage.
     """
-    if sample_percent is not None and not 0 < sample_percent <= 100:
-        raise Invalid(f"a sample of {sample_percent} percent", hint="Give a share over 0 and up to 100 percent.")
     backend = SteadyBackend(repository.backend, repository.seal)
     steady = repository.over(backend)
     found, _ = read_snapshots(steady)
     named = [digest_ for one in found for digest_ in one.digests()]
-    pending = steady.begin(roots=list(dict.fromkeys(named)))
+    heart = Heartbeat(steady, steady.begin(roots=list(dict.fromkeys(named))))
     try:
-        run = _Run(steady, backend, progress)
+        run = _Run(steady, backend, heart.progress(progress))
         chosen = run.objects(snapshots, protected={one.id for one in found})
         run.trees(chosen, read_chunks=read_data)
         if read_data:
             run.packs(lambda pack: check_pack(steady.blobs, pack))
-        elif sample_percent is not None:
-            share = sample_percent / 100
-            number = choose or random.SystemRandom().random
-            run.packs(lambda pack: _check_sample(steady.blobs, pack, share, number))
+        elif sample is not None:
+            run.packs(lambda pack: _check_sample(steady.blobs, pack, sample))
         damaged = run.damaged(chosen)
         if damaged:
-            _still_protected(steady, pending)
+            _still_protected(steady, heart.pending)
     finally:
-        steady.abandon(pending)
+        steady.abandon(heart.pending)
     return Verified(tuple(one.id for one in chosen), run.blobs, backend.bytes_read, damaged)
 
 
@@ -205,12 +199,12 @@ class _Run:
         self._damages.update(dict.fromkeys(damages))
 
 
-def _check_sample(store: BlobStore, pack: PackEntry, share: float, choose: Callable[[], float]) -> Iterator[BlobDamage]:
-    """A random share of a pack's frames, each hashed as it is stored and blob by blob."""
+def _check_sample(store: BlobStore, pack: PackEntry, sample: Sample) -> Iterator[BlobDamage]:
+    """The frames of a pack that are in the sample, each hashed as it is stored and blob by blob."""
     where = object_name(pack.name)
     try:
         directory = store.directory(pack)
-        wanted = np.array([choose() < share for _ in range(len(directory.offsets))], np.bool_)
+        wanted = sample.frames(pack.name, len(directory.offsets))
         for number, frame in frames_of(store.backend, directory, wanted):
             yield from _check_frame(store, directory, number, frame)
     except NotFound:

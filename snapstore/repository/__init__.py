@@ -9,6 +9,6 @@ of live sources.
 
 from snapstore.repository.repository import Pending, Repository
 from snapstore.repository.resolve import resolve
-from snapstore.repository.snapshot import Snapshot, SnapshotSource, SnapshotTable
+from snapstore.repository.snapshot import Origin, Snapshot, SnapshotSource, SnapshotTable
 
-__all__ = ["Pending", "Repository", "Snapshot", "SnapshotSource", "SnapshotTable", "resolve"]
+__all__ = ["Origin", "Pending", "Repository", "Snapshot", "SnapshotSource", "SnapshotTable", "resolve"]

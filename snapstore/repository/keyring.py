@@ -310,7 +310,7 @@ def _about(stored: _Stored, seal: Seal) -> Key:
     salt, sealed = stored.about[: seal.salt_bytes], stored.about[seal.salt_bytes :]
     try:
         about = seal.open(name, sealed, salt=salt, bound=_HEAD.pack(len(stored.head)) + stored.head)
-        fields = unpack(about, name)
+        fields = unpack(bytes(about), name)
         removed = tuple(id_.hex() for id_ in fields["removed"])
         return Key(stored.id, str(fields["label"]), str(fields["created"]), bool(fields["leaving"]), removed)
     except (Corrupt, TypeError, KeyError, AttributeError) as error:

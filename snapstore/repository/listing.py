@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from snapstore.errors import Conflict, NotFound, Unavailable
 from snapstore.repository.repository import Repository
-from snapstore.repository.snapshot import COMMITTED, PENDING, Snapshot, decode, encode
+from snapstore.repository.snapshot import COMMITTED, ENDED, PENDING, Snapshot, encode
 
-__all__ = ["SNAPSHOTS", "Listed", "committed", "evict_stale", "pending", "read_all"]
+__all__ = ["SNAPSHOTS", "Listed", "committed", "delete_ended", "evict_stale", "pending", "read_all"]
 
 SNAPSHOTS = "snapshots/"
 _TRIES = 10
@@ -45,7 +45,9 @@ def read_all(repository: Repository) -> list[Listed]:
     """
     for _ in range(_TRIES):
         try:
-            return [_read(repository, entry.name, entry.modified) for entry in repository.backend.list(SNAPSHOTS)]
+            return [
+                Listed(*repository.read_listed(entry), entry.modified) for entry in repository.backend.list(SNAPSHOTS)
+            ]
         except NotFound as error:
             _log.debug("listing again: %s", error)
     raise Unavailable(
@@ -62,8 +64,16 @@ def committed(there: Sequence[Listed]) -> list[Snapshot]:
 
 def pending(there: Sequence[Listed]) -> list[Snapshot]:
     """What has begun and not ended, oldest first."""
-    found = [one.snapshot for one in there if one.snapshot.state != COMMITTED]
+    found = [one.snapshot for one in there if one.snapshot.state not in (COMMITTED, ENDED)]
     return sorted(found, key=lambda snapshot: (snapshot.time, snapshot.id))
+
+
+def delete_ended(repository: Repository, there: Sequence[Listed]) -> None:
+    """Delete what says of itself that it has ended: whoever it was could not. It never changes again."""
+    for one in there:
+        if one.snapshot.state == ENDED:
+            with suppress(NotFound):
+                repository.backend.delete(one.snapshot.name)
 
 
 def evict_stale(repository: Repository, there: Sequence[Listed], *, stale_seconds: float) -> set[str]:
@@ -85,11 +95,6 @@ def evict_stale(repository: Repository, there: Sequence[Listed], *, stale_second
 
 def _is_pending(one: Listed) -> bool:
     return one.snapshot.state == PENDING
-
-
-def _read(repository: Repository, name: str, modified: float) -> Listed:
-    stored = repository.backend.get(name)
-    return Listed(decode(stored.data, name, repository.seal), stored.tag, modified)
 
 
 def _store_time(repository: Repository) -> float:

@@ -12,19 +12,31 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from snapstore.backends import Backend
+from snapstore.backends import Backend, Entry
+from snapstore.backends.cachefolder import CacheFolder
+from snapstore.backends.caching import CachingBackend
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import Digest
-from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError, WrongKey
+from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError, Unavailable, WrongKey
 from snapstore.repository import config, keyring, sequence
 from snapstore.repository.keyring import Passphrase
-from snapstore.repository.snapshot import COMMITTED, PENDING, Snapshot, decode, encode, new_id, utc_text
+from snapstore.repository.snapshot import (
+    COMMITTED,
+    ENDED,
+    PENDING,
+    Origin,
+    Snapshot,
+    decode,
+    encode,
+    new_id,
+    utc_text,
+)
 from snapstore.seal import PLAIN, Cost, Seal
 
 __all__ = ["PROGRAM", "Pending", "Repository"]
@@ -46,17 +58,27 @@ class Pending:
 class Repository:
     """An open repository. `blobs` reads and writes blobs, `cut_key` decides where chunks end.
 
-    `seal` closes and opens its objects; `key_id` is the key that opened it, empty in a plain repository.
+    `seal` closes and opens its objects; `key_id` is the key that opened it, empty in a plain repository. With a `cache`
+    what does not change is read from the backend once.
     """
 
-    def __init__(self, backend: Backend, settings: config.Config, seal: Seal = PLAIN, key_id: str = "") -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        settings: config.Config,
+        seal: Seal = PLAIN,
+        key_id: str = "",
+        *,
+        cache: CacheFolder | None = None,
+    ) -> None:
         if settings.is_encrypted == (seal is PLAIN):
             raise ValueError("an encrypted repository has a seal, a plain one has none")
         self.backend = backend
         self.settings = settings
         self.seal = seal
         self.key_id = key_id
-        self.blobs = BlobStore(backend, seal)
+        self._cached = None if cache is None else CachingBackend(backend, cache.of(settings.id.hex()))
+        self.blobs = BlobStore(backend, seal, cached=self._cached)
         self._seen: list[Snapshot] = []
 
     @property
@@ -79,7 +101,8 @@ class Repository:
         there = [entry.name for entry in backend.list("")]
         if config.NAME in there:
             raise Exists(f"{backend.location} is a repository already", hint="Nothing was changed; use it.")
-        stray = next((name for name in there if not name.startswith(keyring.KEYS)), None)
+        # A probe of the store's conditions stays where nobody may delete.
+        stray = next((name for name in there if not name.startswith((keyring.KEYS, "probe/"))), None)
         if stray is not None:
             raise Invalid(
                 f"{backend.location} is not empty: it holds {stray!r}",
@@ -100,12 +123,14 @@ class Repository:
             raise Exists(f"{backend.location} is a repository already", hint="Nothing was changed; use it.") from error
         # Before there was a config nobody could add a key: these are of an `init` that died.
         for name in there:
-            with suppress(NotFound):
+            with suppress(NotFound, Unavailable):
                 backend.delete(name)
         return made
 
     @classmethod
-    def open(cls, backend: Backend, passphrase: Passphrase | None = None) -> Repository:
+    def open(
+        cls, backend: Backend, passphrase: Passphrase | None = None, *, cache: CacheFolder | None = None
+    ) -> Repository:
         """Open a repository; an encrypted one with a passphrase, or with what gives one when it is needed.
 
         Bytes say that an encrypted repository is meant: a plain one in its place may be a trap, and is refused. Raises
@@ -120,16 +145,16 @@ class Repository:
             ) from error
         settings = config.decode(stored.data, f"config of {backend.location}")
         if settings.is_encrypted:
-            return cls(backend, settings, *keyring.unlock(backend, settings, passphrase))
+            return cls(backend, settings, *keyring.unlock(backend, settings, passphrase), cache=cache)
         if isinstance(passphrase, bytes):
             raise WrongKey(
                 f"{backend.location} is not encrypted, and a passphrase was given",
                 hint="If it never was, leave the passphrase out. If it was, somebody has put another in its place.",
             )
-        return cls(backend, settings)
+        return cls(backend, settings, cache=cache)
 
     def over(self, backend: Backend) -> Repository:
-        """The same repository through another backend, one that wraps its own."""
+        """The same repository through another backend, one that wraps its own; without a cache."""
         return Repository(backend, self.settings, self.seal, self.key_id)
 
     def snapshots(self) -> list[Snapshot]:
@@ -138,6 +163,17 @@ class Repository:
             (snapshot for snapshot in self._read_all() if snapshot.state == COMMITTED),
             key=lambda snapshot: (snapshot.time, snapshot.id),
         )
+
+    def newest(self) -> Iterator[tuple[Snapshot, float]]:
+        """Committed snapshots and when their objects were last written, by the store's clock; the last ones first.
+
+        Each is read when it is asked for: who wants the newest of something need not read all.
+        """
+        for entry in sorted(self.backend.list("snapshots/"), key=lambda entry: entry.modified, reverse=True):
+            with suppress(NotFound):
+                snapshot, _ = self.read_listed(entry)
+                if snapshot.state == COMMITTED:
+                    yield snapshot, entry.modified
 
     def pendings(self) -> list[Snapshot]:
         """What has begun and not ended, oldest first."""
@@ -153,30 +189,63 @@ class Repository:
         except NotFound:
             return False
 
+    def origin_of(self, snapshot: Snapshot) -> Origin:
+        """What one of these snapshots and all copies of it have in common, wherever they are."""
+        return snapshot.origin or Origin(self.settings.id.hex(), snapshot.id)
+
     def _read_all(self) -> list[Snapshot]:
         found = []
         for entry in self.backend.list("snapshots/"):
             try:
-                found.append(self._read(entry.name)[0])
+                found.append(self.read_listed(entry)[0])
             except NotFound:
                 _log.debug("%s went between listing and reading", entry.name)
         self._seen = found
         return found
 
+    def read_listed(self, entry: Entry) -> tuple[Snapshot, str]:
+        """A listed snapshot object and its tag: the version listed or a newer one. Raises `NotFound`, `Corrupt`."""
+        if self._cached is None:
+            return self._read(entry.name)
+        stored = self._cached.get_listed(entry)
+        try:
+            return decode(stored.data, entry.name, self.seal), stored.tag
+        except Corrupt:
+            self._cached.distrust()
+            return self._read(entry.name)
+
     def _read(self, name: str) -> tuple[Snapshot, str]:
         stored = self.backend.get(name)
         return decode(stored.data, name, self.seal), stored.tag
 
-    def begin(self, *, roots: Sequence[Digest] = ()) -> Pending:
-        """Announce work that depends on these roots. Blobs written before this do not count as known."""
+    def begin(self, *, roots: Sequence[Digest] = (), looks: bool = True) -> Pending:
+        """Announce work that depends on these roots. Blobs written before this do not count as known.
+
+        Without `looks` the caller looks at packs and index again itself before it relies on any, as a writer does.
+        """
         snapshot = Snapshot(id=new_id(), time=datetime.now(UTC), program=PROGRAM, roots=tuple(roots))
         pending = Pending(snapshot.id, self.backend.put(snapshot.name, [encode(snapshot, self.seal)]), snapshot.name)
-        try:
-            self.blobs.refresh()
-        except SnapstoreError:
-            self.abandon(pending)
-            raise
+        if looks:
+            try:
+                self.blobs.refresh()
+            except SnapstoreError:
+                self.abandon(pending)
+                raise
         return pending
+
+    def beat(self, pending: Pending) -> Pending:
+        """Write the pending anew, so that it is young by the store's clock; gives what to go on with.
+
+        Raises `Conflict` if a gc has given it up: then nothing of it may be committed.
+        """
+        try:
+            snapshot, tag = self._read(pending.name)
+            if tag == pending.tag:
+                tag = self.backend.replace(pending.name, encode(snapshot, self.seal), tag=pending.tag)
+                return dataclasses.replace(pending, tag=tag)
+        except (Conflict, NotFound) as error:
+            raise self._given_up(pending) from error
+        raise self._given_up(pending)
 
     def commit(self, pending: Pending, snapshot: Snapshot) -> Snapshot:
         """Make the pending work a snapshot. Everything it names must be durable by now.
@@ -187,15 +256,19 @@ class Repository:
         committed = dataclasses.replace(snapshot, id=pending.id, state=COMMITTED, roots=(), seen=seen)
         committed = sequence.closed(committed, self._gone(committed))
         try:
-            self.backend.replace(pending.name, encode(committed, self.seal), tag=pending.tag)
+            (self._cached or self.backend).replace(pending.name, encode(committed, self.seal), tag=pending.tag)
         except (Conflict, NotFound) as error:
-            raise Conflict(
-                f"the snapshot {pending.id[:8]} took so long that a gc gave it up; nothing was committed",
-                hint="Run the command again: what was stored and is still there is not stored twice.",
-            ) from error
+            raise self._given_up(pending) from error
+        self._seen = [*self._seen, committed]
         with suppress(SnapstoreError):  # it is committed, whatever happens now
             return self._without_gone(committed)
         return committed
+
+    def _given_up(self, pending: Pending) -> Conflict:
+        return Conflict(
+            f"{pending.id[:8]} stood still so long that a gc gave it up; nothing was committed",
+            hint="Run the command again: what was stored and is still there is not stored twice.",
+        )
 
     def _without_gone(self, snapshot: Snapshot) -> Snapshot:
         """A committed snapshot, changed to name none that was removed by now: whoever names one looks after that."""
@@ -205,15 +278,27 @@ class Repository:
 
     def _gone(self, snapshot: Snapshot) -> dict[str, Mapping[str, int]]:
         """What the snapshot has seen and is not there any more, and what those had seen as far as is known."""
+        if not snapshot.seen:
+            return {}
         known = {one.id: one.seen for one in self._seen}
-        return {id_: known.get(id_, {}) for id_ in snapshot.seen if not any(self.backend.list(f"snapshots/{id_}"))}
+        there = {entry.name for entry in self.backend.list("snapshots/")}
+        return {id_: known.get(id_, {}) for id_ in snapshot.seen if f"snapshots/{id_}" not in there}
 
     def abandon(self, pending: Pending) -> None:
-        """End work without a result; its blobs are garbage for gc. Does nothing if it has ended."""
+        """End work without a result; its blobs are garbage for gc. Does nothing if it has ended.
+
+        Who may not delete says in the object that it has ended; gc deletes it then.
+        """
         try:
-            if self.backend.get(pending.name).tag == pending.tag:
+            snapshot, tag = self._read(pending.name)
+            if tag != pending.tag:
+                return
+            try:
                 self.backend.delete(pending.name)
-        except NotFound:
+            except Unavailable:
+                ended = dataclasses.replace(snapshot, state=ENDED, roots=())
+                self.backend.replace(pending.name, encode(ended, self.seal), tag=tag)
+        except (Conflict, NotFound):
             _log.debug("%s has ended already", pending.name)
 
     def change(self, snapshot_id: str, edit: Callable[[Snapshot], Snapshot]) -> Snapshot:

@@ -55,6 +55,8 @@ def _named(snapshots: Sequence[Snapshot], name: str) -> Snapshot:
         return tagged[-1]
     if re.fullmatch(r"[0-9a-f]{1,32}", name):
         found = [snapshot for snapshot in snapshots if snapshot.id.startswith(name)]
+        # A copy goes by the id of what it is a copy of, too: nobody should have to look up a second one.
+        found = found or [one for one in snapshots if one.origin and one.origin.snapshot.startswith(name)]
         if len(found) > 1:
             shown = ", ".join(snapshot.id[: len(name) + 4] for snapshot in found[:5])
             raise Invalid(f"{name!r} is the beginning of {len(found)} snapshots: {shown}", hint="Give more digits.")

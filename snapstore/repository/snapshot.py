@@ -23,9 +23,31 @@ from snapstore.packed import MOST_BYTES, pack, unpack
 from snapstore.repository.sealed import seal, unseal
 from snapstore.seal import Seal
 
-__all__ = ["COMMITTED", "PENDING", "Snapshot", "SnapshotSource", "SnapshotTable", "decode", "encode", "utc_text"]
+__all__ = [
+    "COMMITTED",
+    "ENDED",
+    "PENDING",
+    "Origin",
+    "Snapshot",
+    "SnapshotSource",
+    "SnapshotTable",
+    "decode",
+    "encode",
+    "utc_text",
+]
 
-PENDING, COMMITTED = "pending", "committed"
+PENDING, COMMITTED, ENDED = "pending", "committed", "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a copy comes from: the id of the repository it was first taken into, and its id there, 32 hex digits each.
+
+    A copy of a copy has the origin of the first.
+    """
+
+    repository: str
+    snapshot: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +93,8 @@ class Snapshot:
 
     `safety` is the id of the snapshot whose restore this one preceded; `touched` are then the keys of the rows which
     that restore set out to change, as tables without columns. `roots` is of a pending one: what it depends on.
-    `version` counts the changes of its words; `seen` has the versions of the snapshots before it, by id, where the
-    repository is encrypted (`snapstore.repository.sequence`).
+    `origin` says of a copy what it is a copy of. `version` counts the changes of its words; `seen` has the versions of
+    the snapshots before it, by id, where the repository is encrypted (`snapstore.repository.sequence`).
     """
 
     id: str
@@ -85,6 +107,7 @@ class Snapshot:
     pinned: bool = False
     parent: str | None = None
     safety: str | None = None
+    origin: Origin | None = None
     sources: tuple[SnapshotSource, ...] = ()
     touched: tuple[SnapshotTable, ...] = ()
     statistics: Mapping[str, Any] = field(default_factory=dict)
@@ -142,6 +165,7 @@ def encode(snapshot: Snapshot, by: Seal) -> bytes:
         "pinned": snapshot.pinned,
         "parent": snapshot.parent,
         "safety": snapshot.safety,
+        "origin": snapshot.origin and {"repository": snapshot.origin.repository, "snapshot": snapshot.origin.snapshot},
         "roots": list(snapshot.roots),
         "sources": [_source_fields(source) for source in snapshot.sources],
         "touched": [_table_fields(table) for table in snapshot.touched],
@@ -187,6 +211,7 @@ def _decode(body: bytes, what: str) -> Snapshot:
             pinned=bool(fields["pinned"]),
             parent=_optional(fields["parent"]),
             safety=_optional(fields["safety"]),
+            origin=_origin(fields.get("origin")),
             roots=tuple(map(_digest, fields["roots"])),
             sources=tuple(map(_source, fields["sources"])),
             touched=tuple(map(_table, _list(fields.get("touched", [])))),
@@ -256,6 +281,10 @@ def _table(fields: Mapping[str, Any]) -> SnapshotTable:
         reading=_text(fields["reading"]),
         hints=None if fields.get("hints") is None else _digest(fields["hints"]),
     )
+
+
+def _origin(fields: Mapping[str, Any] | None) -> Origin | None:
+    return None if fields is None else Origin(_text(fields["repository"]), _text(fields["snapshot"]))
 
 
 def _text(value: object) -> str:

@@ -23,8 +23,8 @@ from snapstore.errors import Conflict
 from snapstore.rows import Batch, Cells, Table
 
 __all__ = [
-    "Conversion", "Converts", "Dated", "Hinting", "Selection", "Source", "Stamped", "Target", "View", "Work",
-    "untrusted",
+    "Conversion", "Converts", "Counts", "Dated", "Gradual", "Hinting", "Noting", "Reference", "Refers", "Selection",
+    "Source", "Stamped", "Target", "View", "Work", "untrusted",
 ]  # fmt: skip
 
 
@@ -32,22 +32,29 @@ __all__ = [
 class Selection:
     """What of a source is meant. Tables are `schema.table`; patterns may use `*` and `?`; without a dot any schema.
 
-    `where` maps a table name to a condition in the source's own language; `exclude_columns` are `table.column`. With
-    `vectors` False vector columns are left out, with `rows` False only shapes are taken.
+    `where` maps a table name to a condition in the source's own language, `filter` says in words what people asked for
+    with it; `exclude_columns` are `table.column`; `columns` maps a table name to the only ones that are meant besides
+    its key. With `vectors` False vector columns are left out, with `rows` False only shapes are taken.
     `partial` allows what cannot be held to be left out by name (`View.missing`) instead of refused; `optional` lets
     `tables` name some that do not exist (a restore asks for those that do). `salvage` takes what can be read of tables
-    that are damaged, from a source that can tell, and names them as missing.
+    that are damaged, from a source that can tell, and names them as missing. `only` and `ignore` choose files, as in
+    .gitignore; with `attributes` their extended ones are held too.
     """
 
     tables: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     exclude_columns: tuple[str, ...] = ()
     where: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    filter: tuple[str, ...] = ()
     vectors: bool = True
     rows: bool = True
     partial: bool = False
     optional: bool = False
     salvage: bool = False
+    only: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    attributes: bool = False
 
 
 class View(Protocol):
@@ -74,6 +81,35 @@ class View(Protocol):
 
     def confirm(self) -> None:
         """Called after the last row: raises `Conflict` if the shape of a table changed beneath the view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Columns of a table whose values are those of `targets` in a row of another one; of its key where none are named.
+
+    With `any_case` names mean what differs from them in capitals alone.
+    """
+
+    columns: tuple[str, ...]
+    table: str
+    targets: tuple[str, ...] = ()
+    any_case: bool = False
+
+
+@runtime_checkable
+class Refers(Protocol):
+    """A source whose engine knows which rows refer to which."""
+
+    def references(self, table: Table) -> Sequence[Reference]:
+        """What the rows of a table of this shape refer to; it need not be live."""
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A view that can tell how many rows a table has without reading them all."""
+
+    def count(self, table: Table) -> tuple[int, bool]:
+        """How many rows `read` would give, and whether that was counted; else it is the engine's estimate."""
 
 
 @runtime_checkable
@@ -116,13 +152,32 @@ class Hinting(Stamped, Protocol):
         """
 
     def read_hinted(
-        self, table: Table, hints: Table, since: Mapping[str, Any] | None = None, *, leave_out: bool = False
+        self,
+        table: Table,
+        hints: Table,
+        since: Mapping[str, Any] | None = None,
+        *,
+        leave_out: bool = False,
+        is_much: bool = False,
     ) -> Generator[Batch, None, None]:
         """As `read`, or `read_moved` with `since`, with the columns of the hints behind the table's own.
 
         With `leave_out` a cell that has a hint and was some row's already before `since` may be NULL instead. It is the
-        cell that had this hint then.
+        cell that had this hint then. `is_much` says that much of the table moved.
         """
+
+
+@runtime_checkable
+class Noting(Hinting, Protocol):
+    """A hinting view that goes by the hints themselves: what it noted beside an earlier state, row by row, says which
+    rows may have changed.
+    """
+
+    def is_same(self, table: Table, since: Mapping[str, Any]) -> bool:
+        """Whether the context alone says that nothing of the table changed."""
+
+    def recall(self, table: Table, noted: Iterable[Batch]) -> None:
+        """The keys and hints of the earlier state, in order of key; called before `stamps`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +201,8 @@ class Target(View, Protocol):
     """A view that may be changed: locked against other writers, committed when its context manager ends without error.
 
     The order of calls is: `read` as wanted, `begin` once, deletes, updates, inserts, `finish` once, `read` as wanted.
-    Foreign keys hold again after `finish`; user triggers do not fire. Any error rolls everything back.
+    Foreign keys hold again after `finish`; user triggers do not fire. Any error rolls everything back, unless the
+    target is `Gradual`.
     """
 
     @property
@@ -193,6 +249,15 @@ def untrusted(names: Sequence[str]) -> Conflict:
 
 
 _SHOWN = 6
+
+
+@runtime_checkable
+class Gradual(Protocol):
+    """A target of an engine without transactions: what is done stays done, whatever comes after."""
+
+    @property
+    def done(self) -> str:
+        """What was changed so far, in words; empty while nothing was."""
 
 
 class Source(Protocol):

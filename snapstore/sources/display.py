@@ -4,7 +4,9 @@
     parse_key(table, "17")
     texts(column.type, cell)                # what of it is words
 
-A type says whose it is: those of SQLite begin with `sqlite.`, all others are PostgreSQL's.
+A type says whose it is: those of SQLite begin with `sqlite.`, those of Qdrant with `qdrant.`, those of file trees with
+`file.`, all others are
+PostgreSQL's.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from typing import Any
 from snapstore import tagged
 from snapstore.errors import Corrupt
 from snapstore.rows import KeyPart, Table
+from snapstore.sources.files import display as files
 from snapstore.sources.postgres import display as postgres
 from snapstore.sources.postgres import keytext
 from snapstore.sources.postgres.display import shorten
 from snapstore.sources.postgres.types import is_worded, key_part
+from snapstore.sources.qdrant import display as qdrant
 from snapstore.sources.sqlite import display as sqlite
 
 __all__ = ["comparable", "display", "holds_text", "parse_key", "shorten", "texts"]
@@ -29,9 +33,13 @@ _WORDS = {"text", "varchar", "bpchar", "name", "json", "jsonb", "jsonpath", "xml
 
 def display(column_type: str, cell: bytes | None, *, stride: int = 1) -> Any:
     """A value JSON can hold, None for NULL; `{"hex": …}` for what is not of its type, or of one not known here."""
-    if cell is None or not sqlite.is_ours(column_type):
+    if cell is not None and files.is_ours(column_type):
+        return files.display(column_type, cell)
+    if cell is None or not (sqlite.is_ours(column_type) or qdrant.is_ours(column_type)):
         return postgres.display(column_type, cell, stride=stride)
     try:
+        if qdrant.is_ours(column_type):
+            return qdrant.display(column_type, cell)
         return sqlite.display(column_type, cell, stride=stride)
     except (ValueError, Corrupt):
         return {"hex": cell.hex()}
@@ -46,6 +54,8 @@ def holds_text(column_type: str, *, width: int = 0, stride: int = 1) -> bool:
         return False
     if sqlite.is_ours(column_type):
         return column_type in ("sqlite.text", "sqlite.value")
+    if qdrant.is_ours(column_type):
+        return column_type == "qdrant.json"
     schema, _, name = column_type.removesuffix("[]").rpartition(".")
     return schema != "pg_catalog" or name.removeprefix("_") in _WORDS or is_worded(column_type)
 
@@ -58,7 +68,7 @@ def texts(column_type: str, cell: bytes) -> Iterator[str]:
             value = value.data.decode(value.encoding, "replace")
         if isinstance(value, str):
             yield value
-    elif sqlite.is_ours(column_type):
+    elif sqlite.is_ours(column_type) or qdrant.is_ours(column_type):
         yield cell.decode("utf-8", "replace")
     else:
         yield from _words(postgres.display(column_type, cell))
@@ -90,6 +100,8 @@ def comparable(table: Table, name: str) -> KeyPart | None:
     if sqlite.is_ours(column_type):
         encoding = _OF_SQLITE.get(column_type)
         return None if encoding is None else KeyPart(name, column_type, encoding)
+    if qdrant.is_ours(column_type):
+        return None
     part = key_part(name, column_type)
     return part if part.encoding in _IN_ORDER or column_type in _EQUAL_AS_BYTES else None
 
@@ -100,5 +112,11 @@ def parse_key(table: Table, text: str) -> bytes:
 
 
 def _cell(table: Table, part: KeyPart, word: str) -> bytes:
-    of_engine = sqlite.cell_of if sqlite.is_ours(part.type) else keytext.postgres_cell
+    if files.is_ours(part.type):
+        return files.cell_of(word)
+    of_engine = keytext.postgres_cell
+    if sqlite.is_ours(part.type):
+        of_engine = sqlite.cell_of
+    elif qdrant.is_ours(part.type):
+        of_engine = qdrant.cell_of
     return of_engine(table, part, word)

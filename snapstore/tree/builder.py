@@ -11,6 +11,8 @@ The root depends on the rows and the schema alone: not on how they were batched,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ from snapstore.tree.hints import joined, put_roots
 from snapstore.tree.node import encode_schema
 from snapstore.tree.spine import Leaves, Spine
 
-__all__ = ["LeafCutter", "TreeBuilder", "encode_leaves"]
+__all__ = ["LeafCutter", "TreeBuilder", "encode_leaves", "last_keys"]
 
 _KEY_BYTES = 65533
 
@@ -128,7 +130,12 @@ def encode_leaves(rows: Batch, ends: list[int], ranks: list[int], naming: Naming
     chunks = [chunk.encode(rows.keys, starts, ends, naming, is_key=True)]
     chunks += [chunk.encode(cells, starts, ends, naming) for cells in rows.columns]
     counts = [stop - start for start, stop in zip(starts, ends, strict=True)]
-    return Leaves(counts, [rows.keys[end - 1] or b"" for end in ends], ranks, chunks)
+    return Leaves(counts, last_keys(rows.keys, ends), ranks, chunks)
+
+
+def last_keys(keys: Cells, ends: Sequence[int]) -> list[bytes]:
+    """The last key of each chunk that ends there."""
+    return [key or b"" for key in keys.take(np.asarray(ends, np.int64) - 1).to_list()]
 
 
 def ascends(keys: Cells) -> bool:

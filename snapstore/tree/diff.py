@@ -12,7 +12,7 @@ affair.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -76,14 +76,17 @@ def common_columns(before: TableTree, after: TableTree) -> list[tuple[int, int]]
     ]
 
 
-def diff(before: TableTree, after: TableTree) -> Iterator[RowChanges]:
+def diff(before: TableTree, after: TableTree, *, ignored: Collection[str] = ()) -> Iterator[RowChanges]:
     """Every row that was added, removed or changed, in order of key; reads O(changes · log rows) blobs.
 
-    Both tables must have the same key; `Changed` speaks of `common_columns`.
+    Both tables must have the same key; `Changed` speaks of `common_columns`. A difference in `ignored` columns is
+    none, and where keys are the same these are not even read; rows that were added or removed have them.
     """
     if before.root == after.root:
         return
-    walk = _Walk(before, after, common_columns(before, after))
+    common = common_columns(before, after)
+    compared = [number for number, (_, at) in enumerate(common) if after.table.columns[at].name not in ignored]
+    walk = _Walk(before, after, common, compared=compared)
     for run in walk.leaves():
         yield from walk.changes(run)
 
@@ -98,12 +101,22 @@ def differing_leaves(before: TableTree, after: TableTree, *, at_once: int = _PAI
 
 
 class _Walk:
+    """Through two trees at once; of the common columns only those with the numbers in `compared` can differ."""
+
     def __init__(
-        self, before: TableTree, after: TableTree, common: list[tuple[int, int]], at_once: int = _PAIRS
+        self,
+        before: TableTree,
+        after: TableTree,
+        common: list[tuple[int, int]],
+        at_once: int = _PAIRS,
+        *,
+        compared: Sequence[int] | None = None,
     ) -> None:
         self._before = before
         self._after = after
         self._common = common
+        numbers = range(len(common)) if compared is None else compared
+        self._compared = [(number, *common[number]) for number in numbers]
         self._at_once = at_once
         # Then equal references are of equal columns, and most spans are told to be equal at a glance.
         self._is_alike = before.table.columns == after.table.columns
@@ -133,7 +146,7 @@ class _Walk:
         before, after = pair.before[0], pair.after[0]
         if before.level != after.level or before.refs[0] != after.refs[0]:
             return pair
-        differing = [(a, b) for a, b in self._common if before.refs[a + 1] != after.refs[b + 1]]
+        differing = [(a, b) for _, a, b in self._compared if before.refs[a + 1] != after.refs[b + 1]]
         if not differing:
             return None
         if len(differing) == len(before.refs) - 1 == len(after.refs) - 1:
@@ -185,7 +198,7 @@ class _Walk:
         starts = np.concatenate([[0], np.cumsum(counts)])
         differs = np.zeros((int(starts[-1]), len(self._common)), np.bool_)
         cells: dict[int, tuple[NDArray[np.int64], Cells, Cells]] = {}
-        for number, (a, b) in enumerate(self._common):
+        for number, a, b in self._compared:
             touched = [at for at, pair in enumerate(pairs) if pair.before[0].refs[a + 1] is not None]
             if not touched:
                 continue
@@ -214,11 +227,11 @@ class _Walk:
         gone[matches[is_both]] = False
         mine, theirs = matches[is_both], np.flatnonzero(is_both)
         differs = np.zeros((len(mine), len(self._common)), np.bool_)
-        for number, (a, b) in enumerate(self._common):
+        for number, a, b in self._compared:
             differs[:, number] = unequal(old.columns[a].take(mine), new.columns[b].take(theirs))
         changed = np.flatnonzero(differs.any(axis=1))
         before, after = {}, {}
-        for number, (a, b) in enumerate(self._common):
+        for number, a, b in self._compared:
             own = np.flatnonzero(differs[:, number])
             if len(own):
                 before[number] = old.columns[a].take(mine[own])

@@ -11,18 +11,18 @@ happens. It says of which root it is, so that it is never held against another. 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from snapstore.digest import Digest
 from snapstore.errors import Corrupt, NotFound
-from snapstore.rows import Table
-from snapstore.tree import Sink, node, reference
+from snapstore.rows import Batch, Table
+from snapstore.tree import Fetch, Sink, node, reference
 from snapstore.tree.reader import TableTree
 from snapstore.tree.reference import Ref
 from snapstore.tree.spine import put_root
 
-__all__ = ["HintedTree", "joined", "open_hints", "put_roots"]
+__all__ = ["HintedTree", "joined", "open_hints", "put_roots", "shape_of"]
 
 _OF = "of"
 
@@ -34,6 +34,13 @@ class HintedTree:
     tree: TableTree
     shape: Table
     root: Digest
+
+    def noted(self) -> Iterator[Batch]:
+        """Every key with its hints, in order of key."""
+        count = len(self.tree.table.columns)
+        columns = range(count - len(self.shape.columns), count)
+        for spans in self.tree.leaves(columns):
+            yield Batch(self.tree.keys(spans), tuple(self.tree.cells(at + 1, spans) for at in columns))
 
 
 def joined(table: Table, shape: Table | None) -> Table:
@@ -58,6 +65,16 @@ def open_hints(tree: TableTree, hints: Digest, shape: Table) -> HintedTree | Non
         return None
     parsed = node.Root(tree.count, tree.height, tree.schema, (*refs, *more[1:]))
     return HintedTree(TableTree(tree.root, joined(tree.table, shape), parsed, tree.fetch), shape, hints)
+
+
+def shape_of(hints: Digest, fetch: Fetch) -> Table | None:
+    """The shape that these hints were made with; None where they are gone or damaged."""
+    try:
+        table = TableTree.open(hints, fetch).table
+    except (Corrupt, NotFound):
+        return None
+    definition = {name: own for name, own in table.definition.items() if name != _OF}
+    return dataclasses.replace(table, definition=definition)
 
 
 def put_roots(

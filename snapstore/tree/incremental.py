@@ -13,10 +13,11 @@ gives; flags that say too much only cost time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from snapstore.digest import Digest, Naming
 from snapstore.errors import Corrupt
 from snapstore.rows import Batch, Cells, Table
 from snapstore.tree import Sink, chunk, node, reference
-from snapstore.tree.builder import LeafCutter, encode_leaves, spill_columns
+from snapstore.tree.builder import LeafCutter, encode_leaves, last_keys, spill_columns
 from snapstore.tree.hints import HintedTree, put_roots
 from snapstore.tree.reader import Span, TableTree
 from snapstore.tree.reference import Ref
@@ -47,6 +48,13 @@ _HELD_BYTES = 256 << 20
 """Above these many bytes of keys in changed chunks, all rows are read instead: it needs no more memory."""
 
 
+class ReadMoved(Protocol):
+    """Gives the rows that moved."""
+
+    def __call__(self, *, is_much: bool) -> Generator[Batch, None, None]:
+        """In order of key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
     """The new root, how many rows the table has, how many of them were read again, and the root of the hints.
@@ -63,13 +71,16 @@ class Rebuilt:
 
 @dataclass(slots=True)
 class _Survey:
-    """The live chunks, by their keys: `dirty` holds keys and flags of those that must be made anew, in order."""
+    """The live chunks, by their keys: `dirty` has the numbers of those that must be made anew, `waiting` their keys
+    and flags, in order, some chunks at a time.
+    """
 
     naming: Naming
     counts: list[int] = field(default_factory=list)
     lasts: list[bytes] = field(default_factory=list)
     ranks: list[int] = field(default_factory=list)
-    dirty: dict[int, tuple[Cells, NDArray[np.bool_]]] = field(default_factory=dict)
+    dirty: set[int] = field(default_factory=set)
+    waiting: deque[tuple[int, Cells, NDArray[np.bool_]]] = field(default_factory=deque)
     rows: int = 0
     moved: int = 0
     held_bytes: int = 0
@@ -80,7 +91,7 @@ def rebuild(
     cut_key: bytes,
     sink: Sink,
     stamps: Iterable[tuple[Cells, NDArray[np.bool_]]],
-    read_moved: Callable[[], Generator[Batch, None, None]],
+    read_moved: ReadMoved,
     *,
     hints: HintedTree | None = None,
     leaves_out: bool = False,
@@ -88,7 +99,8 @@ def rebuild(
     """The tree of the live rows, of the parent's schema; None where a full read is as cheap or there is too little.
 
     `stamps` gives every live key in ascending order with its flag; it is read to its end before `read_moved` is called,
-    which gives the flagged rows in the same order, with `hints` their columns too. Raises `Corrupt` where it does not.
+    which gives the flagged rows in the same order, with `hints` their columns too; `is_much` tells it that they are a
+    large share of all. Raises `Corrupt` where it does not.
     `leaves_out` says that it leaves out old cells, so that many rows are cheap as well; None then also where one of
     them is not to be had from the parent.
     """
@@ -101,7 +113,7 @@ def rebuild(
     if not survey.dirty and survey.rows == parent.count:
         return Rebuilt(parent.root, survey.rows, 0, None if hints is None else hints.root)
     tree, shape = (parent, None) if hints is None else (hints.tree, hints.shape)
-    with closing(read_moved()) as batches:
+    with closing(read_moved(is_much=survey.moved > survey.rows * _WORTH_SHARE)) as batches:
         try:
             return _Weaver(tree, shape, sink, survey, _MovedRows(batches, tree, shape, sink)).weave()
         except _UnknownRowError:
@@ -140,20 +152,21 @@ def _add(survey: _Survey, known: _KnownChunks, rows: Batch | None, ends: list[in
     flags = rows.columns[0].data.astype(np.bool_)
     moved = np.logical_or.reduceat(flags[: ends[-1]], np.asarray(starts, np.int64)).tolist()
     encoded = chunk.encode(rows.keys, starts, ends, survey.naming, is_key=True)
-    for start, end, rank, key, is_moved in zip(starts, ends, ranks, encoded, moved, strict=True):
-        last = rows.keys[end - 1] or b""
-        if is_moved or not known.has(last, key[0]):
-            keys = _copy(rows.keys.slice(start, end))
-            survey.dirty[len(survey.counts)] = (keys, flags[start:end].copy())
-            survey.held_bytes += keys.data.nbytes + keys.offsets.nbytes
-        survey.counts.append(end - start)
-        survey.lasts.append(last)
-        survey.ranks.append(rank)
-
-
-def _copy(cells: Cells) -> Cells:
-    """The same cells in memory of their own, so that a batch is not kept for one chunk of it."""
-    return Cells(cells.width, cells.data.copy(), cells.offsets.copy(), cells.valid, cells.spilled)
+    lasts = last_keys(rows.keys, ends)
+    dirty = [
+        is_moved or not known.has(last, ref) for is_moved, last, (ref, _) in zip(moved, lasts, encoded, strict=True)
+    ]
+    counts = np.subtract(ends, starts)
+    if any(dirty):
+        # Taken into memory of their own, so that a batch is not kept for one chunk of it.
+        own = np.flatnonzero(np.repeat(dirty, counts))
+        keys = rows.keys.take(own)
+        survey.waiting.append((sum(dirty), keys, flags[own]))
+        survey.held_bytes += keys.data.nbytes + keys.offsets.nbytes
+        survey.dirty.update(len(survey.counts) + at for at, is_dirty in enumerate(dirty) if is_dirty)
+    survey.counts += counts.tolist()
+    survey.lasts += lasts
+    survey.ranks += ranks
 
 
 class _KnownChunks:
@@ -198,8 +211,7 @@ class _Weaver:
         self._survey = survey
         self._moved = moved
         self._spine = Spine(1 + len(parent.table.columns), sink)
-        self._upcoming = iter(survey.dirty)
-        self._ready: dict[int, Batch] = {}
+        self._ready = parent.empty()
 
     def weave(self) -> Rebuilt:
         """Every chunk in order; then the root."""
@@ -240,33 +252,33 @@ class _Weaver:
 
     def _anew(self, dirty: Sequence[int]) -> Leaves:
         """Chunks some of whose rows were read again."""
-        batches = []
-        for at in dirty:
-            if at not in self._ready:
-                self._prepare()
-            batches.append(self._ready.pop(at))
-        ends = np.cumsum([len(batch) for batch in batches]).tolist()
-        return encode_leaves(Batch.concat(batches), ends, [self._survey.ranks[at] for at in dirty], self._survey.naming)
+        ends = np.cumsum([self._survey.counts[at] for at in dirty]).tolist()
+        while len(self._ready) < ends[-1]:
+            self._ready = Batch.concat([self._ready, self._next()] if len(self._ready) else [self._next()])
+        rows, self._ready = self._ready.slice(0, ends[-1]), self._ready.slice(ends[-1], len(self._ready))
+        return encode_leaves(rows, ends, [self._survey.ranks[at] for at in dirty], self._survey.naming)
 
-    def _prepare(self) -> None:
-        """Read what the next block of changed chunks needs: one round to the store, and the next rows that moved."""
-        block = list(islice(self._upcoming, _BLOCK))
-        keys = Cells.concat([self._survey.dirty[at][0] for at in block])
-        flags = np.concatenate([self._survey.dirty[at][1] for at in block])
+    def _next(self) -> Batch:
+        """The rows of the next changed chunks: one round to the store, and the next rows that moved."""
+        waiting = self._survey.waiting
+        block = [waiting.popleft()]
+        while waiting and sum(chunks for chunks, _, _ in block) < _BLOCK:
+            block.append(waiting.popleft())
+        keys = Cells.concat([keys for _, keys, _ in block])
+        flags = np.concatenate([flags for _, _, flags in block])
+        if flags.all():
+            return self._moved.take(keys)
         still = keys.take(np.flatnonzero(~flags))
         known = self._parent.lookup([key or b"" for key in still.to_list()])
         if len(known) != len(still):
             raise _UnknownRowError
+        if len(known) == len(keys):
+            return known
         moved = self._moved.take(keys.take(np.flatnonzero(flags)))
         order = np.empty(len(keys), np.int64)
         order[~flags] = np.arange(len(known))
         order[flags] = np.arange(len(known), len(keys))
-        whole = Batch.concat([known, moved]).take(order)
-        start = 0
-        for at in block:
-            end = start + self._survey.counts[at]
-            self._ready[at] = whole.slice(start, end)
-            start = end
+        return Batch.concat([known, moved]).take(order)
 
 
 class _UnknownRowError(Exception):
@@ -289,13 +301,13 @@ class _MovedRows:
 
     def take(self, keys: Cells) -> Batch:
         """The rows with these keys, which are the next ones. Raises `Corrupt` where they are not."""
-        pieces = [self._waiting]
+        pieces = [self._waiting] if len(self._waiting) else []
         while sum(map(len, pieces)) < len(keys) and (batch := next(self._batches, None)) is not None:
             pieces.append(Batch(batch.keys, spill_columns(self._parent.table, batch, self._sink)))
-        rows = Batch.concat(pieces)
+        rows = Batch.concat(pieces or [self._waiting])
         count = min(len(keys), len(rows))
         taken, self._waiting = rows.slice(0, count), rows.slice(count, len(rows))
-        if taken.keys.to_list() != keys.to_list():
+        if not taken.keys.equals(keys):
             raise Corrupt(f"{self._parent.table.name}: the source gave other rows than those it had named")
         return self._completed(taken)
 
@@ -309,14 +321,17 @@ class _MovedRows:
                 continue
             asked = moved.take(rows)
             known = self._parent.lookup([key or b"" for key in asked.keys.to_list()], [own, hint])
-            if len(known) != len(rows) or known.columns[1].to_list() != asked.columns[hint].to_list():
+            if len(known) != len(rows) or not known.columns[1].equals(asked.columns[hint]):
                 raise _UnknownRowError
             if _is_null(known.columns[0]).any():
                 raise _UnknownRowError  # NULL has no hint: this one is not of these trees
+            self.kept += len(rows)
+            if len(rows) == len(moved):
+                columns[own] = known.columns[0]
+                continue
             order = np.arange(len(moved))
             order[rows] = len(moved) + np.arange(len(rows))
             columns[own] = Cells.concat([columns[own], known.columns[0]]).take(order)
-            self.kept += len(rows)
         return Batch(moved.keys, tuple(columns))
 
     def end(self) -> None:

@@ -10,9 +10,9 @@ stay spilled until `snapstore.tree.values.resolve` fetches them.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import cast
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from snapstore.digest import Digest
 from snapstore.errors import Corrupt
-from snapstore.rows import Batch, Cells, Table
+from snapstore.rows import Batch, Cells, Column, Table
 from snapstore.tree import Fetch, Sink, chunk, node, reference
 from snapstore.tree.chunks import decode_run
 from snapstore.tree.reference import Ref
@@ -71,6 +71,12 @@ class TableTree:
         kept = [at for at, column in enumerate(self.table.columns) if column.name not in columns]
         refs = [self._parsed.refs[0], *(self._parsed.refs[at + 1] for at in kept)]
         return put_root(sink, node.encode_schema(table), self._parsed.rows, self._parsed.height, refs)
+
+    def widened(self, columns: Sequence[Column]) -> TableTree:
+        """The same rows with these columns behind their own, NULL in every row; nothing is written."""
+        table = replace(self.table, columns=(*self.table.columns, *columns))
+        parsed = replace(self._parsed, refs=(*self._parsed.refs, *(reference.NULLS for _ in columns)))
+        return TableTree(self.root, table, parsed, self.fetch)
 
     @property
     def count(self) -> int:
@@ -233,12 +239,11 @@ class TableTree:
             below: list[tuple[Span, list[bytes]]] = []
             for children, (_, own) in zip(self.expand([span for span, _ in groups]), groups, strict=True):
                 ends = [child.separator or b"" for child in children]
-                split: dict[int, list[bytes]] = {}
-                for key in own:
-                    at = bisect_left(ends, key)
-                    if at < len(children):
-                        split.setdefault(at, []).append(key)
-                below.extend((children[at], asked) for at, asked in split.items())
+                start = 0
+                while start < len(own) and (at := bisect_left(ends, own[start])) < len(ends):
+                    stop = bisect_right(own, ends[at], start)
+                    below.append((children[at], own[start:stop]))
+                    start = stop
             groups = below
         if not groups:
             empty = self.empty()
@@ -246,8 +251,12 @@ class TableTree:
         spans = [span for span, _ in groups]
         found_keys, *cells = self._trees([0, *(at + 1 for at in wanted)], spans)
         batch = Batch(found_keys, tuple(cells))
-        place = {key: at for at, key in enumerate(batch.keys.to_list())}
-        found = [place[key] for _, own in groups for key in own if key in place]
+        there = batch.keys.to_list()
+        asked = [key for _, own in groups for key in own]
+        if there == asked:
+            return batch
+        place = {key: at for at, key in enumerate(there)}
+        found = [place[key] for key in asked if key in place]
         return batch.take(np.asarray(found, np.int64))
 
     def empty(self) -> Batch:

@@ -98,6 +98,10 @@ def read_constant(ref: Ref) -> tuple[bytes | None, int]:
     return ref[1:], 1 if ref[0] == VALUE else 2
 
 
+_NAMES = (b"\0", b"\1", b"\4", b"\5")
+"""The tags before a digest alone."""
+
+
 def split(data: bytes, start: int, count: int, what: str) -> tuple[list[Ref], int]:
     """`count` references from `data[start:]`, and where the next byte is. Raises `Corrupt`, naming `what`."""
     size = 1 + DIGEST_BYTES
@@ -107,7 +111,7 @@ def split(data: bytes, start: int, count: int, what: str) -> tuple[list[Ref], in
     refs: list[Ref] = []
     at = start
     for _ in range(count):
-        size = _size(data, at, what)
+        size = 1 + DIGEST_BYTES if data[at : at + 1] in _NAMES else _size(data, at, what)
         if at + size > len(data):
             raise Corrupt(f"{what}: a reference runs past the end")
         refs.append(Ref(data[at : at + size]))

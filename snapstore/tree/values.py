@@ -2,6 +2,7 @@
 
     small = spill(cells, sink, stride=4)        # cells over 512 bytes became digests
     cells = resolve(small, fetch)               # and are themselves again
+    for batch in portions(keys, [(small, fetch)]): ...      # the same, as many rows at a time as memory should hold
 
 Very large cells are cut by content, so an edit in the middle of a file stores the parts around it. This module does not
 know which column a cell is from.
@@ -10,6 +11,7 @@ know which column a cell is from.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +19,17 @@ from numpy.typing import NDArray
 from snapstore.digest import DIGEST_BYTES, Buffer, Digest, Kind
 from snapstore.errors import Corrupt
 from snapstore.ragged import offsets_of
-from snapstore.rows import Cells
+from snapstore.rows import Batch, Cells
 from snapstore.tree import Fetch, Sink
 
-__all__ = ["SPILL_BYTES", "part_digests", "resolve", "spill"]
+__all__ = ["SPILL_BYTES", "part_digests", "portions", "put_parts", "read_parts", "resolve", "spill"]
 
 SPILL_BYTES = 512
 VALUE_BYTES = 64 * 1024
 PART_LEAST_BYTES = 64 * 1024
 PART_MOST_BYTES = 1024 * 1024
+PORTION_BYTES = 64 * 1024 * 1024
+_PORTION_ROWS = 8192
 _PART_MASK = np.uint32(((1 << 18) - 1) << 14)
 _WINDOW = 32
 _HEAD = struct.Struct("<QI")
@@ -54,7 +58,7 @@ def spill(cells: Cells, sink: Sink, *, stride: int) -> Cells:
                 digests.append(digest(value))
                 sink.put(Kind.VALUE, digests[-1:], [value], stride=stride)
             else:
-                digests.append(_put_parts(value, sink))
+                digests.append(put_parts(value, sink))
                 spilled[at] = 2
     stored = np.where(spilled > 0, DIGEST_BYTES, lengths)
     if len(positions) == len(cells):
@@ -82,7 +86,37 @@ def resolve(cells: Cells, fetch: Fetch) -> Cells:
     return Cells(0, np.frombuffer(b"".join(pieces), np.uint8), offsets_of(lengths), cells.valid)
 
 
-def _put_parts(cell: Buffer, sink: Sink) -> Digest:
+def portions(keys: Cells, columns: Sequence[tuple[Cells, Fetch | None]]) -> Iterator[Batch]:
+    """Rows with these keys and cells, large ones fetched (left as they are where there is nothing to fetch them from).
+
+    At most 8,192 rows or `PORTION_BYTES` at a time, a value counted at the most it can be; a larger row comes alone.
+    """
+    sizes = sum((_most_bytes(cells, fetch) for cells, fetch in columns), keys.lengths)
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(keys):
+        before = int(ends[start - 1]) if start else 0
+        stop = int(np.searchsorted(ends, before + PORTION_BYTES, side="right"))
+        stop = min(max(stop, start + 1), start + _PORTION_ROWS, len(keys))
+        some = ((cells.slice(start, stop), fetch) for cells, fetch in columns)
+        cells = tuple(own if fetch is None else resolve(own, fetch) for own, fetch in some)
+        yield Batch(keys.slice(start, stop), cells)
+        start = stop
+
+
+def _most_bytes(cells: Cells, fetch: Fetch | None) -> NDArray[np.int64]:
+    """Bytes of each cell once it is fetched, or more: only what is in parts says how long it is. Shape (n,)."""
+    if fetch is None or cells.spilled is None:
+        return cells.lengths
+    sizes = np.where(cells.spilled == 1, VALUE_BYTES, cells.lengths)
+    for at in np.flatnonzero(cells.spilled == 2).tolist():
+        name = Digest(cells[at] or b"")
+        sizes[at] = part_digests(fetch.get_many([name])[0], f"parts blob {name.hex()}")[2]
+    return sizes
+
+
+def put_parts(cell: Buffer, sink: Sink) -> Digest:
+    """Put a very large cell to the sink; the digest of its parts blob."""
     digest = sink.naming.digest
     ends = part_ends(np.frombuffer(cell, np.uint8), sink.naming.gear)
     parts = np.empty(len(ends), _PART)
@@ -104,7 +138,7 @@ def part_ends(cell: NDArray[np.uint8], gear: bytes) -> list[int]:
     numbers = np.frombuffer(gear, "<u4")
     ends: list[int] = []
     start, total = 0, len(cell)
-    block = 4 * 1024 * 1024
+    block = 256 * 1024  # what is at hand stays in the processor's cache: twice as fast as 4 MiB
     candidates: list[int] = []
     for low in range(0, total, block):
         begin = max(0, low - _WINDOW + 1)
@@ -146,6 +180,11 @@ def part_digests(data: bytes, what: str) -> tuple[list[Digest], list[int], int]:
     if sum(lengths) != total or max(lengths, default=0) > PART_MOST_BYTES:
         raise Corrupt(f"{what}: parts of {sum(lengths)} bytes for a cell of {total}")
     return [Digest(name.tobytes()) for name in parts["digest"]], lengths, total
+
+
+def read_parts(name: Digest, fetch: Fetch) -> bytes:
+    """The very large cell of which this is the parts blob. Raises `Corrupt` where it and its parts do not fit."""
+    return _join_parts(fetch.get_many([name])[0], name.hex(), fetch)
 
 
 def _join_parts(data: bytes, name: str, fetch: Fetch) -> bytes:

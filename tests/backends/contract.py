@@ -32,6 +32,12 @@ class BackendContract:
         tag = backend.put("snapshots/a", [b"on", b"e"])
         assert backend.get("snapshots/a").tag == tag
 
+    def test_a_listing_gives_the_tag_that_get_gives_or_none(self, backend: Backend) -> None:
+        tag = backend.put("snapshots/a", [b"one"])
+        assert next(backend.list("snapshots/")).tag in ("", tag)
+        tag = backend.replace("snapshots/a", b"two", tag=tag)
+        assert next(backend.list("snapshots/")).tag in ("", tag)
+
     @pytest.mark.parametrize("unique", [False, True])
     def test_put_leaves_a_taken_name_alone(self, backend: Backend, unique: bool) -> None:
         backend.put("snapshots/a", [b"one"])

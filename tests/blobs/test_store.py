@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
-from snapstore.blobs import index, segment
+from snapstore.blobs import large, segment
 from snapstore.blobs.index import Index
 from snapstore.blobs.pack import object_name, rows_of
 from snapstore.blobs.store import BlobStore
@@ -164,7 +164,7 @@ def test_many_segments_are_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_large_segment_is_probed_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (segment, index):
+    for module in (segment, large):
         monkeypatch.setattr(module, "BLOCK_ENTRIES", 64)
     backend = RecordingBackend(MemoryBackend())
     blobs = chunks(10_000)
@@ -204,7 +204,7 @@ def test_digests_that_begin_alike_are_told_apart(data: st.DataObject) -> None:
         found = Index(backend, held_bytes=held_bytes)
         found.refresh()
         with pytest.MonkeyPatch.context() as patch:
-            for module in (segment, index):
+            for module in (segment, large):
                 patch.setattr(module, "BLOCK_ENTRIES", 3 if len(heads) == 3 and len(alike) < 3 else 64)
             places = found.find(rows)
         assert places.found.all()
@@ -240,3 +240,26 @@ def test_threads_may_read_while_one_writes(tmp_path_factory: pytest.TempPathFact
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize("index_bytes", [0, 1 << 20])
+def test_a_damaged_blob_is_read_from_another_pack(index_bytes: int) -> None:
+    """Two takes side by side may both write a blob, and only one copy need be whole."""
+    backend = MemoryBackend()
+    blobs = chunks(2000)
+    writers = [BlobStore(backend).writer(TAKE) for _ in range(2)]
+    for writer in writers:
+        writer.put(Kind.CHUNK, names(blobs), blobs)
+        writer.close()
+    packs = [entry.name for entry in backend.list("packs/")]
+    assert len(packs) == 2
+    sound = {name: backend.get(name).data for name in packs}
+    for damaged in (packs[0], packs[1]):
+        for data in (sound[damaged][:60] + b"!" + sound[damaged][61:], sound[damaged][:50]):
+            change(backend, damaged, data)
+            assert BlobStore(backend, index_bytes=index_bytes).get_many(names(blobs)) == blobs
+        change(backend, damaged, sound[damaged])
+    for name in packs:
+        change(backend, name, sound[name][:60] + b"!" + sound[name][61:])
+    with pytest.raises(Corrupt, match="packs/"):
+        BlobStore(backend, index_bytes=index_bytes).get_many(names(blobs))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from snapstore.backends.recording import RecordingBackend
 from snapstore.blobs.check import check
 from snapstore.blobs.pack import digests_of, object_name
 from snapstore.blobs.store import BlobStore
-from snapstore.blobs.sweep import copy_live, indexed_packs, merge, purge, rebuild_index
-from snapstore.digest import Kind, digest
+from snapstore.blobs.sweep import copy_live, fold, indexed_packs, merge, purge, rebuild_index
+from snapstore.digest import Buffer, Kind, digest
 from snapstore.errors import Corrupt, Invalid
 from snapstore.operations.condemn import delete_packs
 from tests.blobs.sample import TAKE, change, chunks, condemn, names, vectors, write
@@ -145,6 +145,77 @@ def test_merging_keeps_the_entry_that_outlives_a_condemned_pack(order: int) -> N
         places = BlobStore(backend).locate([digest(b"a")])
         assert places.packs[places.pack[0]] == good
         assert store.contains_many([digest(b"a")]).all()
+
+
+def test_what_two_packs_hold_stays_in_the_index_twice_when_segments_are_merged() -> None:
+    """Another collection may have condemned either pack since, and count on the entry of the other."""
+    store = BlobStore(MemoryBackend())
+    tree = chunks(30)
+    packs = [write(BlobStore(store.backend), Kind.CHUNK, tree[at : at + 1]).packs[0] for at in range(20)]
+    with BlobStore(store.backend).writer(TAKE) as one, BlobStore(store.backend).writer(TAKE) as other:
+        for writer in (one, other):
+            writer.put(Kind.CHUNK, names(tree[20:]), tree[20:])
+            packs += writer.close().packs
+    assert merge(store) == 22
+    assert len(store.segments()) == 2
+    for gone in packs[-2:]:
+        backend = MemoryBackend()
+        for entry in store.backend.list():
+            if not entry.name.endswith(gone):
+                backend.put(entry.name, [store.backend.get(entry.name).data])
+        assert BlobStore(backend).get_many(names(tree)) == tree
+
+
+def test_segments_stay_few_however_many_writers_there_were() -> None:
+    backend = RecordingBackend(MemoryBackend())
+    tree, most = chunks(60), 0
+    for at in range(60):
+        store = BlobStore(backend)
+        write(store, Kind.CHUNK, tree[at : at + 1])
+        backend.reset()
+        folded = fold(store)
+        assert len(backend.calls) <= (10 if folded else 1)
+        most = max(most, len(store.segments()))
+    assert most <= 13
+    assert BlobStore(backend).get_many(names(tree)) == tree
+    assert list(check(BlobStore(backend))) == []
+
+
+def test_writers_that_fold_at_once_lose_nothing_and_leave_no_copies() -> None:
+    backend = MemoryBackend()
+    tree = chunks(40)
+    for at in range(17):
+        write(BlobStore(backend), Kind.CHUNK, tree[at : at + 1])
+
+    class Beside(MemoryBackend):
+        """Another folds before this one deletes."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.__dict__.update(backend.__dict__)
+            self.is_first = True
+
+        def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
+            tag = super().put(name, parts, unique=unique)
+            if self.is_first:
+                self.is_first = False
+                fold(store)
+            return tag
+
+    store = BlobStore(backend)
+    store.refresh()
+    beside = BlobStore(Beside())
+    beside.refresh()
+    assert fold(beside) == 3
+    assert BlobStore(backend).get_many(names(tree[:17])) == tree[:17]
+    for at in range(17, 40):
+        late = BlobStore(backend)
+        write(late, Kind.CHUNK, tree[at : at + 1])
+        fold(late)
+    assert merge(BlobStore(backend), more_than=1) > 1
+    [segment] = BlobStore(backend).segments()
+    held = BlobStore(backend).segment(segment.name.removeprefix("index/"))
+    assert len(held.entries) == len(held.frames) == 40
 
 
 def test_an_index_is_rebuilt_from_packs_alone() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
+from snapstore.blobs import packer
 from snapstore.blobs import writer as module
 from snapstore.blobs.check import check
 from snapstore.blobs.frame import MAX_PLAIN_BYTES
@@ -41,6 +42,21 @@ def test_a_blob_is_stored_once_within_a_call_a_take_and_a_store() -> None:
     assert writer.close().plain_bytes == 3
     assert write(store, Kind.CHUNK, [b"c", b"d"]).blobs == 1
     assert write(BlobStore(store.backend), Kind.CHUNK, [b"c", b"d"]).blobs == 0
+
+
+def test_the_first_trees_of_a_take_are_compressed_with_more_care() -> None:
+    # Words that come again in another order: nothing that a fast look finds.
+    random = np.random.default_rng(1)
+    words = [random.bytes(6) for _ in range(500)]
+    texts = [b"".join(words[at] for at in random.integers(0, 500, 300)) for _ in range(200)]
+    stored = []
+    for verify in (True, False):
+        store = BlobStore(MemoryBackend())
+        with store.writer(TAKE, verify=verify) as writer:
+            writer.put(Kind.CHUNK, names(texts), texts)
+        stored.append(writer.close().stored_bytes)
+        assert store.get_many(names(texts)) == texts
+    assert stored[0] < 0.95 * stored[1]
 
 
 def test_known_blobs_cost_no_writing_and_no_reading_of_packs() -> None:
@@ -124,8 +140,8 @@ def test_a_wrong_digest_is_found_before_anything_is_indexed() -> None:
 
 @pytest.mark.parametrize("prefix", ["packs/", "index/"])
 def test_an_error_in_a_thread_reaches_the_caller(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TREE_PACK_BYTES", 10_000)
-    monkeypatch.setattr(module, "_SEGMENT_BLOBS", 10)
+    monkeypatch.setattr(packer, "_TREE_PACK_BYTES", 10_000)
+    monkeypatch.setattr(packer, "_SEGMENT_BLOBS", 10)
     backend = FullBackend(prefix)
     with pytest.raises(Unavailable, match=f"{prefix}.*full"):
         _write_much(BlobStore(backend))
@@ -170,10 +186,10 @@ def test_wrong_arguments_are_refused() -> None:
 
 
 def test_segments_are_written_on_the_way_and_then_answer_for_their_blobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TREE_PACK_BYTES", 20_000)
+    monkeypatch.setattr(packer, "_TREE_PACK_BYTES", 20_000)
     monkeypatch.setattr(module, "_TREE_FRAME_BYTES", 2_000)
-    monkeypatch.setattr(module, "_QUEUED_BYTES", 4_000)
-    monkeypatch.setattr(module, "_SEGMENT_BLOBS", 100)
+    monkeypatch.setattr(packer, "_QUEUED_BYTES", 4_000)
+    monkeypatch.setattr(packer, "_SEGMENT_BLOBS", 100)
     store = BlobStore(MemoryBackend())
     rng = np.random.default_rng(3)
     blobs = [rng.bytes(200) for _ in range(3000)]

@@ -182,14 +182,25 @@ FROM generate_series(1000, 1400) n, generate_series(1, 400) GROUP BY n
 def test_a_full_disk_loses_nothing_and_says_so(snap: Snap, url: str, small_disk: Path) -> None:
     place = str(small_disk / "repository")
     snap("init", place)
-    snap("-r", place, "take", url, "--table", "visits")
+    refused = snap.error("-r", place, "take", url, "--table", "visits", code=1)
+    assert "are free" in refused["message"]
+    assert "--min-free" in refused["hint"]
+    snap("-r", place, "take", url, "--table", "visits", env={"SNAP_MIN_FREE": "0"})
     run(url, NOISE)
-    result = snap("-r", place, "take", url, code=1)
+    result = snap("-r", place, "take", url, "--min-free", "100kB", code=1)
     told_well(result.stderr)
     assert "full" in result.stderr
     (kept,) = snap.json("-r", place, "list")
     assert snap.json("-r", place, "show", "latest:visits:ann,2026-01-01")["row"]["note"] == "first"
     assert sorted(one.name for one in (small_disk / "repository" / "snapshots").iterdir()) == [kept["snapshot"]]
+    # What is full can still be emptied, and what is left is whole.
+    snap("-r", place, "gc", "--keep-all")
+    assert snap.json("-r", place, "verify", "--read-data")["damaged"] == []
+    snap("-r", place, "take", url, "--table", "visits", "--min-free", "100kB")
+    assert (
+        "are allowed" in snap.error("-r", place, "take", url, "--max-size", "1kB", "--min-free", "0", code=1)["message"]
+    )
+    snap("-r", place, "take", url, "--max-size", "much", code=2)
 
 
 def test_a_file_that_cannot_grow_loses_nothing_and_says_so(snap: Snap, url: str) -> None:

@@ -86,3 +86,37 @@ def test_names_that_mean_nothing_remove_nothing(snap: Snap, three: list[str]) ->
     assert len(snap.json("list")) == 3
     snap("rm", code=2)
     snap("pin", "nothing", code=1)
+
+
+def test_retention_in_snap_toml_holds_where_no_rule_is_given(snap: Snap, three: list[str]) -> None:
+    (snap.folder / "snap.toml").write_text("[retention]\nkeep-last = 2\nkeep-tag = ['gold']\n", encoding="utf-8")
+    told = snap("gc", "--dry-run")
+    assert "kept by [retention] in" in told.stderr
+    assert "2 last, tag gold" in told.stderr
+    assert snap.json("gc", "--dry-run", "--keep-last", "1")["removed"] == three[:2]
+    assert snap.json("gc", "--keep-all")["removed"] == []
+    snap("tag", "add", three[0], "gold")
+    assert snap.json("gc")["removed"] == []
+    snap("tag", "remove", three[0], "gold")
+    assert snap.json("gc")["removed"] == three[:1]
+
+
+def test_room_is_made_by_the_oldest_that_only_counts_keep(snap: Snap, three: list[str]) -> None:
+    packs = [path.stat().st_size for path in (snap.folder / ".snapstore" / "packs").rglob("*") if path.is_file()]
+    all_bytes = sum(packs)
+    assert snap.json("gc", "--keep-last", "3", "--max-size", f"{all_bytes}", "--dry-run")["removed"] == []
+    plan = snap.json("gc", "--keep-last", "3", "--max-size", f"{all_bytes - 1}", "--dry-run")
+    assert plan["removed"] == three[:1]
+    assert plan["choices"][0]["reasons"] == ["room is needed"]
+    # What cannot be reached costs no snapshot; neither does a pin.
+    told = snap("gc", "--keep-last", "3", "--max-size", "1")
+    assert "not as much room" in told.stderr
+    assert len(snap.json("list")) == 3
+    snap("pin", three[0])
+    assert snap.json("gc", "--keep-last", "3", "--min-free", "5000TB")["short_bytes"] > 0
+    (snap.folder / "snap.toml").write_text(
+        f"[retention]\nkeep-last = 3\nmax-size = '{all_bytes - 1} B'\nmin-free = '1 B'\n", encoding="utf-8"
+    )
+    assert "at most" in snap("gc", "--dry-run").stderr
+    assert snap.json("gc")["removed"] == three[1:2]
+    snap("gc", "--keep-all", "--max-size", "1", code=2)

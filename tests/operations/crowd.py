@@ -8,12 +8,15 @@ everything_is_well(backend), nothing_is_left_behind(backend)
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from snapstore.backends import Backend
 from snapstore.backends.memory import MemoryBackend
+from snapstore.errors import NotFound
 from snapstore.operations.condemn import survey
+from snapstore.operations.copy import copy
 from snapstore.operations.forget import pin, rm
 from snapstore.operations.gc import gc, plan_gc
 from snapstore.operations.marks import Marks, needed_by
@@ -46,7 +49,7 @@ def repository_with_garbage(*, encrypted: bool = False) -> MemoryBackend:
     return backend
 
 
-def copied(backend: MemoryBackend) -> MemoryBackend:
+def copied(backend: Backend) -> MemoryBackend:
     copy = MemoryBackend()
     for entry in backend.list():
         copy.put(entry.name, [backend.get(entry.name).data])
@@ -101,6 +104,35 @@ def reading(repository: Repository) -> object:
             assert read(repository, snapshot)["public.memories"] == STATES[snapshot.description]
         repository.abandon(pending)
     return None
+
+
+def copying_in(*, encrypted: bool) -> Operation:
+    """A copy of a snapshot from elsewhere, by way of the one before it, into this repository."""
+    elsewhere = init(MemoryBackend(), encrypted=encrypted)
+    take(elsewhere, STATES["old"], at=2, description="old")
+    take(elsewhere, STATES["new"], at=5, description="new")
+
+    def copy_in(repository: Repository) -> object:
+        there = reopen(copied(elsewhere.backend))
+        return copy(there, repository, there.snapshots()[1:])
+
+    return copy_in
+
+
+def copying_out(*, encrypted: bool) -> Operation:
+    """A copy of all snapshots of this repository to elsewhere, where what was committed must be whole."""
+
+    def copy_out(repository: Repository) -> object:
+        elsewhere = init(MemoryBackend(), encrypted=encrypted)
+        try:
+            with suppress(NotFound):  # one was removed by somebody else
+                copy(repository, elsewhere)
+        finally:
+            everything_is_well(elsewhere.backend)
+            assert elsewhere.pendings() == []
+        return None
+
+    return copy_out
 
 
 def pinning(repository: Repository) -> object:

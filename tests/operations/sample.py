@@ -106,7 +106,7 @@ class Take:
                 self.repository.cut_key,
                 writer,
                 _generated([(whole.keys, moved)]),
-                lambda: _generated([whole.take(np.flatnonzero(moved))]),
+                lambda is_much: _generated([whole.take(np.flatnonzero(moved))]),
             )
         if rebuilt is None:
             return False

@@ -1,4 +1,4 @@
-"""Every storage call of take, gc and rm is a point where the process may die, or where everybody else may run at once.
+"""Every storage call of take, gc, rm and copy is a point where the process may die, or all others may run at once.
 
 Whatever happens: verify is clean, committed snapshots are as they were to the bit, and the next gc finds the garbage.
 """
@@ -21,6 +21,8 @@ from tests.operations.crowd import (
     by_policy,
     collecting,
     copied,
+    copying_in,
+    copying_out,
     everything_is_well,
     nothing_is_left_behind,
     pinning,
@@ -48,7 +50,13 @@ OPERATIONS: dict[str, Operation] = {
     "gc": collecting,
     "policy": by_policy,
     "rm": removing,
+    "copy in": copying_in(encrypted=False),
+    "copy in, renamed": copying_in(encrypted=True),
+    "copy out": copying_out(encrypted=False),
 }
+# Copies are tried at each of their calls by `make soak`, and at every write in any case.
+EVERY = {} if IS_SOAK else {"copy in": 4, "copy in, renamed": 4, "copy out": 12}
+COMMITS = ("take", "by parent", "copy in", "copy in, renamed")
 
 
 # An encrypted repository differs in how snapshots come and go: they name those before them.
@@ -58,7 +66,7 @@ OPERATIONS: dict[str, Operation] = {
 def test_a_crash_at_any_storage_call_loses_nothing(name: str, encrypted: bool) -> None:
     """Before every call; and after every write, as before the next one other calls may have been made."""
     start, operation = repository_with_garbage(encrypted=encrypted), OPERATIONS[name]
-    crashes = [(at, False) for at in range(points(start, operation))]
+    crashes = [(at, False) for at in range(0, points(start, operation), EVERY.get(name, 1 if IS_SOAK else 2))]
     crashes += [(at, True) for at in range(points(start, operation, writes_only=True))]
     assert len(crashes) > 3
     committed = 0
@@ -71,11 +79,11 @@ def test_a_crash_at_any_storage_call_loses_nothing(name: str, encrypted: bool) -
         assert "old" in found
         committed += is_after and "new" in found
         nothing_is_left_behind(backend)
-    assert committed == (name in ("take", "by parent")), "the last write is the commit, and it alone commits"
+    assert committed == (name in COMMITS), "the last write is the commit, and it alone commits"
 
 
 @pytest.mark.parametrize("fault", [{"is_done": True}, {"is_done": False}, {"is_full": True}], ids=str)
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if IS_SOAK or name != "copy out"])
 def test_a_call_that_fails_or_whose_reply_is_lost_loses_nothing(name: str, fault: dict[str, bool]) -> None:
     """The process lives on: what it does to clean up must not harm what is committed, perhaps by itself."""
     start, operation = repository_with_garbage(), OPERATIONS[name]
@@ -89,8 +97,9 @@ def test_a_call_that_fails_or_whose_reply_is_lost_loses_nothing(name: str, fault
         assert "old" in found
         committed += "new" in found
         nothing_is_left_behind(backend)
-    takes = name in ("take", "by parent")
-    assert committed == (takes and fault.get("is_done", False)), "what was committed stays, though nobody was told"
+    assert committed == (name in COMMITS and fault.get("is_done", False)), (
+        "what was committed stays, though nobody was told"
+    )
 
 
 def killed(operation: Operation, dying: Points) -> None:
@@ -133,6 +142,9 @@ MINE: dict[str, Operation] = {
     "gc": collecting,
     "verify": verifying,
     "read": reading,
+    "copy in": copying_in(encrypted=False),
+    "copy in, renamed": copying_in(encrypted=True),
+    "copy out": copying_out(encrypted=True),
 }
 
 
@@ -143,19 +155,21 @@ def run(other: str, backend: MemoryBackend) -> None:
 @pytest.mark.parametrize(
     ("mine", "other", "encrypted"),
     [
-        *((mine, other, False) for mine in MINE for other in OTHERS),
+        *((mine, other, False) for mine in MINE for other in OTHERS if IS_SOAK or mine not in EVERY),
+        *((mine, other, False) for mine in EVERY for other in ("gc", "take, rm, gc")),
         ("by parent", "rm and gc", True),
         ("verify", "policy", True),
     ],
 )
 def test_everybody_else_may_run_at_any_storage_call(mine: str, other: str, encrypted: bool) -> None:
     start = repository_with_garbage(encrypted=encrypted)
-    for at in range(0, points(start, MINE[mine]), 1 if IS_SOAK else 3 if mine in ("gc", "take", "by parent") else 7):
+    every = 1 if IS_SOAK else 5 if mine in ("gc", "take", "by parent") else 2 * EVERY.get(mine, 3)
+    for at in range(0, points(start, MINE[mine]), every):
         backend = copied(start)
         MINE[mine](reopen(Points(backend, at, before=partial(run, other, backend))))
         found = everything_is_well(backend)
         # In an encrypted repository a take looks once more after its commit, and what it committed may go before that.
-        assert encrypted or ("new" in found) == (mine in ("take", "by parent"))
+        assert encrypted or ("new" in found) == (mine in COMMITS)
         nothing_is_left_behind(backend)
 
 

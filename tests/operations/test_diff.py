@@ -40,6 +40,20 @@ EDITS = st.lists(
 Rows = dict[int, dict[str, object]]
 
 
+def test_rows_that_are_on_one_side_alone_come_in_stretches(database: str) -> None:
+    run(database, NOTES + "; INSERT INTO notes SELECT i, 'note', 0.5 FROM generate_series(1, 20000) i")
+    repository = Repository.init(MemoryBackend())
+    request = Request("db", PostgresSource(database))
+    full = take(repository, [request]).snapshot
+    run(database, "TRUNCATE notes")
+    [before], [after] = (of_snapshot(repository, one).tables for one in (take(repository, [request]).snapshot, full))
+    found = list(row_changes(before, after))
+    assert len(found) > 1
+    assert sum(len(changes.added) for changes in found) == 20000
+    assert not any(len(changes.removed) for changes in found)
+    assert sum(len(changes.removed) for changes in row_changes(after, before)) == 20000
+
+
 def edit(url: str, model: Rows, edits: list[tuple[int, tuple[str, object] | None]]) -> None:
     """The same edits in the database and in the model."""
     with psycopg.connect(url) as connection:

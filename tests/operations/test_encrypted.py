@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from snapstore.backends.memory import MemoryBackend
-from snapstore.blobs import index, segment
+from snapstore.blobs import large, segment
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import Kind
 from snapstore.errors import Corrupt, NotFound, SnapstoreError
@@ -216,7 +216,7 @@ def test_plain_objects_planted_in_it_are_found_and_not_read() -> None:
 
 @pytest.mark.parametrize("held_bytes", [0, 1 << 20])
 def test_a_large_segment_is_read_by_blocks_each_sealed(held_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (segment, index):
+    for module in (segment, large):
         monkeypatch.setattr(module, "BLOCK_ENTRIES", 64)
     seal = reopen(START).seal
     backend = MemoryBackend()

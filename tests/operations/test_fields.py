@@ -72,8 +72,8 @@ def fields_of(name: str, data: bytes, *, encrypted: bool) -> Iterator[tuple[str,
             yield "sum or tag", end
         case "keys":
             (head,) = struct.unpack_from("<H", data, 8)
-            for field in (b"repository", b"kdf", b"memory_kib", b"passes", b"lanes", b"salt", b"wrapped"):
-                yield field.decode(), data.index(field) + len(field) + 1
+            for word in (b"repository", b"kdf", b"memory_kib", b"passes", b"lanes", b"salt", b"wrapped"):
+                yield word.decode(), data.index(word) + len(word) + 1
             yield from (
                 ("length of the head", 8),
                 ("salt", 10 + head),
@@ -81,8 +81,8 @@ def fields_of(name: str, data: bytes, *, encrypted: bool) -> Iterator[tuple[str,
                 ("sum", end),
             )
         case "config":
-            for field in (b"id", b"cipher" if encrypted else b"cut_key", b"created", b"program"):
-                yield field.decode(), data.index(field) + len(field) + 2
+            for word in (b"id", b"cipher" if encrypted else b"cut_key", b"created", b"program"):
+                yield word.decode(), data.index(word) + len(word) + 2
             yield from (("mark or sum", size - 40), ("sum", end))
         case _:
             yield from (("salt or body", 8), ("in the middle", size // 2), ("end of the body", size - 33), ("sum", end))

@@ -82,6 +82,13 @@ def test_values_that_have_not_moved_are_not_read(watched: Watched) -> None:
         assert kept(table) == old[0], story
 
 
+def test_values_that_have_not_moved_are_not_read_where_few_rows_did(watched: Watched) -> None:
+    watched.run(
+        f"{DECAY} WHERE id % 10 = 0; UPDATE memories SET embedding = array_append(embedding, 1) WHERE id % 30 = 0"
+    )
+    assert kept(watched.check()) == ROWS // 10 - ROWS // 30
+
+
 READ_AGAIN = {
     "keys that change places": "UPDATE memories SET id = -id; UPDATE memories SET id = 301 + id",
     "a key that changes": f"{DECAY}; UPDATE memories SET id = id + 1000 WHERE id = 7",

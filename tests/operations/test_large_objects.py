@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
 
 from snapstore.errors import Conflict, Invalid, Unsupported
 from snapstore.operations.plan import Mode
+from snapstore.rows import Batch
+from snapstore.sources import Selection
+from snapstore.sources.postgres import large, stream
+from snapstore.sources.postgres.large import LargeObjects
+from snapstore.tree import values
 from tests.operations.world import World, counts, roots
 
 NAME = "pg_catalog.pg_largeobject"
@@ -109,3 +115,62 @@ def test_large_objects_that_a_role_may_not_read_are_named(world: World) -> None:
     theirs.restore(snapshot)
     assert contents(world)[0][:2] == (18, 0)
     world.run("DROP OWNED BY own_schema; DROP ROLE own_schema")
+
+
+def test_many_large_objects_are_never_in_memory_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are counted in bytes on both ways; a snapshot's rows say nothing of how long they are."""
+    sizes: list[int] = []
+
+    def counting(verb: str) -> Callable[..., int]:
+        inner = getattr(LargeObjects, verb)
+
+        def call(self: LargeObjects, *arguments: Any) -> int:
+            *first, batches = arguments
+
+            def counted() -> Iterator[Batch]:
+                for batch in batches:
+                    sizes.append(sum(len(own.data) for own in batch.columns))
+                    yield batch
+
+            done: int = inner(self, *first, counted())
+            return done
+
+        return call
+
+    monkeypatch.setattr(values, "PORTION_BYTES", 2_000_000)
+    monkeypatch.setattr(stream, "GROUP_BYTES", 1_000_000)
+    monkeypatch.setattr(large, "_PIECE_BYTES", 300_000)
+    world.run(
+        "SELECT lo_from_bytea(n, decode(repeat(md5(n::text), CASE n WHEN 7 THEN 150000 ELSE 25000 END), 'hex')) "
+        "FROM generate_series(1, 40) n"
+    )
+    taken = world.take()
+    with world.source.view(Selection()) as view:
+        [table] = view.tables
+        read = [sum(len(own.data) for own in batch.columns) for batch in view.read(table)]
+    total = 39 * 400_000 + 2_400_000
+    assert sum(read) == total
+    assert sorted(read)[-2] <= 1_400_000
+    world.run(
+        "SELECT lo_unlink(n) FROM generate_series(1, 20) n; SELECT lo_put(n, 0, 'x') FROM generate_series(21, 40) n"
+    )
+    before = contents(world)
+    for verb in ("insert", "update"):
+        monkeypatch.setattr(LargeObjects, verb, counting(verb))
+    world.restore(taken)
+    assert sum(sizes) == total
+    assert sorted(sizes)[-2] <= 2_000_000
+    assert max(sizes) == 2_400_000
+    assert contents(world) != before
+    assert roots(world.take()) == roots(taken)
+
+
+def test_a_large_object_of_1_gb_is_refused_by_name(world: World) -> None:
+    world.run("CREATE TABLE t (id int PRIMARY KEY); SELECT lo_create(9); SELECT lo_put(9, 1073741823, 'x')")  # a hole
+    with pytest.raises(Unsupported, match="the large object 9 has 1 GB or more"):
+        world.take()
+    assert world.taken(partial=True).snapshot.sources[0].missing == (
+        f"table {NAME}: the large object 9 has 1 GB or more",
+    )
+    world.run("SELECT lo_unlink(9)")
+    assert world.take().sources[0].missing == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -10,6 +11,7 @@ import pytest
 from psycopg import sql
 
 from snapstore.errors import Conflict, SnapstoreError, Unsupported
+from snapstore.operations.plan import Mode
 from snapstore.sources import Selection
 from snapstore.sources.postgres.applying import insert_rows
 from tests.operations.world import World, counts, roots
@@ -243,10 +245,64 @@ def test_a_composite_whose_fields_changed_places_is_a_conflict(small_world: Worl
     snapshot = world.take()
     world.run("DROP TABLE t; DROP TYPE part, inner_part")
     world.run(made.format("b int, a int"))
-    said = r"type public\.inner_part has the fields \(b integer, a integer\) and had \(a integer, b integer\)"
+    said = r"type public\.inner_part is made of \(b integer, a integer\) and was made of \(a integer, b integer\)"
     with pytest.raises(Conflict, match=said):
         world.restore(snapshot)
     assert world.rows("TABLE t") == []
+
+
+def test_a_type_inside_cells_that_is_over_another_is_a_conflict(small_world: World) -> None:
+    """Eight bytes are a number or another one; a length is no other type."""
+    world = small_world
+    made = "CREATE TYPE r AS RANGE (subtype = {0}); CREATE DOMAIN d AS {0}; CREATE DOMAIN l AS varchar({1}); "
+    made += "CREATE TYPE part AS (d d, l l); CREATE TABLE rs (id int PRIMARY KEY, r r); "
+    made += "CREATE TABLE ps (id int PRIMARY KEY, p part)"
+    world.run(made.format("int8", 5))
+    world.run("INSERT INTO rs VALUES (1, '[1,2)'); INSERT INTO ps VALUES (1, (1, 'a'))")
+    snapshot = world.take()
+    away = "DROP TABLE rs, ps; DROP TYPE part, r, d, l; "
+    world.run(away + made.format("float8", 9))
+    with pytest.raises(Conflict, match=r"type public\.d is over double precision and was over bigint"):
+        world.restore(snapshot)
+    world.run("INSERT INTO ps VALUES (1, (0, 'a'))")
+    with pytest.raises(Conflict, match=r"type public\.r is made by .*double precision.* and was made by .*bigint"):
+        world.restore(snapshot, Mode.SKIP)
+    world.run(away + made.format("int8", 9))
+    world.restore(snapshot)
+    assert world.rows("SELECT r::text, p::text FROM rs JOIN ps USING (id)") == [("[1,2)", "(1,a)")]
+
+
+def test_rows_of_a_table_inside_cells_are_a_conflict_once_it_has_other_columns(small_world: World) -> None:
+    """They are composites too, and change with their table, of which nothing is to be seen in rows of the others."""
+    world = small_world
+    world.run("CREATE TABLE b (a int, c int); CREATE TYPE pair AS (n int, b b); CREATE VIEW v AS SELECT 1 AS one")
+    world.run("CREATE TABLE t (id int PRIMARY KEY, x b, xs b[], p pair, v v); CREATE TABLE bag (x b)")
+    world.run("INSERT INTO t VALUES (1, (1, 2), ARRAY[(3, 4)::b], (5, (6, 7)::b), ROW(8))")
+    world.run("INSERT INTO bag VALUES ((1, 2))")
+    snapshot = world.take()
+    world.run("UPDATE t SET x = (7, 8); DELETE FROM bag")
+    world.restore(snapshot)
+    assert roots(world.take()) == roots(snapshot)
+    world.run("ALTER TABLE b RENAME a TO z; ALTER TABLE b RENAME c TO a; ALTER TABLE b RENAME z TO c")
+    after = world.take()
+    assert {table.reading for table in after.sources[0].tables} == {"in full: its shape changed"}
+    then, now = (f"public.b({first} pg_catalog.int4, {last} pg_catalog.int4)" for first, last in ("ac", "ca"))
+    assert world.diff(snapshot, after)["public.bag"].shape == (f"column x: public.b of {then} before, of {now} after",)
+    planned = {one.name: one.drift for one in world.plan(snapshot).tables}
+    assert [one.what for one in planned["public.t"]] == ["column x", "column xs", "column p"]
+    [shown] = planned["public.bag"]
+    assert (shown.live, shown.snapshot) == (f"public.b of {now}", f"public.b of {then}")
+    with pytest.raises(Conflict, match=re.escape(f"public.t: column x is public.b of {now} now and was one of {then}")):
+        world.restore(snapshot)
+    said = re.escape(f"public.bag.x is made of {now}, and was of {then} when the snapshot was taken")
+    with pytest.raises(Conflict, match=said):
+        world.restore(snapshot, recreate=True)
+    world.run("DROP TABLE t, bag")
+    with pytest.raises(Conflict, match=said):
+        world.restore(snapshot)
+    world.run("DROP TABLE b CASCADE; DROP TYPE pair")
+    world.restore(snapshot)
+    assert roots(world.take()) == roots(snapshot)
 
 
 def test_a_type_inside_cells_that_was_renamed_is_a_conflict_and_no_damage(small_world: World) -> None:
@@ -341,3 +397,18 @@ def test_large_and_empty_cells_come_back(world: World) -> None:
     world.restore(snapshot)
     assert [world.rows(query) for query in (sums[0].format("t"), sums[0].format("bag"), sums[1])] == before
     assert roots(world.take()) == roots(snapshot)
+
+
+@pytest.mark.skipif(not IS_SOAK, reason="takes minutes and gigabytes: only in the soak (make soak)")
+def test_the_largest_cell_comes_back_and_a_row_over_1_gb_is_named(world: World) -> None:
+    most = 1_073_700_000
+    world.run("CREATE TABLE t (id int PRIMARY KEY, a text, b text)")
+    world.run("INSERT INTO t VALUES (1, repeat('é', %s), NULL), (2, repeat('y', 600000000), NULL)", most // 2)
+    world.run("UPDATE t SET b = a WHERE id = 2")
+    with pytest.raises(Unsupported, match=r"the row \(id\)=\(2\) of public\.t cannot be read"):
+        world.take()
+    world.run("DELETE FROM t WHERE id = 2")
+    snapshot = world.take()
+    world.run("UPDATE t SET a = ''")
+    world.restore(snapshot)
+    assert world.value(f"SELECT a = repeat('é', {most // 2}) FROM t")

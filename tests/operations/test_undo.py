@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapstore.errors import Invalid
+from snapstore.operations.gc import gc
 from snapstore.operations.plan import Mode
+from snapstore.operations.state import of_tables
 from tests.operations.world import DATABASE_LAW, NOTES, STATES, Rows, World, expected, int4, notes, only, put
 
 PgDump = Callable[..., str]
@@ -65,6 +67,32 @@ def test_an_undo_can_be_undone(small_world: World) -> None:
     world.undo(redone.safety)
     assert notes(world) == damaged
     world.check()
+
+
+def test_where_every_row_is_touched_the_snapshots_own_tree_of_keys_is_kept(small_world: World) -> None:
+    world = small_world
+    for damage in ("TRUNCATE notes", "UPDATE notes SET heat = heat + 1"):
+        world.run("DROP TABLE IF EXISTS notes;" + NOTES)
+        world.run("INSERT INTO notes SELECT i, 'note', 0.5 FROM generate_series(1, 500) i")
+        snapshot = world.take()
+        held = notes(world)
+        world.run(damage)
+        damaged = notes(world)
+        done = world.restore(snapshot)
+        assert notes(world) == held
+        assert done.safety is not None
+        [kept], [whole] = (
+            of_tables("", "", tables, world.repository.blobs)
+            for tables in (done.safety.touched, snapshot.sources[0].tables)
+        )
+        assert kept.tree is not None
+        assert whole.tree is not None
+        assert kept.tree.count == 500
+        assert kept.tree.spans()[0].refs == whole.tree.spans([])[0].refs[:1]
+        world.repository.remove(snapshot.id)
+        gc(world.repository)
+        world.undo(done.safety)
+        assert notes(world) == damaged
 
 
 def test_what_cannot_be_taken_back_exactly_is_refused(small_world: World) -> None:

@@ -10,9 +10,10 @@ from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
 from snapstore.blobs.sweep import rebuild_index
 from snapstore.digest import Digest, Kind, digest
-from snapstore.errors import Conflict, Corrupt, Invalid, NotFound
+from snapstore.errors import Conflict, Corrupt, NotFound
 from snapstore.operations.forget import rm
 from snapstore.operations.gc import gc
+from snapstore.operations.sampling import Sample
 from snapstore.operations.verify import Damage, RowRange, verify
 from snapstore.repository import Repository, SnapshotTable
 from snapstore.repository.snapshot import encode as encode_snapshot
@@ -21,6 +22,7 @@ from snapstore.seal import PLAIN
 from snapstore.tree import node, reference
 from snapstore.tree.builder import TreeBuilder
 from tests.operations.sample import MEMORIES, Take, batch, key, objects, read, rows, take
+from tests.soak import IS_SOAK
 
 
 def copied(backend: MemoryBackend) -> MemoryBackend:
@@ -55,8 +57,8 @@ def small() -> tuple[Repository, MemoryBackend]:
 def test_a_sound_repository_has_no_damage() -> None:
     repository, backend = small()
     before = {name: backend.get(name).data for name in objects(backend)}
-    for read_data, percent in ((False, None), (True, None), (False, 50.0)):
-        verified = verify(repository, read_data=read_data, sample_percent=percent)
+    for read_data, sample in ((False, None), (True, None), (False, Sample(50.0, 3))):
+        verified = verify(repository, read_data=read_data, sample=sample)
         assert verified.damaged == ()
         assert verified.snapshots == tuple(one.id for one in repository.snapshots())
         assert verified.blobs > 50
@@ -70,7 +72,7 @@ def test_a_sound_repository_has_no_damage() -> None:
 def test_every_damaged_byte_is_found_and_its_object_named(which: str) -> None:
     repository, sound = small()
     for name, size in objects(sound, which).items():
-        for at in range(0, size, max(1, size // 40)):
+        for at in range(0, size, max(1, size // (400 if IS_SOAK else 25))):
             backend = copied(sound)
             data = bytearray(backend.get(name).data)
             data[at] ^= 1 << (at % 8)
@@ -211,7 +213,7 @@ def test_rebuilding_the_index_heals_what_verify_says_of_it() -> None:
         opened = Repository(backend, repository.settings)
         damaged = verify(opened).damaged
         said += bool(damaged)
-        assert all("rebuild the index" in damage.reason for damage in damaged)
+        assert all("rebuilds the index" in damage.reason for damage in damaged)
         assert not any(damage.rows for damage in damaged), "the data is there"
         rebuild_index(opened.blobs)
         assert verify(opened, read_data=True).damaged == ()
@@ -271,24 +273,21 @@ def test_only_the_snapshots_asked_for_are_looked_at() -> None:
     with pytest.raises(NotFound, match="removed"):
         verify(repository, snapshots=[first])
     assert len(repository.pendings()) == 1, "only the one that was there"
-    for percent in (0, -1, 101):
-        with pytest.raises(Invalid):
-            verify(repository, sample_percent=percent)
     assert objects(backend)
 
 
-def test_a_sample_reads_its_share_and_finds_what_is_in_it() -> None:
+def test_a_byte_that_is_damaged_is_found_in_one_of_the_rounds_and_no_other() -> None:
     repository, sound = small()
     name = max(objects(sound, "packs/"), key=lambda one: objects(sound)[one])
     backend = copied(sound)
     data = bytearray(backend.get(name).data)
     data[60] ^= 4
     change(backend, name, data)
-    opened = Repository(backend, repository.settings)
-    always = verify(opened, sample_percent=50, choose=lambda: 0.0)
-    never = verify(opened, sample_percent=50, choose=lambda: 0.99)
-    assert name in {damage.object for damage in always.damaged}
-    assert never.bytes_read < always.bytes_read
+    rounds = [verify(Repository(backend, repository.settings), sample=Sample(25, 7 + at)) for at in range(4)]
+    found = [name in {damage.object for damage in verified.damaged} for verified in rounds]
+    assert sorted(found) == [False, False, False, True]
+    whole = verify(Repository(sound, repository.settings), sample=Sample(100, 0)).bytes_read
+    assert all(verified.bytes_read < whole for verified in rounds)
 
 
 def test_verify_reads_what_snapshots_share_once() -> None:

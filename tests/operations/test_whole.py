@@ -109,6 +109,18 @@ def test_rows_without_a_key_and_of_other_columns_are_not_matched(world: World) -
     assert "no key" in error
     world.restore(snapshot, recreate=True)
     assert roots(world.take()) == roots(snapshot)
+    world.run("ALTER TABLE bag ALTER b TYPE bigint")
+    plan = world.plan(snapshot)
+    [error], [shown] = plan.errors, plan.tables[0].drift
+    assert error == (
+        "public.bag: it has no key, and rows without one are not converted: column b is bigint now and was integer in "
+        "the snapshot"
+    )
+    assert (shown.live, shown.snapshot, shown.outcome) == ("bigint", "integer", "cannot be converted")
+    with pytest.raises(Conflict, match="rows without one are not converted"):
+        world.restore(snapshot)
+    world.restore(snapshot, recreate=True)
+    assert roots(world.take()) == roots(snapshot)
 
 
 TYPES = """

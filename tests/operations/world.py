@@ -23,8 +23,9 @@ from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.restore import Ask, Restored, plan_restore, restore
 from snapstore.operations.scope import Scope
+from snapstore.operations.selected import selection_of
 from snapstore.operations.state import live, of_snapshot
-from snapstore.operations.take import Request, Taken, selection_of, take
+from snapstore.operations.take import Request, Taken, take
 from snapstore.operations.undo import undo_ask
 from snapstore.repository import Repository, Snapshot
 from snapstore.sources import Selection

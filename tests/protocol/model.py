@@ -60,6 +60,8 @@ class Without(Enum):
     """What is needed and only in condemned packs is copied first; a pack without such a copy stays."""
     SWAP = auto()
     """A commit replaces the pending object that the take put, and no other."""
+    SWAP_IN_BEATS = auto()
+    """So does a heartbeat. One that is its own changes nothing here; who meets another's stops for ever."""
 
 
 class Take(NamedTuple):
@@ -207,6 +209,8 @@ _DEAD = Removal(_DONE)
 def _take(state: State, take: Take, number: int, without: Without) -> Iterator[tuple[State, Process]]:
     slot, pack = number + 1, 1 << (number + 1)
     at = take.at
+    if without == Without.SWAP_IN_BEATS and at > 1 and state.slots[slot] in (Slot.EVICTED, Slot.ABSENT):
+        yield _put(state, slot, Slot.PENDING), take
     if at == 0:  # which snapshot to build on, if any
         yield state, take._replace(at=1)
         for parent, held in enumerate(state.slots):

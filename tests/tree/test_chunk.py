@@ -62,6 +62,15 @@ def test_fixed_cells_come_back(cells: tuple[int, list[bytes | None]], cuts: list
     there_and_back(cells[1], cells[0], cuts)
 
 
+@given(
+    cells=st.lists(st.none() | st.binary(max_size=3), max_size=6),
+    others=st.lists(st.none() | st.binary(max_size=3), max_size=6),
+)
+def test_cells_are_equal_if_each_is(cells: list[bytes | None], others: list[bytes | None]) -> None:
+    assert Cells.of(cells).equals(Cells.of(others)) == (cells == others)
+    assert Cells.of(cells).equals(Cells.of(list(cells)))
+
+
 def test_the_bytes_are_those_of_the_format() -> None:
     """By hand from format.md §4."""
     [(_, data)] = chunk.encode(Cells.of([b"ab", None, b"cd"], width=2), [0], [3], Naming())

@@ -71,7 +71,7 @@ def rebuilt(
         for start in range(0, len(batch), 700):
             yield batch.keys.slice(start, min(start + 700, len(batch))), flags[start : start + 700]
 
-    def read_moved() -> Generator[Batch, None, None]:
+    def read_moved(*, is_much: bool) -> Generator[Batch, None, None]:
         some = batch_of(given if given is not None else {key: rows[key] for key in rows if key in moved})
         for start in range(0, len(some), 90):
             yield some.slice(start, min(start + 90, len(some)))

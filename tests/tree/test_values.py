@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from snapstore.digest import Digest, Kind, Naming, digest
 from snapstore.errors import Corrupt
 from snapstore.rows import Cells
-from snapstore.tree.values import part_digests, part_ends, resolve, spill
+from snapstore.tree import values
+from snapstore.tree.values import part_digests, part_ends, portions, resolve, spill
 from tests.tree.sample import Store
 
 KIB = 1024
@@ -121,3 +122,34 @@ def test_parts_that_do_not_fit_are_corrupt() -> None:
     for wrong in (blob[:-1], blob[:8], b"\1" + blob[1:]):
         with pytest.raises(Corrupt):
             part_digests(wrong, "here")
+
+
+LENGTHS = st.sampled_from([None, 0, 3, 600, 64 * KIB, 64 * KIB + 1, 300_000, 900_000])
+
+
+@given(st.lists(st.tuples(LENGTHS, LENGTHS), max_size=12))
+def test_rows_are_fetched_in_portions_of_so_many_bytes_or_one_row(lengths: list[tuple[int | None, int | None]]) -> None:
+    store, most = Store(), 700 * KIB
+    columns = [Cells.of([None if n is None else bytes(n) for n in own]) for own in zip(*lengths, strict=True)]
+    keys = Cells.of([bytes([at]) for at in range(len(lengths))], width=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(values, "PORTION_BYTES", most)
+        found = list(portions(keys, [(spill(own, store, stride=1), store) for own in columns]))
+    assert [key for some in found for key in some.keys.to_list()] == keys.to_list()
+    for at, own in enumerate(columns):
+        assert [cell for some in found for cell in some.columns[at].to_list()] == own.to_list()
+    for some in found:
+        assert len(some) == 1 or sum(len(own.data) for own in some.columns) <= most
+    for one, other in zip(
+        found, found[1:], strict=False
+    ):  # not in smaller ones than need be, but for what values may be
+        assert sum(len(own.data) for some in (one, other) for own in some.columns) + 24 * 64 * KIB > most
+
+
+def test_what_has_nothing_to_be_fetched_from_stays_spilled() -> None:
+    store = Store()
+    small = spill(Cells.of([bytes(600), b"a"]), store, stride=1)
+    [some] = portions(Cells.of([b"1", b"2"], width=1), [(small, None)])
+    assert some.columns[0].spilled is not None
+    assert some.columns[0].to_list() == small.to_list()
+    assert list(portions(Cells.of([], width=1), [(small.slice(0, 0), None)])) == []

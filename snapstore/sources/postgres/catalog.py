@@ -122,6 +122,7 @@ def _tables(
             left_out -= {column for column in mine if column[len(name) + 1 :] in {c["name"] for c in columns}}
             try:
                 without = {column[len(name) + 1 :] for column in mine}
+                without |= _others(name, definitions[relation.oid], selection, absent)
                 tables[relation.id] = table_of(definitions[relation.oid], without, vectors=selection.vectors)
             except Unsupported as error:
                 chosen.refuse(relation.id, error.message)
@@ -130,10 +131,21 @@ def _tables(
     for column in () if absent else sorted(left_out):
         if not any(column.startswith(f"{name}.") for name in refused):
             raise Invalid(f"there is no column {column} to leave out", hint="columns are written schema.table.column")
-    for name in () if absent else sorted(selection.where):
+    for name in () if absent else sorted({*selection.where, *selection.columns}):
         if name not in held and name not in refused:
-            raise Invalid(f"a condition is given for {name}, which is not among the selected tables")
+            raise Invalid(f"a condition or columns are given for {name}, which is not among the selected tables")
     return tables
+
+
+def _others(name: str, definition: Definition, selection: Selection, absent: bool) -> set[str]:
+    """The columns that are left out because only others are meant."""
+    only = selection.columns.get(name)
+    if only is None:
+        return set()
+    names = {column["name"] for column in definition["columns"]}
+    for one in () if absent else sorted(set(only) - names):
+        raise Invalid(f"there is no column {one} in {name}")
+    return names - set(only) - {part.name for part in _key(definition)}
 
 
 def table_of(definition: Definition, left_out: Collection[str] = (), *, vectors: bool = True) -> Table:

@@ -47,6 +47,12 @@ SELECT t.oid::int8 AS oid, n.nspname AS schema, t.typname AS name, t.typtype AS 
   CASE WHEN t.typoutput = 'array_out'::regproc THEN nullif(t.typelem, 0)::int8 END AS element,
   ARRAY(SELECT a.atttypid::int8 FROM pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid
     AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS fields,
+  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid
+    AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS field_names,
+  -- what is held beside no cell: the rows of a table or a view, and composites of extensions
+  t.typtype = 'c' AND (EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
+    OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid
+      AND d.deptype = 'e')) AS is_row,
   (SELECT r.rngsubtype::int8 FROM pg_range r WHERE r.rngtypid = t.oid) AS subtype,
   (SELECT r.rngtypid::int8 FROM pg_range r WHERE t.typtype = 'm' AND (to_jsonb(r)->>'rngmultitypid')::oid = t.oid)
     AS range,
@@ -77,6 +83,8 @@ class Type:
     base: int
     element: int | None
     fields: tuple[int, ...]
+    field_names: tuple[str, ...]
+    is_row: bool
     subtype: int | None
     range: int | None
     has_send: bool
@@ -97,11 +105,14 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How one column's cells are held: `kind` as the module says, the shape of named ones, the type without domains."""
+    """How one column's cells are held: `kind` as the module says, the shape of named ones, the type without domains,
+    and how that is spelled (`Types.spelled`).
+    """
 
     kind: str
     shape: Shape
     type: Type
+    spelled: str
 
     def sent(self, column: sql.Composable) -> sql.Composable:
         """The expression that makes the server send it: a cstring where text is held."""
@@ -153,6 +164,22 @@ class Types:
             return self.name(found.element) + "[]"
         return full_name(found.schema, found.name)
 
+    def spelled(self, oid: int) -> str:
+        """The name of the type beneath domains; where there are rows of some table in it, with what these are made of:
+        such a type changes with its table, and in the cells fields have places and no names.
+        """
+        found = self.bare(oid)
+        if found.element is not None and found.schema != "pg_catalog":
+            return self.spelled(found.element) + "[]"
+        if not self._has_rows(found):
+            return self.name(found.oid)
+        names = found.field_names or ("",)
+        parts = (f"{name} {self.spelled(part)}".strip() for name, part in zip(names, _parts(found), strict=True))
+        return f"{self.name(found.oid)}({', '.join(parts)})"
+
+    def _has_rows(self, found: Type) -> bool:
+        return found.is_row or any(self._has_rows(self.bare(part)) for part in _parts(found))
+
     def form(self, oid: int) -> Form:
         """How cells of this type are held; raises `Unsupported` with the reason alone."""
         found = self.bare(oid)
@@ -160,9 +187,9 @@ class Types:
         if why == "text":
             if not found.is_reg and found.from_text and (found.kind != "b" or found.element is not None):
                 raise Unsupported("it is held as text, and a cast of your own from text would read it otherwise")
-            return Form("text", LEAF, found)
+            return Form("text", LEAF, found, self.spelled(oid))
         shape = self._shape(found)
-        return Form("named" if shape.is_named else "binary", shape, found)
+        return Form("named" if shape.is_named else "binary", shape, found, self.spelled(oid))
 
     def _why_text(self, found: Type, *, top: bool = False) -> str:
         if found.is_reg:
@@ -208,6 +235,8 @@ def read_types(connection: psycopg.Connection[Any], relations: Sequence[int]) ->
             row["base"],
             row["element"],
             tuple(row["fields"]),
+            tuple(row["field_names"]),
+            row["is_row"],
             row["subtype"],
             row["range"],
             bool(row["has_send"]),
@@ -224,7 +253,7 @@ WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped"""
 
 
 def forms_of(connection: psycopg.Connection[Any], relation: sql.Composable, names: Sequence[str]) -> dict[str, Form]:
-    """The forms of these columns of a live relation that are not held as they are sent."""
+    """The forms of these columns of a live relation."""
     if not names:
         return {}
     columns = rows_of(connection, _COLUMNS, (relation.as_string(connection),))

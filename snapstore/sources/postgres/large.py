@@ -39,6 +39,8 @@ __all__ = [
 LARGE_OBJECTS = "table pg_catalog.pg_largeobject"
 """The id of the table that they are."""
 
+_PIECE_BYTES = 8 << 20
+
 _SCHEMA, _NAME, _ID = "pg_catalog", "pg_largeobject", "large object "
 
 
@@ -178,13 +180,15 @@ class LargeObjects:
         done = 0
         with self._connection.cursor() as cursor:
             for oids, cells in self._given(table, [column.name for column in table.columns], batches):
-                data = cells.get("data", [b""] * len(oids))
+                given = list(zip(oids, cells.get("data", [memoryview(b"")] * len(oids)), strict=True))
                 cursor.executemany(
-                    "SELECT pg_catalog.lo_from_bytea(%s::pg_catalog.oid, %b)", list(zip(oids, data, strict=True))
+                    "SELECT pg_catalog.lo_from_bytea(%s::pg_catalog.oid, %b)",
+                    [(oid, data[:_PIECE_BYTES]) for oid, data in given],
                 )
+                for oid, data in given:
+                    self._put(oid, data, _PIECE_BYTES)
                 self._made.append(np.asarray(oids, np.uint32))
-                said = zip(oids, cells.get("comment", ()), strict=False)
-                self._comment([(oid, comment) for oid, comment in said if comment is not None])
+                self._comment([one for one in zip(oids, cells.get("comment", ()), strict=False) if one[1] is not None])
                 done += len(oids)
         return done
 
@@ -194,7 +198,8 @@ class LargeObjects:
         done = 0
         for oids, cells in self._given(table, columns, batches):
             for oid, data in zip(oids, cells.get("data", ()), strict=False):
-                self._write(oid, data or b"")
+                self._truncate(oid)
+                self._put(oid, data)
             self._comment(list(zip(oids, cells.get("comment", ()), strict=False)))
             done += len(oids)
         return done
@@ -218,24 +223,40 @@ class LargeObjects:
 
     def _given(
         self, table: Table, columns: Sequence[str], batches: Iterable[Batch]
-    ) -> Iterator[tuple[list[int], dict[str, list[bytes | None]]]]:
+    ) -> Iterator[tuple[list[int], dict[str, list[Any]]]]:
+        """Numbers, the bytes of each object and its comment or None."""
         for batch in batches:
             if len(batch):
-                cells = zip(columns, batch.columns, strict=True)
-                yield _numbers(batch.keys), {name: own.to_list() for name, own in cells}
+                cells = dict(zip(columns, batch.columns, strict=True))
+                yield (
+                    _numbers(batch.keys),
+                    {name: own.to_list() if name == "comment" else _views(own) for name, own in cells.items()},
+                )
 
-    def _write(self, oid: int, data: bytes) -> None:
+    def _truncate(self, oid: int) -> None:
         query = "SELECT pg_catalog.lo_open(%s::pg_catalog.oid, 131072) AS fd"  # INV_WRITE
         [opened] = rows_of(self._connection, query, (oid,))
         self._connection.execute("SELECT pg_catalog.lo_truncate(%s, 0)", (opened["fd"],))
         self._connection.execute("SELECT pg_catalog.lo_close(%s)", (opened["fd"],))
-        self._connection.execute("SELECT pg_catalog.lo_put(%s::pg_catalog.oid, 0, %b)", (oid, data))
+
+    def _put(self, oid: int, data: memoryview, start: int = 0) -> None:
+        """The bytes from there on, a piece at a time: the driver and the server each hold what they are given twice."""
+        for at in range(start, len(data), _PIECE_BYTES):
+            self._connection.execute(
+                "SELECT pg_catalog.lo_put(%s::pg_catalog.oid, %s, %b)", (oid, at, data[at : at + _PIECE_BYTES])
+            )
 
     def _comment(self, comments: Sequence[tuple[int, bytes | None]]) -> None:
         for oid, comment in comments:
             words = None if comment is None else comment.decode()
             statement = sql.SQL("COMMENT ON LARGE OBJECT {} IS {}")
             self._connection.execute(statement.format(sql.Literal(oid), sql.Literal(words)))
+
+
+def _views(cells: Cells) -> list[memoryview]:
+    """The bytes of each cell, which are not copied; none where NULL."""
+    view, ends = np.ascontiguousarray(cells.data).data, cells.offsets.tolist()
+    return [view[start:stop] for start, stop in zip(ends, ends[1:], strict=False)]
 
 
 def _numbers(keys: Cells) -> list[int]:

@@ -85,7 +85,7 @@ def plan_making(
     lacking -= {key for key in lacking if _comes_with_a_table(objects[key], tables)}
     _check_types(objects, live, closure(tables, needs))
     written = [f"table {work.table.name}" for work in works if work.inserts or work.updates]
-    _check_fields(objects, live, closure(written, needs))
+    _check_parts(objects, live, closure(written, needs))
     wanted = lacking | set(tables)
     order, cycles = in_order({key: [one for one in needs.get(key, ()) if one in wanted] for key in wanted})
     if cycles:
@@ -165,20 +165,29 @@ def _check_types(objects: Definition, live: Objects, needed: Collection[str]) ->
                 )
 
 
-def _check_fields(objects: Definition, live: Objects, needed: Collection[str]) -> None:
-    """A composite's cells have its fields in their order and not by name: those of other fields would be mixed up."""
+def _check_parts(objects: Definition, live: Objects, needed: Collection[str]) -> None:
+    """Cells of these types have bytes in them and no names: those of other fields, or over another type, would be mixed
+    up.
+    """
     for key in sorted(needed):
-        told, there = (one.get(key, {}).get("attributes") for one in (objects, live.objects))
-        if told is not None and there is not None and _fields(told) != _fields(there):
+        told, there = (_parts(one.get(key, {})) for one in (objects, live.objects))
+        if told and there and told != there:
             raise Conflict(
-                f"{key} has the fields ({_fields(there)}) and had ({_fields(told)}) when the snapshot was taken, "
-                "and rows to restore have cells of it",
-                hint="give the live type the fields it had, or restore into another database",
+                f"{key} is {there} and was {told} when the snapshot was taken, and rows to restore have cells of it",
+                hint="make the live type what it was, or restore into another database",
             )
 
 
-def _fields(attributes: Sequence[Definition]) -> str:
-    return ", ".join(f"{one['name']} {one['type']}" for one in attributes)
+def _parts(one: Definition) -> str:
+    """What a composite, a domain or a range is made of, in words; a length or dimension moves no cell."""
+    if one.get("attributes") is not None:
+        return "made of ({})".format(", ".join(f"{own['name']} {own['type']}" for own in one["attributes"]))
+    if one.get("variety") == "domain":
+        return "over " + _LENGTH.sub("", one["base"])
+    return f"made by {one['statements'][0]}" if one.get("variety") == "range" else ""
+
+
+_LENGTH = re.compile(r"\([0-9, -]*\)")
 
 
 def make_table(connection: psycopg.Connection[Any], table: Definition, objects: Definition) -> None:

@@ -70,15 +70,25 @@ def read_cells(
 
 
 def forms_in(connection: psycopg.Connection[Any], table: Table, names: Sequence[str]) -> dict[str, Form]:
-    """The forms, in this database, of those of these columns that are not held as the server sends them.
+    """The forms, in this database, of those of these columns that are not held as the server sends them, or that have
+    rows of a table in them.
 
-    Raises `Conflict` where the live column can no longer be held in the form of the snapshot.
+    Raises `Conflict` where the live column can no longer be held in the form of the snapshot, or is made of others.
     """
     told = {one["name"]: one["form"] for one in table.definition.get("columns", ()) if "form" in one}
-    forms = forms_of(connection, relation_of(table), [name for name in names if name in told])
+    # The type of a column that has rows of some table in it (`Types.spelled`).
+    types = {part.name: part.type for part in table.key} | {column.name: column.type for column in table.columns}
+    made_of = {name: spelled for name, spelled in types.items() if spelled.endswith((")", ")[]"))}
+    forms = forms_of(connection, relation_of(table), [name for name in names if name in told or name in made_of])
     for name in names:
         if name in told and (name not in forms or forms[name].kind != told[name]):
             raise Conflict(f"{table.name}.{name} is of another kind of type than in the snapshot")
+        if name in made_of and (name not in forms or forms[name].spelled != made_of[name]):
+            now = forms[name].spelled if name in forms else "nothing"
+            raise Conflict(
+                f"{table.name}.{name} is made of {now}, and was of {made_of[name]} when the snapshot was taken",
+                hint="give the live types and tables the columns they had, or restore into another database",
+            )
     return forms
 
 

@@ -9,7 +9,7 @@ It holds no connection between views, so one source may be used from several thr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 
 from snapstore.errors import Invalid
 from snapstore.rows import Batch, Table
-from snapstore.sources import Selection, Target, View
+from snapstore.sources import Reference, Selection, Target, View
+from snapstore.sources.postgres.conditions import condition
 from snapstore.sources.postgres.connection import check_url, redact
 from snapstore.sources.postgres.converting import Conversion, converting
 from snapstore.sources.postgres.matching import matching
+from snapstore.sources.postgres.querying import full_name
 from snapstore.sources.postgres.target import open_target
 from snapstore.sources.postgres.view import PostgresView, open_view
+from snapstore.sources.roles import Roles, Wanted
 
 __all__ = ["PostgresSource"]
 
@@ -63,6 +66,18 @@ class PostgresSource:
     def target(self, selection: Selection) -> AbstractContextManager[Target]:
         """A view that reads and writes: `SHARE ROW EXCLUSIVE` locks, which stop every other writer."""
         return open_target(self._url, selection, lock_timeout_seconds=self._lock_timeout_seconds)
+
+    def condition(self, roles: Roles, wanted: Wanted) -> str:
+        """As `Filters.condition`."""
+        return condition(roles, wanted)
+
+    def references(self, table: Table) -> Sequence[Reference]:
+        """As `Refers.references`: its foreign keys."""
+        return [
+            Reference(tuple(one["columns"]), full_name(to["schema"], to["name"]), tuple(to["columns"]))
+            for one in table.definition["constraints"]
+            if (to := one["references"]) is not None
+        ]
 
     def matching(self, table: Table, where: str) -> AbstractContextManager[Callable[[Batch], NDArray[np.bool_]]]:
         """As `Source.matching`: the rows are tried in a temporary table."""

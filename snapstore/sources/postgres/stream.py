@@ -43,7 +43,8 @@ T = TypeVar("T")
 def groups(connection: psycopg.Connection[Any], query: sql.Composed, table: str) -> Generator[list[Buffer], None, None]:
     """Rows without header and trailer, at most 8,192 or about 8 MB at once; a larger row comes alone.
 
-    Errors are the driver's, or `Unavailable` where the rows end too soon. Closed early, it cancels the query.
+    Errors are the driver's, once all rows before have been given, or `Unavailable` where the rows end too soon. Closed
+    early, it cancels the query.
     """
     with closing(connection.cursor()) as cursor, cursor.copy(query) as copy:
         # The server sends a message a row: the header before the first, the trailer as a message of its own. What has
@@ -53,17 +54,31 @@ def groups(connection: psycopg.Connection[Any], query: sql.Composed, table: str)
         row: Buffer = copy.read()
         if bytes(row[: len(HEADER)]) != HEADER:
             raise Unsupported(f"{table}: the server sends a form of COPY BINARY that is not known")
-        first = memoryview(row)[len(HEADER) :]  # older servers send the first row, or the trailer, with the header
-        is_over = first == TRAILER
-        group: list[Buffer] = [first] if first and not is_over else []
+        row = memoryview(row)[len(HEADER) :]  # many servers send the first row, or the trailer, with the header
+        is_over = row == TRAILER
+        group: list[Buffer] = [row] if row and not is_over else []
         size = len(row)
+        row = b""
+        if size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
         while not is_over:  # a million times for a million rows: nothing more belongs in here
             length, row = arrived(1)
             if length <= len(TRAILER):
                 if length < 0:
-                    raise _why_ended(connection, table)
+                    error = _why_ended(connection, table)
+                    if group and not isinstance(error, psycopg.errors.QueryCanceled):
+                        yield group
+                    raise error
                 if not length:
-                    row = copy.read()
+                    try:
+                        row = copy.read()
+                    except psycopg.errors.QueryCanceled:  # nobody wants the rest
+                        raise
+                    except psycopg.Error:
+                        if group:
+                            yield group
+                        raise
                     length = len(row)
                 if row == TRAILER:
                     break

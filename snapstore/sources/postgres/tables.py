@@ -226,15 +226,13 @@ def _say_form(column: Definition, types: Types) -> None:
         return
     if form.kind != "binary":
         column["form"] = form.kind
-    if form.type.element is not None and form.type.schema != "pg_catalog":
-        column["array_of"] = types.name(types.bare(form.type.element).oid)
+    column["spelled"] = form.spelled
 
 
 def _shape(part: str, row: Definition) -> Definition:
     if part == "columns":
         schema, name = row.pop("base_schema"), row.pop("base_name")
-        array_of = row.pop("array_of", None)
-        row["base_type"] = full_name(schema, name) if array_of is None else f"{array_of}[]"
+        row["base_type"] = row.pop("spelled", None) or full_name(schema, name)
         schema, name = row.pop("element_schema"), row.pop("element_name")
         row["element"] = full_name(schema, name) if name is not None else None
         expression, generated = row.pop("expression"), row.pop("generated")

@@ -2,7 +2,8 @@
 
     shape = hints_of(connection, table)              # None where there are none, or this role may not look
     hint_of(table, name)                             # the id, NULL where the value is in the row itself
-    without_old(table, name, shape, sent, window)    # the cell, NULL where it has an id and is older than the window
+    new = written_since(connection, shape, window)   # the ids of all values that are not, where they are few
+    without_old(table, name, shape, sent, window, new)    # the cell, NULL where it has an id and is an old value
 
 An UPDATE that leaves a large value alone leaves its id alone, whatever else of the row it sets. An id says nothing by
 itself: it is an OID, and those come round again. So a value is taken for an old one only if its pieces in the TOAST
@@ -16,6 +17,7 @@ It does not know how hints are kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -27,9 +29,12 @@ from snapstore.sources.postgres.large import is_large_objects
 from snapstore.sources.postgres.stamps import Window, moved_condition
 from snapstore.sources.postgres.tables import rows_of
 
-__all__ = ["WIDTH", "hint_of", "hints_of", "without_old"]
+__all__ = ["WIDTH", "hint_of", "hints_of", "without_old", "written_since"]
 
 WIDTH = 4
+
+# So many ids may stand in a statement; the server hashes them.
+_LISTED = 10_000
 
 # The function came with version 17.
 _TOAST = """
@@ -70,19 +75,43 @@ def hint_of(table: Table, name: str) -> tuple[Field, sql.Composed]:
     return Field(name, WIDTH), sql.SQL("pg_catalog.pg_column_toast_chunk_id({})").format(_cell(table, name))
 
 
-def without_old(table: Table, name: str, shape: Table, sent: sql.Composable, window: Window) -> sql.Composed:
-    """What to select for a column, in place of `sent`, to leave out values from before the window."""
-    toast = shape.definition["toast"]
+def written_since(connection: psycopg.Connection[Any], shape: Table, window: Window) -> Sequence[int] | None:
+    """The ids of the values that the window holds, by one look at every value there is; None where they are many."""
+    query = sql.SQL(
+        "SELECT kept.chunk_id::pg_catalog.int8 AS id FROM {} AS kept WHERE kept.chunk_seq = 0 AND {} LIMIT {}"
+    )
+    found = rows_of(
+        connection, query.format(_place(shape), moved_condition(window, sql.SQL("kept.xmin")), sql.Literal(_LISTED + 1))
+    )
+    return None if len(found) > _LISTED else [row["id"] for row in found]
+
+
+def without_old(
+    table: Table, name: str, shape: Table, sent: sql.Composable, window: Window, new: Sequence[int] | None = None
+) -> sql.Composed:
+    """What to select for a column, in place of `sent`, to leave out values from before the window.
+
+    With `new`, the ids of all values that are not, the server need not look for each value.
+    """
+    if new is not None:
+        return sql.SQL(
+            "CASE WHEN pg_catalog.pg_column_toast_chunk_id({cell}) IS NULL "
+            "OR pg_catalog.pg_column_toast_chunk_id({cell}) = ANY ({new}::pg_catalog.oid[]) THEN {sent} END"
+        ).format(cell=_cell(table, name), new=sql.Literal("{" + ",".join(map(str, new)) + "}"), sent=sent)
     # A subquery for a value goes by the index, for each row that moved; EXISTS may be hashed, over all there are.
     return sql.SQL(
         "CASE WHEN (SELECT NOT {new} FROM {toast} AS kept WHERE kept.chunk_id = "
         "pg_catalog.pg_column_toast_chunk_id({cell}) AND kept.chunk_seq = 0) THEN NULL ELSE {sent} END"
     ).format(
         new=moved_condition(window, sql.SQL("kept.xmin")),
-        toast=sql.Identifier(toast["schema"], toast["name"]),
+        toast=_place(shape),
         cell=_cell(table, name),
         sent=sent,
     )
+
+
+def _place(shape: Table) -> sql.Identifier:
+    return sql.Identifier(shape.definition["toast"]["schema"], shape.definition["toast"]["name"])
 
 
 def _relation(table: Table) -> sql.Identifier:

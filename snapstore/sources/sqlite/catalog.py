@@ -101,6 +101,7 @@ class _Reader:
             except Unsupported as error:
                 self._refused[f"table {SCHEMA}.{entry.name}"] = error.message
         self._check_patterns()
+        self._check_names(tables)
         meant = [one for one in virtuals if self._is_meant(one.name) or any(t.part_of == one.name for t in tables)]
         return Catalog(tuple(self._in_order(tables)), self._definition(meant), self._missing())
 
@@ -128,6 +129,24 @@ class _Reader:
                     f"nothing in this database fits the pattern {pattern!r}",
                     hint="patterns are names of tables, may use * and ?, and mind capitals",
                 )
+
+    def _check_names(self, tables: Sequence[Table]) -> None:
+        """Conditions and columns must be about selected tables: else more would be taken than was asked for."""
+        if self._absent:
+            return
+        refused = {key.removeprefix("table ") for key in self._refused}
+        names = {table.name for table in tables} | refused
+        for name in sorted({*self._selection.where, *self._selection.columns} - names):
+            raise Invalid(f"a condition or columns are given for {name}, which is not among the selected tables")
+        columns = [f"{table.name}.{one['name']}" for table in tables for one in table.definition["columns"]]
+        for pattern in self._selection.exclude_columns:
+            if any(_fits_column(pattern, one) for one in columns) or any(pattern.startswith(f"{n}.") for n in refused):
+                continue
+            raise Invalid(f"there is no column {pattern} to leave out", hint="columns are written table.column")
+        for name, only in self._selection.columns.items():
+            for one in only:
+                if name not in refused and f"{name}.{one}" not in columns:
+                    raise Invalid(f"there is no column {one} in {name}")
 
     def _missing(self) -> tuple[str, ...]:
         lines = [f"{key}: {reason}" for key, reason in sorted(self._refused.items())]
@@ -269,15 +288,21 @@ class _Reader:
     def _without(self, table: Table) -> Table:
         """The table without the columns that the selection leaves out."""
         out = []
+        only = self._selection.columns.get(table.name)
+        for part in table.key:
+            whole = f"{table.name}.{part.name}"
+            if any(whole in (one, f"{SCHEMA}.{one}") for one in self._selection.exclude_columns):
+                raise Invalid(f"{table.name}.{part.name} is part of the key and cannot be left out")
+        kept = {*table.definition.get("loose", ()), *(part.name for part in table.key)}
         for column in table.columns:
-            whole = f"{table.name}.{column.name}"
-            excluded = any(fits(one, whole) or whole == f"{SCHEMA}.{one}" for one in self._selection.exclude_columns)
-            if excluded or (not self._selection.vectors and column.stride > 1):
+            excluded = any(_fits_column(one, f"{table.name}.{column.name}") for one in self._selection.exclude_columns)
+            is_other = only is not None and column.name not in only and column.name not in kept
+            if excluded or is_other or (not self._selection.vectors and column.stride > 1):
                 out.append(column.name)
         if not out:
             return table
-        kept = tuple(column for column in table.columns if column.name not in out)
-        return replace(table, columns=kept, definition={**table.definition, "left_out": out})
+        held = tuple(column for column in table.columns if column.name not in out)
+        return replace(table, columns=held, definition={**table.definition, "left_out": out})
 
     def _in_order(self, tables: Sequence[Table]) -> list[Table]:
         """Referenced tables first, as far as that goes."""
@@ -295,6 +320,11 @@ class _Reader:
         for name in by_name:
             visit(name, frozenset())
         return list(done.values())
+
+
+def _fits_column(pattern: str, column: str) -> bool:
+    """Whether a pattern means this column (`main.table.column`), with the schema or without."""
+    return fits(pattern, column) or column == f"{SCHEMA}.{pattern}"
 
 
 def _is_virtual(entry: _Entry) -> bool:

@@ -9,7 +9,7 @@ It holds no connection between views.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 from snapstore.errors import Invalid
 from snapstore.rows import Batch, Table
-from snapstore.sources import Selection, Target, View
+from snapstore.sources import Reference, Selection, Target, View
+from snapstore.sources.roles import Roles, Wanted
+from snapstore.sources.sqlite.conditions import condition
 from snapstore.sources.sqlite.connection import place_of, url_of
 from snapstore.sources.sqlite.matching import matching
+from snapstore.sources.sqlite.references import references
 from snapstore.sources.sqlite.target import open_target
 from snapstore.sources.sqlite.view import open_view
 
@@ -57,6 +60,14 @@ class SqliteSource:
     def target(self, selection: Selection) -> AbstractContextManager[Target]:
         """A view that reads and writes: other writers wait, readers do not. A file that is not there is made."""
         return open_target(self._place, selection, wait_seconds=self._wait_seconds)
+
+    def condition(self, roles: Roles, wanted: Wanted) -> str:
+        """As `Filters.condition`."""
+        return condition(roles, wanted)
+
+    def references(self, table: Table) -> Sequence[Reference]:
+        """As `Refers.references`: its foreign keys."""
+        return references(table)
 
     def matching(self, table: Table, where: str) -> AbstractContextManager[Callable[[Batch], NDArray[np.bool_]]]:
         """As `Source.matching`: the rows are tried in memory."""

@@ -20,7 +20,7 @@ from snapstore.errors import Corrupt
 from snapstore.rows import Batch, Table
 from snapstore.sources import Selection
 from snapstore.sources.sqlite.catalog import Catalog, read_catalog
-from snapstore.sources.sqlite.connection import memory, open_reading, translated
+from snapstore.sources.sqlite.connection import memory, open_reading, quoted, translated
 from snapstore.sources.sqlite.matching import check_condition
 from snapstore.sources.sqlite.reading import read_rows
 from snapstore.sources.sqlite.salvage import Rescue, report
@@ -96,6 +96,18 @@ class SqliteView:
         except Corrupt as error:
             told = "\n".join(f"  {line}" for line in report(self._connection, self.tables))
             raise Corrupt(f"{error.message}\n{told}", hint=error.hint) from error
+
+    def count(self, table: Table) -> tuple[int, bool]:
+        """As `Counts.count`: counted."""
+        if table.definition.get("held", "rows") != "rows":
+            return 0, True
+        where = self._selection.where.get(table.name)
+        if where is not None:
+            check_condition(self._connection, table, where)
+        chosen = "" if where is None else f" WHERE (\n{where}\n)"
+        with translated(self._place, f"{table.name} cannot be counted"):
+            query = f"SELECT count(*) FROM main.{quoted(table.definition['name'])}{chosen}"
+            return int(self._connection.execute(query).get), True
 
     def context(self) -> Mapping[str, Any]:
         """As `Dated.context`: the file as it was when the transaction had begun."""

@@ -12,7 +12,6 @@ import pytest
 
 from snapstore.errors import Invalid, Unsupported
 from snapstore.sources import Selection
-from snapstore.sources.patterns import fits
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
 from snapstore.sources.postgres.connection import connect
 from snapstore.sources.postgres.querying import all_at_once, rows_of
@@ -126,26 +125,6 @@ def test_referenced_tables_come_first(databases: Databases) -> None:
         """,
     )
     assert names(catalogue(url)) == ["public.z", "public.a", "public.b"]
-
-
-@pytest.mark.parametrize(
-    ("pattern", "name", "expected"),
-    [
-        ("memories", "public.memories", True),
-        ("memories", "other.memories", True),
-        ("public.*", "public.memories", True),
-        ("public.*", "publics.memories", False),
-        ("mem*", "public.memories", True),
-        ("m?m*", "public.memories", True),
-        ("Memories", "public.memories", False),
-        ("a.b", "axb", False),
-        ("[m]emories", "public.memories", False),
-        ("vector", "vector", True),
-        ("*", 'a."b.c"', True),
-    ],
-)
-def test_patterns_have_two_wild_cards(pattern: str, name: str, expected: bool) -> None:
-    assert fits(pattern, name) is expected
 
 
 def test_a_pattern_that_fits_nothing_is_invalid_and_named(databases: Databases) -> None:

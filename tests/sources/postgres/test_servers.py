@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from snapstore.backends.memory import MemoryBackend
-from snapstore.errors import Conflict
+from snapstore.errors import Conflict, Corrupt
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask, restore
 from snapstore.operations.take import Request, take
@@ -110,3 +110,28 @@ def test_keys_that_are_equal_and_not_the_same_and_types_of_contrib_come_back(deb
         world.restore(snapshot, Mode.UPDATE)
     world.restore(snapshot)
     assert roots(world.take()) == roots(snapshot)
+
+
+def test_a_row_that_the_server_cannot_put_together_is_named(debian: str) -> None:
+    """Its large value lost its pieces (pg_surgery takes them away, as a bad disk does)."""
+    run(f"{debian} dbname=postgres", "CREATE DATABASE torn")
+    torn = World(Repository.init(MemoryBackend()), f"{debian} dbname=torn")
+    torn.run(
+        "CREATE TABLE t (a text, b int, body text, PRIMARY KEY (a, b)); ALTER TABLE t ALTER body SET STORAGE EXTERNAL"
+    )
+    torn.run(
+        "INSERT INTO t SELECT 'key', g, repeat('x', 3000) FROM generate_series(1, 20) g; CREATE TABLE bag AS TABLE t"
+    )
+    torn.run(
+        "CREATE EXTENSION pg_surgery; DO $$ DECLARE toast regclass; places tid[]; BEGIN "
+        "SELECT reltoastrelid INTO toast FROM pg_class WHERE relname = 't'; "
+        "EXECUTE format('SELECT array_agg(ctid) FROM %s WHERE chunk_id = "
+        "(SELECT chunk_id FROM %s GROUP BY 1 ORDER BY 1 OFFSET 12 LIMIT 1)', toast, toast) INTO places; "
+        "PERFORM heap_force_kill(toast, places); END $$"
+    )
+    with pytest.raises(
+        Corrupt, match=r"the row \(a, b\)=\(key, 13\) of public\.t cannot be read: missing chunk number 0"
+    ):
+        torn.take("t")
+    assert torn.take("bag").sources[0].tables[0].rows == 20
+    assert torn.take("t", where={"public.t": "b <> 13"}).sources[0].tables[0].rows == 19

@@ -1,0 +1,126 @@
+"""`snap copy`: snapshots into another repository."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from snap_cli.context import App, command
+from snap_cli.errors import NoRepository
+from snap_cli.manifests import rows_in
+from snap_cli.render import amount, columns, count, moment, paint, plural, seconds
+from snapstore.errors import Invalid
+from snapstore.operations.copy import Copied, copy
+from snapstore.repository import Repository, resolve
+
+__all__ = ["copy_command"]
+
+
+@command(
+    "copy",
+    example="snap copy latest --to /mnt/off-site/memory\n"
+    "snap copy --all --to s3://bucket/memory --to-passphrase-file /root/off-site.txt\n"
+    "snap copy --all --from s3://bucket/memory",
+)
+@click.argument("names", metavar="[SNAP]...", nargs=-1)
+@click.option("--all", "is_all", is_flag=True, help="Every snapshot that is not there yet.")
+@click.option("--to", "to_place", metavar="PATH", help="The repository to copy into.")
+@click.option("--from", "from_place", metavar="PATH", help="... to copy from, into the one of -r (or of --to).")
+@click.option(
+    "--to-passphrase-file", metavar="FILE", help="Its first line opens that of --to [SNAP_TO_PASSPHRASE_FILE]."
+)
+@click.option(
+    "--to-passphrase-command",
+    metavar="COMMAND",
+    help="The first line it prints does [SNAP_TO_PASSPHRASE_COMMAND; SNAP_TO_PASSPHRASE].",
+)
+@click.option(
+    "--from-passphrase-file", metavar="FILE", help="Its first line opens that of --from [SNAP_FROM_PASSPHRASE_FILE]."
+)
+@click.option("--from-passphrase-command", metavar="COMMAND",
+              help="The first line it prints does [SNAP_FROM_PASSPHRASE_COMMAND; SNAP_FROM_PASSPHRASE].")  # fmt: skip
+@click.pass_obj
+def copy_command(
+    app: App,
+    names: tuple[str, ...],
+    is_all: bool,
+    to_place: str | None,
+    from_place: str | None,
+    to_passphrase_file: str | None,
+    to_passphrase_command: str | None,
+    from_passphrase_file: str | None,
+    from_passphrase_command: str | None,
+) -> None:
+    """Copy snapshots into another repository: off site, into a bucket, an encrypted one, or back.
+
+    Only what is not there yet is sent; a snapshot that is there, or whose copy is, is passed over. A copy has an id of
+    its own and answers to the one of the snapshot too. It keeps time, tags, description and pin.
+    """
+    if bool(names) == is_all:
+        told = "--all and names of snapshots contradict each other" if is_all else "no snapshot is named"
+        raise Invalid(told, hint="Name snapshots, or write --all: snap copy latest --to PATH.")
+    if to_place is None and from_place is None:
+        raise Invalid("the other repository is not named", hint="Name it: snap copy latest --to PATH.")
+    for side, place, words in (
+        ("to", to_place, (to_passphrase_file, to_passphrase_command)),
+        ("from", from_place, (from_passphrase_file, from_passphrase_command)),
+    ):
+        if place is None and any(words):
+            raise Invalid(f"--{side}-passphrase-… without --{side}", hint=f"Name the repository with --{side}.")
+    source = _side(app, from_place, "from", from_passphrase_file, from_passphrase_command)
+    target = _side(app, to_place, "to", to_passphrase_file, to_passphrase_command)
+    snapshots = source.snapshots()
+    chosen = (
+        snapshots if is_all else list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
+    )
+    with app.progress() as progress:
+        done = copy(source, target, chosen, progress=progress)
+    if app.json:
+        app.document({"from": source.location, "to": target.location, "snapshots": [_json(copied) for copied in done]})
+        return
+    rows = [["snapshot", "copy", "time (UTC)", "rows", "stored"]]
+    for copied in done:
+        stored = amount(copied.bytes_added) if copied.is_new else "there already"
+        rows.append(
+            [
+                copied.snapshot.id[:8],
+                copied.copy.id[:8],
+                moment(copied.snapshot.time),
+                count(rows_in(copied.copy)),
+                stored,
+            ]
+        )
+    if done:
+        app.out(columns(rows, right={3}, indent=0))
+    new = [copied for copied in done if copied.is_new]
+    app.out(
+        f"copied {paint(plural(len(new), 'snapshot'), 'bold')} into {target.location}: "
+        f"{amount(sum(one.bytes_added for one in new))} stored, {amount(sum(one.bytes_read for one in new))} read "
+        f"in {seconds(sum(one.seconds for one in new))}"
+    )
+
+
+def _side(app: App, place: str | None, side: str, file: str | None, command: str | None) -> Repository:
+    """The repository on this side: the one that is named for it, else the common one."""
+    if place is None:
+        return app.repository()
+    try:
+        return app.other_repository(place, side, file, command)
+    except NoRepository as error:
+        if side == "to":
+            error.hint = f"Make one with `snap init {place}`, encrypted or not."
+        raise
+
+
+def _json(copied: Copied) -> dict[str, Any]:
+    return {
+        "snapshot": copied.snapshot.id,
+        "copy": copied.copy.id,
+        "new": copied.is_new,
+        "rows": rows_in(copied.copy),
+        "bytes_read": copied.bytes_read,
+        "bytes_new": copied.bytes_new,
+        "bytes_added": copied.bytes_added,
+        "seconds": copied.seconds,
+    }

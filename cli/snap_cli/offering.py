@@ -1,0 +1,115 @@
+"""What `snap init` finds in a folder, and the snap.toml it writes if a person wants that.
+
+    offer(app)                  # asks about each, writes snap.toml here; False if nothing was written
+
+Nothing is opened but the first bytes of files that look like databases.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+
+from snap_cli.context import App
+from snap_cli.render import clean
+from snap_cli.settings import FILE
+from snap_cli.sources import name_of, open_source
+from snapstore.errors import SnapstoreError
+
+__all__ = ["DEFAULT_RETENTION", "offer"]
+
+DEFAULT_RETENTION = """\
+# What `snap gc` keeps: the newest of so many days, weeks and months. What is pinned stays for ever.
+[retention]
+keep-daily = 7
+keep-weekly = 4
+keep-monthly = 12
+"""
+
+_SQLITE = b"SQLite format 3\0"
+_SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A source: its name, what is written for its URL, and how it is shown."""
+
+    name: str
+    url: str
+    shown: str
+
+
+def offer(app: App) -> bool:
+    """Ask which of the sources that are there are meant, and write snap.toml in this folder, if none holds here yet."""
+    folder = Path.cwd()
+    if app.settings.path is not None:
+        return False
+    chosen: list[_Found] = []
+    for found in _find(app, folder):
+        if click.confirm(f"Take snapshots of {clean(found.shown)}?", default=True, err=True):
+            chosen.append(_renamed(found, [one.name for one in chosen]))
+    if not click.confirm(f"Write {FILE} here?", default=True, err=True):
+        return False
+    text = "" if app.repo is None else f"repository = {_text(app.repo)}\n\n"
+    text += "".join(f"[sources.{_key(one.name)}]\nurl = {_text(one.url)}\n\n" for one in chosen)
+    with (folder / FILE).open("x", encoding="utf-8") as file:
+        file.write(text + DEFAULT_RETENTION)
+    names = ", ".join(one.name for one in chosen) or "no sources yet"
+    app.out(f"wrote {folder / FILE}: {clean(names)}; `snap gc` keeps 7 daily, 4 weekly, 12 monthly")
+    return True
+
+
+def _find(app: App, folder: Path) -> Iterator[_Found]:
+    if app.database_url is not None:
+        try:
+            shown = open_source(app, app.database_url).url
+        except SnapstoreError:  # another engine's, or in words of another library
+            pass
+        else:
+            # The variable, not what it holds: that has a password.
+            yield _Found(name_of(shown), "${DATABASE_URL}", f"{shown} (DATABASE_URL)")
+    for place in sorted(folder.iterdir()):
+        if place.suffix in _SUFFIXES and place.is_file() and _is_sqlite(place):
+            yield from _openable(app, place.stem, f"sqlite://{quote(str(place))}")
+    for place in (folder / ".claude",):
+        if place.is_dir():
+            yield from _openable(app, "claude", f"file://{quote(str(place))}")
+
+
+def _is_sqlite(place: Path) -> bool:
+    try:
+        with place.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
+
+
+def _openable(app: App, name: str, url: str) -> Iterator[_Found]:
+    """The source, unless its engine is not to be had here."""
+    try:
+        url = open_source(app, url).url
+    except SnapstoreError:
+        return
+    yield _Found(name, url.replace("${", "$${"), url)
+
+
+def _renamed(found: _Found, taken: list[str]) -> _Found:
+    """With a name that is a source's, and no other's."""
+    name = found.name.replace(":", "_")
+    numbered = (f"{name}{number or ''}" for number in (0, *range(2, len(taken) + 3)))
+    return _Found(next(one for one in numbered if one not in taken), found.url, found.shown)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
+
+
+def _text(value: str) -> str:
+    # JSON's texts are TOML's, but for one character that TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
