@@ -31,15 +31,10 @@ from numpy.typing import NDArray
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.backends.recording import RecordingBackend
 from snapstore.blobs.index import Index
+from snapstore.blobs.packer import _SEGMENT_BLOBS, _TREE_PACK_BYTES, _VALUE_PACK_BYTES
 from snapstore.blobs.segment import ENTRY, FRAME, INDEX, Segment, encode
 from snapstore.blobs.store import BlobStore
-from snapstore.blobs.writer import (
-    _SEGMENT_BLOBS,
-    _TREE_FRAME_BYTES,
-    _TREE_PACK_BYTES,
-    _VALUE_FRAME_BYTES,
-    _VALUE_PACK_BYTES,
-)
+from snapstore.blobs.writer import _TREE_FRAME_BYTES, _VALUE_FRAME_BYTES
 from snapstore.digest import Digest, Kind
 from snapstore.operations.gc import gc
 from snapstore.operations.marks import Marks
@@ -58,7 +53,6 @@ COLUMNS = 6
 VALUE_BYTES, VALUE_RATIO = 1536, 0.85  # 384 dimensions; byte planes on real embeddings (docs/decisions/0011)
 CELL_BYTES, CELL_RATIO = 40, 0.5  # a cell of the others, on average
 PAGE = 1000  # names in one answer to a listing of a bucket
-MERGED_BLOBS = (16 << 20) // ENTRY.itemsize  # gc joins segments up to this
 
 
 @dataclass(frozen=True)
@@ -111,8 +105,8 @@ class Scale:
 
     @property
     def segments(self) -> int:
-        """Of the index, once gc has merged them."""
-        return -(-self.blobs // MERGED_BLOBS)
+        """Of the index, as a full take leaves them; what later ones add is joined into few."""
+        return -(-self.blobs // _SEGMENT_BLOBS)
 
     @property
     def index_bytes(self) -> int:
@@ -121,18 +115,17 @@ class Scale:
 
     @property
     def index_memory(self) -> int:
-        """Of whoever takes, restores or verifies: segments held whole, three times while they are joined, and of the
-        others the frames.
+        """Of whoever takes, restores or verifies: segments held whole, four times while they are joined (measured
+        below), and of the others the frames.
         """
         whole = 64 << 20
-        return min(self.index_bytes, whole) * 60 // 44 + (
-            self.frames * FRAME.itemsize if self.index_bytes > whole else 0
-        )
+        others = self.frames * FRAME.itemsize if self.index_bytes > whole else 0
+        return 4 * min(self.index_bytes, whole) + others
 
     @property
     def open_requests(self) -> int:
         """To open the index: three listings, a read for each segment held whole, two for each other."""
-        held = min(self.segments, (64 << 20) // (16 << 20))
+        held = min(self.segments, (64 << 20) // (_SEGMENT_BLOBS * ENTRY.itemsize))
         return 2 + -(-self.packs // PAGE) + held + 2 * (self.segments - held)
 
     @property
@@ -161,7 +154,7 @@ def tables() -> Iterator[str]:
         ("stored", lambda one: size(one.value_bytes + one.tree_bytes + one.index_bytes)),
         ("of that the index", lambda one: size(one.index_bytes)),
         ("packs", lambda one: f"{one.packs:,}"),
-        ("index segments after gc", lambda one: f"{one.segments:,}"),
+        ("index segments", lambda one: f"{one.segments:,}"),
         ("requests of a full take", lambda one: f"{one.full_requests:,}"),
         ("requests to open the index", lambda one: f"{one.open_requests:,}"),
         ("memory for the index", lambda one: size(one.index_memory)),
@@ -187,14 +180,22 @@ def made_up(count: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.ui
     return np.random.default_rng(seed).integers(0, 256, (count, 32), np.uint8)
 
 
+def _apart(write: Callable[[], None]) -> None:
+    """In a process that ends: what writing takes is no part of what reading does."""
+    if not (child := os.fork()):
+        try:
+            write()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit("what is to be measured could not be written")
+
+
 def measure_index(blobs: int, folder: Path) -> dict[str, float]:
     """Open an index of so many blobs, and look up ten thousand of each segment and as many that are in none."""
     backend = DirectoryBackend(folder, create=True)
-    # In a process that ends: what making them takes is no part of what reading them does.
-    if not (child := os.fork()):
-        _write_segments(backend, blobs)
-        os._exit(0)
-    os.waitpid(child, 0)
+    _apart(lambda: _write_segments(backend, blobs))
     before = resident()
     began = time.monotonic()
     index = Index(backend)
@@ -242,18 +243,15 @@ def measure_marks(blobs: int, folder: Path) -> dict[str, float]:
 
 def measure_gc(blobs: int, folder: Path) -> dict[str, float]:
     """A gc with nothing to do, on `SNAPSHOTS` snapshots of a table of so many values, 100 rows changed in each."""
-    if not (child := os.fork()):
-        _write_snapshots(DirectoryBackend(folder, create=True), blobs)
-        os._exit(0)
-    os.waitpid(child, 0)
+    _apart(lambda: _write_snapshots(DirectoryBackend(folder, create=True), blobs))
     recording = RecordingBackend(DirectoryBackend(folder))
     before = resident()
     began = time.monotonic()
     gc(Repository.open(recording))
-    seconds = time.monotonic() - began
+    seconds, processor = time.monotonic() - began, time.process_time()
     calls = Counter(call.verb for call in recording.calls)
     print(f"gc of {SNAPSHOTS} snapshots asked its store: {dict(calls)}")
-    return {"bytes": resident() - before, "gc": seconds}
+    return {"bytes": resident() - before, "gc": seconds, "of a processor": processor}
 
 
 def _write_snapshots(backend: DirectoryBackend, blobs: int) -> None:
@@ -279,7 +277,7 @@ def _write_snapshots(backend: DirectoryBackend, blobs: int) -> None:
                 stamps = _generated([(keys, moved)])
                 here = np.flatnonzero(moved)
                 read = _generated([_rows(keys, heat, here)])
-                rebuilt = rebuild(tree, repository.cut_key, writer, stamps, lambda read=read: read)
+                rebuilt = rebuild(tree, repository.cut_key, writer, stamps, lambda *, is_much, read=read: read)
                 assert rebuilt is not None, "too much moved"
                 root = rebuilt.root
         schema = repository.blobs.naming.digest(encode_schema(TABLE))
