@@ -25,7 +25,7 @@ def pack(value: Any, what: str) -> bytes:
     if len(packed) > MOST_BYTES:
         raise Unsupported(
             f"{what} would take {len(packed):,} bytes to describe, and at most {MOST_BYTES:,} are read",
-            hint="Take fewer tables and objects in one snapshot.",
+            hint="Put fewer tables and objects into one of them.",
         )
     return packed
 
