@@ -75,7 +75,9 @@ def export_command(
         matching = {}
         for table, condition in conditions_by_table(state.tables, tables, conditions, state.label).items():
             own = next(one for one in state.tables if one.name == table)
-            (_, live), *_ = live_sources(app, snapshot, source=own.source if len(snapshot.sources) > 1 else None, to=to)
+            (_, live), *_ = live_sources(
+                app, repository, snapshot, source=own.source if len(snapshot.sources) > 1 else None, to=to
+            )
             matching[table] = stack.enter_context(live.matching(own.table, condition))
         objects = {}
         files = {one.name: files_of(one.selection) for one in snapshot.sources if one.kind == "file"}
@@ -128,7 +130,7 @@ def _state(
         return
     snapshot = resolve(snapshots, "latest")
     with ExitStack() as stack:
-        pairs = live_sources(app, snapshot, source=source, to=to)
+        pairs = live_sources(app, repository, snapshot, source=source, to=to)
         with app.progress() as progress:
             state = live_state(repository, snapshot, pairs, stack, progress)
         yield snapshot, state

@@ -8,6 +8,7 @@ import click
 
 from snap_cli.context import App, command
 from snap_cli.manifests import rows_in
+from snap_cli.places import is_private
 from snap_cli.render import paint, plural
 from snap_cli.restore import carry_out
 from snap_cli.sources import one_source, open_named
@@ -97,7 +98,7 @@ def import_command(
         again = ["snap", *(["-r", app.repo] if app.repo else []), "import", str(path), "--to", live.url]
         again += ["--conflict", conflict] if conflict != "skip" else []
         again += ["--source", source] if source else []
-        ask = Ask(mode=Mode(conflict), source=held.name)
+        ask = Ask(mode=Mode(conflict), source=held.name, trusted=app.trust or is_private(export.folder))
         carry_out(
             app, repository, snapshot, held, live, ask,
             dry_run=dry_run, plan_id=plan_id, yes=yes, verify=True,

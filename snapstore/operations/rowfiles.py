@@ -127,7 +127,9 @@ def _field(text: str, at: int, path: Path) -> tuple[str | None, int]:
     if at < len(text) and text[at] == '"':
         parts, start = [], at + 1
         while True:
-            end = text.index('"', start)
+            end = text.find('"', start)
+            if end < 0:
+                raise Corrupt(f"{path}: a quoted field that does not end")
             parts.append(text[start:end])
             if text[end + 1 : end + 2] != '"':
                 if text[end + 1 : end + 2] not in (",", ""):
