@@ -260,8 +260,15 @@ class _Run:
     def _rows(self, cells: Cells, of_type: str) -> Iterator[int]:
         """The cells that hold it; the values among them were looked at."""
         is_spilled = np.zeros(len(cells), np.bool_) if cells.spilled is None else cells.spilled > 0
-        if self._needle.may_stand_in(cells.data.tobytes()):
-            for at in np.flatnonzero(~is_spilled).tolist():
+        data = cells.data.tobytes()
+        if self._needle.may_stand_in(data):
+            likely = ~is_spilled
+            starts = self._needle.starts(data)
+            if starts is not None:
+                begun = np.zeros(len(cells), np.bool_)
+                begun[np.searchsorted(cells.offsets, starts, side="right") - 1] = True
+                likely &= begun
+            for at in np.flatnonzero(likely).tolist():
                 cell = cells[at]
                 if cell is not None and _holds(self._needle, cell, of_type):
                     yield at

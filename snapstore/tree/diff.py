@@ -245,7 +245,9 @@ class _Walk:
 
 def _level(pair: Pair) -> int:
     # All spans of one side are of one level: they came down together.
-    return max(side[0].level for side in (pair.before, pair.after) if side)
+    if not (pair.before and pair.after):
+        return (pair.before or pair.after)[0].level
+    return max(pair.before[0].level, pair.after[0].level)
 
 
 def _only(span: Span, columns: Sequence[int]) -> Span:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import msgpack
@@ -80,11 +81,12 @@ def decode_node(data: bytes, what: str, *, level: int, is_key: bool) -> Node:
     if not all(counts):
         raise Corrupt(f"{what}: a child without rows")
     refs, at = reference.split(data, at + 8 * count, count, what)
-    if any(ref[0] == reference.INLINE for ref in refs):
+    tags = set(map(itemgetter(0), refs))
+    if reference.INLINE in tags:
         raise Corrupt(f"{what}: an inline chunk inside a node")
     separators: list[bytes] = []
     if is_key:
-        if len(data) < at + 4 * count or any(ref[0] != reference.BLOB for ref in refs):
+        if len(data) < at + 4 * count or tags != {reference.BLOB}:
             raise Corrupt(f"{what}: a node of keys without separators or with constants")
         lengths = np.frombuffer(data, "<u4", count, at).tolist()
         at += 4 * count
