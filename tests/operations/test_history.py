@@ -287,7 +287,7 @@ def test_where_a_word_may_begin_misses_no_cell_that_holds_it(cells: list[str], w
 
 def test_a_word_over_two_cells_is_in_neither() -> None:
     repository = Repository.init(MemoryBackend())
-    taken(repository, {1: (b"te", None, None), 2: (b"", None, None), 3: (b"a", None, None), 4: (b"tea", None, None)}, 0)
+    taken(repository, {1: (b"t", None, None), 2: (b"", None, None), 3: (b"ea", None, None), 4: (b"tea", None, None)}, 0)
     found = list(find(repository, chains(repository.snapshots()), Needle("tea")))
     assert [int.from_bytes(one.key, "big") - (1 << 31) for one in found] == [4]
 
