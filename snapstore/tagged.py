@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.errors import Corrupt
-from snapstore.ragged import gather, offsets_of, scatter
+from snapstore.ragged import gather, offsets_of
 from snapstore.rows import Cells
 
 __all__ = [
@@ -182,7 +182,12 @@ def _blobs(blobs: Sequence[bytes]) -> Cells:
 def _tagged(data: NDArray[np.uint8], lengths: NDArray[np.int64], tag: int) -> Cells:
     filled = lengths % 4 == 3
     offsets = offsets_of(lengths + 1 + filled)
-    out = np.zeros(int(offsets[-1]), np.uint8)
-    scatter(out, offsets[:-1], data, lengths)
-    out[offsets[1:] - 1] = np.where(filled, tag | _FILLED, tag)
+    last = offsets[1:] - 1
+    # The texts lie in `data` as they will in `out`, but for the gaps: a flag a byte is moved by faster than an index.
+    is_text = np.ones(int(offsets[-1]), np.bool_)
+    is_text[last] = False
+    is_text[last[filled] - 1] = False
+    out = np.zeros(len(is_text), np.uint8)
+    out[is_text] = data
+    out[last] = np.where(filled, tag | _FILLED, tag)
     return Cells(0, out, offsets)

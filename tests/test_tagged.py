@@ -51,6 +51,12 @@ def test_a_value_is_these_bytes(value: Value, cell: bytes) -> None:
         assert tagged.decode(cells) == values
 
 
+@given(st.lists(st.none() | st.text(max_size=9), max_size=20))
+def test_texts_alone_are_the_cells_they_are_among_others(texts: list[str | None]) -> None:
+    among = tagged.encode([*texts, 7]).to_list()
+    assert tagged.encode(texts).to_list() == among[:-1]
+
+
 @given(st.lists(VALUES, max_size=20))
 def test_values_come_back_with_their_class(values: list[Value]) -> None:
     cells = tagged.encode(values)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snapstore.blobs.pack import rows_of
 from snapstore.digest import Digest
@@ -34,7 +35,7 @@ from snapstore.tree.values import resolve
 
 __all__ = ["Found", "find"]
 
-_SPANS = 512
+_SPANS = 1024
 """Spans that are searched in one round."""
 _VALUES = 128
 """Large values that are fetched in one round: 64 KB each at most, and those in parts one by one."""
@@ -260,15 +261,25 @@ class _Run:
     def _rows(self, cells: Cells, of_type: str) -> Iterator[int]:
         """The cells that hold it; the values among them were looked at."""
         is_spilled = np.zeros(len(cells), np.bool_) if cells.spilled is None else cells.spilled > 0
-        if self._needle.may_stand_in(cells.data.tobytes()):
-            for at in np.flatnonzero(~is_spilled).tolist():
-                cell = cells[at]
-                if cell is not None and _holds(self._needle, cell, of_type):
-                    yield at
+        for at in self._likely(cells, is_spilled):
+            cell = cells[at]
+            if cell is not None and _holds(self._needle, cell, of_type):
+                yield at
         if self._values.found_any:
             for at in np.flatnonzero(is_spilled).tolist():
                 if self._values.holds(cells[at] or b"", of_type):
                     yield at
+
+    def _likely(self, cells: Cells, is_spilled: NDArray[np.bool_]) -> list[int]:
+        """The cells in which its bytes begin, of those that are here; all of them where nobody can say."""
+        data = cells.data.tobytes()
+        starts = self._needle.starts(data)
+        if starts is None:
+            rows: list[int] = np.flatnonzero(~is_spilled).tolist() if self._needle.may_stand_in(data) else []
+            return rows
+        found = np.unique(np.searchsorted(cells.offsets, starts, side="right") - 1) if starts else np.empty(0, np.int64)
+        own: list[int] = found[~is_spilled[found]].tolist()
+        return own
 
 
 class _Values:

@@ -59,6 +59,16 @@ class Needle:
         # Bytes that are no text go: what is left of a text is all of it, as it begins and ends with whole characters.
         return self._text in data.decode("utf-8", "ignore").casefold()
 
+    def starts(self, data: bytes) -> list[int] | None:
+        """Where in these bytes it may begin, ascending, if it stands in them in one piece; None if nobody can say."""
+        if self._pattern is not None or self._folds:
+            return None
+        found, at = [], data.find(self._bytes)
+        while at >= 0:
+            found.append(at)
+            at = data.find(self._bytes, at + 1)
+        return found
+
 
 def _before_folding(text: str, folded: int) -> int:
     """The place in a text that folding its case moves there: some letters become two."""

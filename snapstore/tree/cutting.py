@@ -8,7 +8,6 @@ It is for tables of which some blobs are lost: whoever calls knows which rows ne
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -72,7 +71,7 @@ def _outside(
     if not near and not keeping:
         return
     if any(one.has_all(after, upto) for one in near):
-        yield from _keys(tree, dataclasses.replace(span, refs=(span.refs[0], *[None] * (len(span.refs) - 1))))
+        yield from _keys(tree, span._replace(refs=(span.refs[0], *[None] * (len(span.refs) - 1))))
     elif span.level:
         [children] = tree.expand([span])
         for child in children:

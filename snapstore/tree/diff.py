@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ __all__ = ["Changed", "Pair", "RowChanges", "common_columns", "diff", "differing
 
 _PAIRS = 64
 """Pairs of spans that are read in one round."""
+_SEPARATOR = attrgetter("separator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,7 @@ class RowChanges:
     changed: Changed
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """Spans of both sides that cover the same stretch of keys.
 
     `aligned` pairs are one span a side, hold the same keys, and want only the columns that may differ.
@@ -245,7 +247,9 @@ class _Walk:
 
 def _level(pair: Pair) -> int:
     # All spans of one side are of one level: they came down together.
-    return max(side[0].level for side in (pair.before, pair.after) if side)
+    if not (pair.before and pair.after):
+        return (pair.before or pair.after)[0].level
+    return max(pair.before[0].level, pair.after[0].level)
 
 
 def _only(span: Span, columns: Sequence[int]) -> Span:
@@ -259,7 +263,7 @@ def _align(before: Sequence[Span], after: Sequence[Span], is_alike: bool) -> lis
     both tables are alike.
     """
     pairs: list[Pair] = []
-    if is_alike and [span.separator for span in before] == [span.separator for span in after]:
+    if is_alike and list(map(_SEPARATOR, before)) == list(map(_SEPARATOR, after)):
         return [Pair([a], [b], aligned=False) for a, b in zip(before, after, strict=True) if a.refs != b.refs]
     ends = {span.separator: at for at, span in enumerate(after, 1)}
     old = new = 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import ge
+from operator import ge, itemgetter
 from typing import Any
 
 import numpy as np
@@ -82,11 +82,12 @@ def decode_node(data: bytes, what: str, *, level: int, is_key: bool) -> Node:
     if count > LIMIT or not all(counts) or max(counts) > LIMIT**level:
         raise Corrupt(f"{what}: {count} children of up to {max(counts)} rows, which no writer makes")
     refs, at = reference.split(data, at + 8 * count, count, what)
-    if any(ref[0] == reference.INLINE for ref in refs):
+    tags = set(map(itemgetter(0), refs))
+    if reference.INLINE in tags:
         raise Corrupt(f"{what}: an inline chunk inside a node")
     separators: list[bytes] = []
     if is_key:
-        if len(data) < at + 4 * count or any(ref[0] != reference.BLOB for ref in refs):
+        if len(data) < at + 4 * count or tags != {reference.BLOB}:
             raise Corrupt(f"{what}: a node of keys without separators or with constants")
         lengths = np.frombuffer(data, "<u4", count, at).tolist()
         at += 4 * count

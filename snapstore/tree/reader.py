@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
-from typing import cast
+from dataclasses import replace
+from itertools import islice, repeat
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -34,15 +34,15 @@ some four thousand rows of a wide table, sixteen thousand of one of four columns
 by the row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """The rows beneath one place: `refs` are the key tree's and each column's, None where nobody wants that tree.
 
-    `separator` is the last key beneath, or None where the parent does not say (the root).
+    `separator` is the last key beneath, or None where the parent does not say (the root). A tuple, since a year of
+    snapshots makes a million of them.
     """
 
     level: int
-    count: int
+    count: int  # type: ignore[assignment]  # of rows: nobody counts what is in the tuple
     separator: bytes | None
     refs: tuple[Ref | None, ...]
 
@@ -138,10 +138,8 @@ class TableTree:
         # Siblings end at different keys, so no node can stand in the place of two (see `decode_node`).
         if span.separator is not None and key.separators[-1] != span.separator:
             raise Corrupt(f"{self._name(0, span.refs[0])}: its last key is not the one its parent says")
-        return [
-            Span(span.level - 1, count, separator, refs)
-            for count, separator, refs in zip(key.counts, key.separators, zip(*columns, strict=True), strict=True)
-        ]
+        levels, refs = repeat(span.level - 1, len(key.counts)), zip(*columns, strict=True)
+        return list(map(Span._make, zip(levels, key.counts, key.separators, refs, strict=True)))
 
     def keys(self, spans: Sequence[Span]) -> Cells:
         """The keys of these spans of level 0, one after the other."""

@@ -274,6 +274,24 @@ def test_a_quick_look_never_misses(text: str, part: str, around: bytes) -> None:
                 assert needle.may_stand_in(around + held.encode() + around[::-1])
 
 
+@given(st.lists(st.text("tea", max_size=4), max_size=6), st.text("tea", min_size=1, max_size=2))
+def test_where_a_word_may_begin_misses_no_cell_that_holds_it(cells: list[str], word: str) -> None:
+    ends = [len("".join(cells[:at])) for at in range(len(cells) + 1)]
+    starts = Needle(word).starts("".join(cells).encode())
+    assert starts is not None
+    for begin, end, cell in zip(ends, ends[1:], cells, strict=False):
+        assert word not in cell or any(begin <= start < end for start in starts)
+    assert Needle(word, ignore_case=True).starts(b"tea") is None
+    assert Needle(word, regex=True).starts(b"tea") is None
+
+
+def test_a_word_over_two_cells_is_in_neither() -> None:
+    repository = Repository.init(MemoryBackend())
+    taken(repository, {1: (b"t", None, None), 2: (b"", None, None), 3: (b"ea", None, None), 4: (b"tea", None, None)}, 0)
+    found = list(find(repository, chains(repository.snapshots()), Needle("tea")))
+    assert [int.from_bytes(one.key, "big") - (1 << 31) for one in found] == [4]
+
+
 def test_the_place_of_what_was_found_is_told_in_the_text_as_it_stands() -> None:
     needle = Needle("k\u00f6ln", ignore_case=True)
     text = "Stra\u00dfe nach K\u00d6LN"
