@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from snap_cli.sizes import size_of
+from snap_cli.wished import Hooks, Notices, hooks_of, notices_of
 from snap_cli.words import Document, Words, nearest
 from snapstore.errors import Invalid
 from snapstore.operations.links import Link, parse_end
@@ -34,7 +35,10 @@ __all__ = [
 
 FILE = "snap.toml"
 
-TOP_WORDS = ("repository", "passphrase-file", "passphrase-command", "sources", "groups", "links", "retention")
+TOP_WORDS = (
+    "repository", "passphrase-file", "passphrase-command", "sources", "groups", "links", "retention", "hooks",
+    "notices",
+)  # fmt: skip
 SOURCE_WORDS = (
     "url", "password-command", "tables", "exclude", "columns", "exclude-columns", "ignore-columns", "where", "vectors",
     "schema-only", "allow-partial", "only", "ignore", "attributes", "roles",
@@ -82,12 +86,18 @@ class Settings:
     links: tuple[Link, ...] = ()
     retention: Policy | None = None
     room: Room = field(default_factory=Room)
+    hooks: Hooks = field(default_factory=Hooks)
+    notices: Notices = field(default_factory=Notices)
     document: Document | None = None
 
     @property
-    def runs_commands(self) -> bool:
-        """Whether programs may be run because of it."""
-        return self.passphrase_command is not None or any(one.password_command for one in self.sources.values())
+    def acts(self) -> bool:
+        """Whether programs may be run, data sent or files written because of it."""
+        return (
+            self.passphrase_command is not None
+            or any(one.password_command for one in self.sources.values())
+            or not (self.hooks.is_empty and self.notices.is_empty)
+        )
 
     def named(self, name: str) -> list[NamedSource]:
         """The source of this name, or those of the group of this name; none if there is neither."""
@@ -102,20 +112,20 @@ def read_settings(folder: Path) -> Settings:
         path = place / FILE
         if path.is_file():
             settings = _settings(Words.read(path))
-            if settings.runs_commands:
+            if settings.acts:
                 _check_owner(path)
             return settings
     return Settings()
 
 
 def _check_owner(path: Path) -> None:
-    """Raise `Invalid` for a file with commands in it that somebody else may have written: they would run as us."""
+    """Raise `Invalid` for a file with commands or notices that somebody else may have written: they would act as us."""
     if not hasattr(os, "geteuid"):
         return
     facts = path.stat()
     if facts.st_uid not in (os.geteuid(), 0) or facts.st_mode & stat.S_IWOTH:
         raise Invalid(
-            f"{path} has commands in it, and others than you could have written them; none was run",
+            f"{path} has commands or notices in it, and others than you could have written them; none was run",
             hint="Make the file yours, and writable by you alone: chown, chmod go-w.",
         )
 
@@ -136,6 +146,8 @@ def _settings(words: Words) -> Settings:
         tuple(_link(own, tuple(sources)) for own in words.array("links")),
         _policy(words.table("retention")) if words.has("retention") else None,
         _room(words.table("retention")),
+        hooks_of(words.table("hooks")),
+        notices_of(words.table("notices")),
         words.document,
     )
 

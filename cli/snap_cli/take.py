@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from snap_cli.announcing import Announced
 from snap_cli.context import App, command
 from snap_cli.errors import INCOMPLETE
 from snap_cli.linking import links_json, links_of, tell_links
@@ -38,6 +39,7 @@ __all__ = ["selection_from", "take_command"]
     "snap take sqlite:///home/me/agents.db qdrant://localhost:6333/memories\n"
     "snap take ~/.claude --ignore '*.bak'\n"
     "snap take agents        # [sources.agents] in snap.toml",
+    cls=Announced,
 )
 @click.argument("sources", nargs=-1, metavar="[URL|NAME|GROUP]...")
 @click.option("--name", help="What the source is called in snapshots [the database's or file's name].")
@@ -133,9 +135,8 @@ def take_command(
     links = links_of(app, repository, taken.snapshot)
     for told in tell_links(links):
         app.say(told)
-    if app.json:
-        app.document({**_json(taken), "links": links_json(links)})
-    else:
+    app.result({**_json(taken), "links": links_json(links)})
+    if not app.json:
         _tell(app, taken)
     is_partial = any(request.selection.partial for request in requests)
     if is_partial and not taken.is_complete:
