@@ -29,7 +29,10 @@ from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
 from snapstore.sources import Selection
 
-__all__ = ["selection_from", "take_command"]
+__all__ = ["MIN_FREE_BYTES", "selection_from", "take_command"]
+
+MIN_FREE_BYTES = 500_000_000
+"""Free space in a repository's folder without which a take does not begin, if nobody says otherwise."""
 
 
 @command(
@@ -69,7 +72,7 @@ __all__ = ["selection_from", "take_command"]
 @click.option("--no-verify", is_flag=True, help="Do not decode and hash again what was written.")
 @click.option("--allow-partial", is_flag=True, help="Save what can be held and reached; say what could not (exit 3).")
 @click.option("--salvage", is_flag=True, help="Of a damaged SQLite file take what can still be read (exit 3).")
-@click.option("--min-free", type=SIZE, metavar="SIZE", envvar="SNAP_MIN_FREE", default=500_000_000,
+@click.option("--min-free", type=SIZE, metavar="SIZE", envvar="SNAP_MIN_FREE", default=MIN_FREE_BYTES,
               help="Do not begin with less free space in a repository's folder [SNAP_MIN_FREE, 500MB].")  # fmt: skip
 @click.option("--max-size", type=SIZE, metavar="SIZE", envvar="SNAP_MAX_SIZE",
               help="Do not begin where the repository is larger already [SNAP_MAX_SIZE].")  # fmt: skip

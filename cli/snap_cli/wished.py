@@ -62,7 +62,8 @@ def hooks_of(words: Words) -> Hooks:
     limit = words.count("limit-seconds") if words.has("limit-seconds") else _LIMIT_SECONDS
     if not limit:
         raise words.wrong("limit-seconds", "must be 1 or more")
-    return Hooks(*(_split(words, name) for name in HOOKS), limit)
+    before, after, on_failure, at_last = (_split(words, name) for name in HOOKS)
+    return Hooks(before, after, on_failure, at_last, limit)
 
 
 def notices_of(words: Words) -> Notices:

@@ -171,12 +171,16 @@ class Heard(BaseHTTPRequestHandler):
 @contextmanager
 def listening(*codes: int) -> Iterator[tuple[str, list[tuple[str, str, Any]]]]:
     """A server that answers with these codes; its URL and what it heard."""
-    kind = type("Own", (Heard,), {"codes": list(codes), "requests": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+
+    class Own(Heard):
+        pass
+
+    Own.codes, Own.requests = list(codes), []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Own) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", kind.requests
+            yield f"http://127.0.0.1:{server.server_address[1]}", Own.requests
         finally:
             server.shutdown()
             thread.join()
@@ -204,9 +208,8 @@ def test_notices_tell_of_success_and_failure(memory: Snap) -> None:
         assert post[2]["exit_code"] == 4
         assert "memory.db" in post[2]["message"]
         heard.clear()
-        wish(memory, f"[notices]\nwebhook = '{url}'\non = ['failure']\nhealth-check = '{url}'\n")
         wish(memory, "[notices]\nhealth-check = '${PING}'\n")
-        assert "not one of a web server" in memory("take", env={"PING": f"file://{memory.folder}"}).stderr
+        assert "not one of a web server" in memory("take", code=4, env={"PING": f"file://{memory.folder}"}).stderr
         wish(memory, f"[notices]\nwebhook = '{url}'\non = ['failure']\nhealth-check = '{url}'\n")
         memory("gc", "--keep-all")  # no sign that snapshots are taken
         assert heard == []
