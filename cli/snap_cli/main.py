@@ -101,6 +101,10 @@ _COMMANDS = {
         "snap_cli.copy",
         "Copy snapshots into another repository: off site, into a bucket, an encrypted one, or back.",
     ),
+    "sync": (
+        "snap_cli.sync",
+        "Copy every snapshot that is not there yet into the repository of [sync] in snap.toml.",
+    ),
     "key": ("snap_cli.key", "The keys of an encrypted repository: each is a passphrase that opens it."),
     "config": ("snap_cli.config", "What holds here: options, the environment, snap.toml and defaults, in this order."),
     "cache": (

@@ -69,7 +69,7 @@ def install_command(
 ) -> None:
     """Install a job that takes a snapshot of these sources (all of snap.toml) and then removes old ones by its rules.
 
-    Installing again changes the job. Other entries of the scheduler are not touched. Output goes to a log with
+    With [sync] in snap.toml snapshots are copied to the other repository in between. Installing again changes the job. Other entries of the scheduler are not touched. Output goes to a log with
     rotation; a run is left out while the one before still goes on.
     """
     if (daily is None) == (cron is None):
@@ -154,14 +154,15 @@ def status_command(context: click.Context, /) -> None:
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Where snap.toml is.")
 @click.pass_context
 def run_command(context: click.Context, /, sources: tuple[str, ...], folder: Path | None) -> None:
-    """Do what a scheduled job does, now: take, then gc by the rules of snap.toml, into the log."""
+    """Do what a scheduled job does, now: take, then sync and gc as snap.toml says, into the log."""
     app: App = context.obj
     place = (folder or Path.cwd()).absolute()
     os.chdir(place)  # before snap.toml is looked for
     program = [sys.executable, "-m", "snap_cli"]
     runs = Runs(app.states / _named(app, place))
     gc = [] if not _has_rules(app) else [[*_common(app), "gc"]]
-    result = runs.run([[*_common(app), "take", *sources], *gc], program, place)
+    sync = [] if app.settings.sync is None else [[*_common(app), "sync"]]
+    result = runs.run([[*_common(app), "take", *sources], *sync, *gc], program, place)
     if app.json:
         app.document({"exit_code": result.exit_code, "snapshot": result.snapshot or None, "words": result.words})
     else:

@@ -30,14 +30,14 @@ from snapstore.sources.roles import Roles
 
 __all__ = [
     "FILE", "RETENTION_WORDS", "ROLE_WORDS", "SOURCE_WORDS", "TOP_WORDS", "NamedSource", "Room", "Settings",
-    "read_settings",
+    "Sync", "read_settings",
 ]  # fmt: skip
 
 FILE = "snap.toml"
 
 TOP_WORDS = (
     "repository", "passphrase-file", "passphrase-command", "sources", "groups", "links", "retention", "hooks",
-    "notices",
+    "notices", "sync",
 )  # fmt: skip
 SOURCE_WORDS = (
     "url", "password-command", "tables", "exclude", "columns", "exclude-columns", "ignore-columns", "where", "vectors",
@@ -74,6 +74,15 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class Sync:
+    """The other repository that snapshots are copied to, and where its passphrase is, if it is encrypted."""
+
+    to: str
+    passphrase_file: str | None = None
+    passphrase_command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of the nearest file; empty without one."""
 
@@ -88,6 +97,7 @@ class Settings:
     room: Room = field(default_factory=Room)
     hooks: Hooks = field(default_factory=Hooks)
     notices: Notices = field(default_factory=Notices)
+    sync: Sync | None = None
     document: Document | None = None
 
     @property
@@ -96,6 +106,7 @@ class Settings:
         return (
             self.passphrase_command is not None
             or any(one.password_command for one in self.sources.values())
+            or self.sync is not None
             or not (self.hooks.is_empty and self.notices.is_empty)
         )
 
@@ -119,13 +130,13 @@ def read_settings(folder: Path) -> Settings:
 
 
 def _check_owner(path: Path) -> None:
-    """Raise `Invalid` for a file with commands or notices that somebody else may have written: they would act as us."""
+    """Raise `Invalid` for a file that acts, and that somebody else may have written: it would act as us."""
     if not hasattr(os, "geteuid"):
         return
     facts = path.stat()
     if facts.st_uid not in (os.geteuid(), 0) or facts.st_mode & stat.S_IWOTH:
         raise Invalid(
-            f"{path} has commands or notices in it, and others than you could have written them; none was run",
+            f"{path} runs, sends or copies something, and others than you could have written them; nothing was done",
             hint="Make the file yours, and writable by you alone: chown, chmod go-w.",
         )
 
@@ -148,8 +159,20 @@ def _settings(words: Words) -> Settings:
         _room(words.table("retention")),
         hooks_of(words.table("hooks")),
         notices_of(words.table("notices")),
+        _sync(words.table("sync")) if words.has("sync") else None,
         words.document,
     )
+
+
+def _sync(words: Words) -> Sync:
+    words.known("to", "passphrase-file", "passphrase-command")
+    folder = words.document.path.parent
+    to = _from(folder, words.text("to"))
+    if to is None:
+        raise words.wrong(None, "names no repository", 'Add `to = "s3://bucket/memory"`.')
+    if words.has("passphrase-file") and words.has("passphrase-command"):
+        raise words.wrong("passphrase-command", "names a second place for the passphrase", "Leave one of them out.")
+    return Sync(to, _from(folder, words.text("passphrase-file")), words.text("passphrase-command"))
 
 
 def _from(folder: Path, place: str | None) -> str | None:
