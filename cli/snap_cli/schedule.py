@@ -69,8 +69,9 @@ def install_command(
 ) -> None:
     """Install a job that takes a snapshot of these sources (all of snap.toml) and then removes old ones by its rules.
 
-    With [sync] in snap.toml snapshots are copied to the other repository in between. Installing again changes the job. Other entries of the scheduler are not touched. Output goes to a log with
-    rotation; a run is left out while the one before still goes on.
+    With [sync] in snap.toml snapshots are copied to the other repository in between. Installing again changes the job.
+    Other entries of the scheduler are not touched. Output goes to a log with rotation; a run is left out while the one
+    before still goes on.
     """
     if (daily is None) == (cron is None):
         raise Invalid("say when", hint="Either --daily 02:00, or --cron '0 2 * * *'.")

@@ -29,8 +29,8 @@ from snapstore.sources import Selection
 from snapstore.sources.roles import Roles
 
 __all__ = [
-    "FILE", "RETENTION_WORDS", "ROLE_WORDS", "SOURCE_WORDS", "TOP_WORDS", "NamedSource", "Room", "Settings",
-    "Sync", "read_settings",
+    "FILE", "RETENTION_WORDS", "ROLE_WORDS", "SOURCE_WORDS", "SYNC_WORDS", "TOP_WORDS", "NamedSource", "Room",
+    "Settings", "Sync", "read_settings",
 ]  # fmt: skip
 
 FILE = "snap.toml"
@@ -45,6 +45,7 @@ SOURCE_WORDS = (
 )  # fmt: skip
 ROLE_WORDS = tuple(one.name.replace("_", "-") for one in fields(Roles))
 _COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
+SYNC_WORDS = ("to", "passphrase-file", "passphrase-command")
 RETENTION_WORDS = (*_COUNTS, "keep-within", "keep-tag", "max-size", "min-free")
 
 T = TypeVar("T")
@@ -165,7 +166,7 @@ def _settings(words: Words) -> Settings:
 
 
 def _sync(words: Words) -> Sync:
-    words.known("to", "passphrase-file", "passphrase-command")
+    words.known(*SYNC_WORDS)
     folder = words.document.path.parent
     to = _from(folder, words.text("to"))
     if to is None:
