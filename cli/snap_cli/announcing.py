@@ -42,12 +42,13 @@ class Announced(click.Command):
         began, name = time.time(), str(self.name)
         try:
             self._before(app, name)
+            began = time.time()
             result = super().invoke(ctx)
         except BaseException as error:  # however it ends, somebody waits to hear of it
             code, document = _ending(error, app, name)
-            _tell(app, ctx, {**document, "command": name, "exit_code": code}, began)
+            _tell(app, ctx, document, code, began)
             raise
-        _tell(app, ctx, {**app.outcome, "command": name, "exit_code": 0}, began)
+        _tell(app, ctx, app.outcome, 0, began)
         return result
 
     def _before(self, app: App, name: str) -> None:
@@ -72,12 +73,12 @@ def _ending(error: BaseException, app: App, name: str) -> tuple[int, Mapping[str
     return failure.exit_code, failure.document
 
 
-def _tell(app: App, ctx: click.Context, document: Mapping[str, Any], began: float) -> None:
+def _tell(app: App, ctx: click.Context, document: Mapping[str, Any], code: int, began: float) -> None:
     """Everybody who wants to know; hooks first, one after the other."""
     with suppress(OSError, ValueError):
         sys.stdout.flush()
-    ended, code = time.time(), int(document["exit_code"])
-    told = _struck(document, app.secrets)
+    ended = time.time()
+    told = {**_struck(document, app.secrets), "command": ctx.command.name, "exit_code": code}
     hooks, notices = app.settings.hooks, app.settings.notices
     wanted = ("on-failure", hooks.on_failure) if code else ("after", hooks.after)
     for name, words in (wanted, ("finally", hooks.at_last)):
@@ -92,7 +93,7 @@ def _tell(app: App, ctx: click.Context, document: Mapping[str, Any], began: floa
     for problem in _sent(app, calls, is_failure=bool(code)):
         app.warn(f"[notices]: {problem}")
     if notices.prometheus is not None and is_take:
-        run = _run_of(app, ctx, document, ended=ended, duration_seconds=ended - began)
+        run = _run_of(app, ctx, document, code, ended=ended, duration_seconds=ended - began)
         try:
             record(notices.prometheus, run)
         except SnapstoreError as error:
@@ -131,7 +132,9 @@ def _run(app: App, name: str, words: tuple[str, ...], document: Mapping[str, Any
     return said.problem
 
 
-def _run_of(app: App, ctx: click.Context, document: Mapping[str, Any], *, ended: float, duration_seconds: float) -> Run:
+def _run_of(
+    app: App, ctx: click.Context, document: Mapping[str, Any], code: int, *, ended: float, duration_seconds: float
+) -> Run:
     held = document.get("sources") or ()
     names = [one["name"] for one in held]
     with suppress(SnapstoreError):  # one that could not be reached is in no snapshot
@@ -139,17 +142,17 @@ def _run_of(app: App, ctx: click.Context, document: Mapping[str, Any], *, ended:
         chosen = [own.name for own in chosen_sources(app, ctx.params["sources"])]
         names += [one for one in ([given] if given else chosen) if one not in names]
     rows = {one["name"]: sum(table["rows"] for table in one["tables"]) for one in held}
-    return Run(names, int(document["exit_code"]), ended, duration_seconds, document.get("bytes_added"), rows)
+    return Run(names, code, ended, duration_seconds, document.get("bytes_added"), rows)
 
 
 def _struck(value: Any, secrets: list[str]) -> Any:
-    """The value with secrets struck out of every text, names of fields too."""
+    """The value with secrets struck out of every text; names of fields are ours."""
     if isinstance(value, str):
         return without_secrets(value, secrets)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Mapping):
-        return {_struck(str(key), secrets): _struck(own, secrets) for key, own in value.items()}
+        return {str(key): _struck(own, secrets) for key, own in value.items()}
     if isinstance(value, list | tuple):
         return [_struck(own, secrets) for own in value]
-    return value
+    return value if value is None or isinstance(value, int | float) else str(value)
