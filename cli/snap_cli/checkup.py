@@ -261,7 +261,7 @@ def _schedule(app: App, job: Scheduled, now: datetime) -> Finding:
     if job.times is not None:
         due = job.times.after(datetime.fromisoformat(job.last.began).astimezone().replace(tzinfo=None)).astimezone()
         if now > due + _GRACE:
-            told = f"{job.name} is in {clean(job.where)} and did not run at {due:%Y-%m-%d %H:%M}"
+            told = f"{job.name} is in {clean(job.where)}; no run has ended since it was due at {due:%Y-%m-%d %H:%M}"
             return Finding("schedule", Status.TODO, told, _snap(app, "schedule", "status"))
     return _of_last(app, job, f"{job.name} is in {clean(job.where)}; it ran {_ago(now - _ended(job))}")
 
