@@ -13,7 +13,8 @@ import pytest
 
 from snap_cli.embedded import EmbeddedServer
 from snap_cli.main import cli
-from snap_cli.settings import FILE, RETENTION_WORDS, ROLE_WORDS, SOURCE_WORDS, TOP_WORDS, read_settings
+from snap_cli.settings import FILE, RETENTION_WORDS, ROLE_WORDS, SOURCE_WORDS, SYNC_WORDS, TOP_WORDS, read_settings
+from snap_cli.wished import HOOK_WORDS, NOTICE_WORDS
 from tests.sessions import Shell, is_as_shown, read_blocks, read_steps, run
 
 HERE = Path(__file__).parent.parent
@@ -85,7 +86,7 @@ def test_settings_in_documents_are_understood(document: str, tmp_path: Path) -> 
 def test_every_word_of_snap_toml_is_told_and_shown() -> None:
     text = read("docs/configuration.md")
     [example, *_] = [block for language, block in read_blocks(text) if language == "toml"]
-    for words in (TOP_WORDS, SOURCE_WORDS, ROLE_WORDS, RETENTION_WORDS):
+    for words in (TOP_WORDS, SOURCE_WORDS, ROLE_WORDS, RETENTION_WORDS, HOOK_WORDS, NOTICE_WORDS, SYNC_WORDS):
         for word in words:
             assert re.search(rf"`\[{{0,2}}(sources\.NAME\.)?{word}(\.TABLE|\.NAME)?\]{{0,2}}`", text), word
             assert re.search(rf"\b{word}\b", example) or word in UNSHOWN, word

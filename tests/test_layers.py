@@ -113,6 +113,7 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("snap_cli.progress", "rich.progress"): "as rich.console",
     ("snapstore.repository.keyring", "snapstore.encryption"): "it needs the extra `encryption`, and 30 ms to load",
     ("snap_cli.stats", "snap_cli.growth"): "it needs the extra `plot`",
+    ("snap_cli.announcing", "snap_cli.notices"): "few are told by HTTP, whose client takes 40 ms to load",
     ("snap_cli.places", "snapstore.backends.cloud"): "it needs the extra `cloud`",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from snap_cli.expanding import masked
 from snap_cli.positions import Path as KeyPath
 from snap_cli.render import clean, columns
 from snap_cli.settings import FILE
+from snap_cli.wished import HOOKS
 from snap_cli.words import Document, dotted
 
 __all__ = ["config_command"]
@@ -126,7 +128,10 @@ def _leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
 
 def _shown(path: KeyPath, value: Any) -> Any:
     """The value without what nobody should read over a shoulder."""
-    if str(path[-1]).replace("_", "-").endswith("-command") and isinstance(value, str):
+    name = str(path[-1]).replace("_", "-")
+    if path[0] == "notices" and name in ("webhook", "health-check") and isinstance(value, str):
+        return value if re.fullmatch(r"\$\{\w+\}", value) else "…"
+    if (name.endswith("-command") or (path[0] == "hooks" and name in HOOKS)) and isinstance(value, str):
         program, *words = value.split(None, 1)
         return f"{program} …" if words else program
     return masked(value) if isinstance(value, str) else value

@@ -15,7 +15,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +28,7 @@ import click
 from snap_cli import passphrases
 from snap_cli.errors import MISUSE, NoRepository, secrets_in
 from snap_cli.expanding import expand, with_password
+from snap_cli.hooks import HOOK_VARIABLE
 from snap_cli.places import backend_of, is_private, is_url, shown
 from snap_cli.progress import watched
 from snap_cli.render import jsonable, paint, safe
@@ -67,6 +68,7 @@ class App:
     secrets: list[str] = field(default_factory=list)
     no_cache: bool = False
     limit_upload: int | None = None
+    outcome: Mapping[str, Any] = field(default_factory=dict)
     _settings: Settings | None = None
     _urls: dict[str, str] = field(default_factory=dict)
 
@@ -100,6 +102,12 @@ class App:
         """
         found = expand(text, os.environ)
         self.secrets += secrets_in([found])
+        return found
+
+    def secret(self, text: str) -> str:
+        """As `expanded`, of a text that is a secret as a whole."""
+        found = self.expanded(text)
+        self.secrets.append(found)
         return found
 
     def url_of(self, named: NamedSource) -> str:
@@ -170,6 +178,15 @@ class App:
         """Variables that a program started by somebody else would not have."""
         names = ("SNAP_REPO", "SNAP_SOURCE", "SNAP_PASSPHRASE", "SNAP_PASSPHRASE_FILE", "SNAP_PASSPHRASE_COMMAND")
         return [name for name in names if os.environ.get(name)]
+
+    @property
+    def is_in_hook(self) -> bool:
+        """Whether a hook of another run started this one."""
+        return bool(os.environ.get(HOOK_VARIABLE))
+
+    def environment_of_hook(self, name: str) -> dict[str, str]:
+        """What the hook of this name finds in its environment: ours, and its name."""
+        return {**os.environ, HOOK_VARIABLE: name}
 
     @property
     def is_debugging(self) -> bool:
@@ -270,6 +287,12 @@ class App:
         """The one JSON document."""
         click.echo(json.dumps(jsonable(value), indent=2))
 
+    def result(self, document: Mapping[str, Any]) -> None:
+        """What came of the command: the document with --json, and what hooks and notices are given."""
+        self.outcome = document
+        if self.json:
+            self.document(document)
+
     def say(self, text: str) -> None:
         """A remark, unless -q is given."""
         if not self.quiet:
@@ -348,14 +371,19 @@ def show_help_without_command(context: click.Context) -> None:
     context.exit(MISUSE)
 
 
-def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.Command]:
+def command(
+    name: str, *, example: str, cls: type[click.Command] = click.Command
+) -> Callable[[Callable[..., Any]], click.Command]:
     """A command with the common options, whose help ends with an example (several lines if need be)."""
 
     def make(function: Callable[..., Any]) -> click.Command:
         shown = "\n".join(f"  {line}" for line in example.splitlines())
         decorated = common_options(function)
         made = click.command(
-            name, epilog=f"\b\nExample:\n{shown}", context_settings={"help_option_names": ["-h", "--help"]}
+            name,
+            cls=cls,
+            epilog=f"\b\nExample:\n{shown}",
+            context_settings={"help_option_names": ["-h", "--help"]},
         )(decorated)
         # In its help a command's own options come first.
         made.params.sort(key=lambda parameter: parameter.name in _COMMON)

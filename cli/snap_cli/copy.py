@@ -13,9 +13,9 @@ from snap_cli.manifests import rows_in
 from snap_cli.render import amount, columns, count, moment, paint, plural, seconds
 from snapstore.errors import Invalid
 from snapstore.operations.copy import Copied, copy
-from snapstore.repository import Repository, resolve
+from snapstore.repository import Repository, Snapshot, resolve
 
-__all__ = ["copied_json", "copy_command", "table_of"]
+__all__ = ["copied_json", "copy_between", "copy_command", "opened_side", "table_of"]
 
 
 @command(
@@ -69,12 +69,17 @@ def copy_command(
     ):
         if place is None and any(words):
             raise Invalid(f"--{side}-passphrase-… without --{side}", hint=f"Name the repository with --{side}.")
-    source = _side(app, from_place, "from", from_passphrase_file, from_passphrase_command)
-    target = _side(app, to_place, "to", to_passphrase_file, to_passphrase_command)
+    source = opened_side(app, from_place, "from", from_passphrase_file, from_passphrase_command)
+    target = opened_side(app, to_place, "to", to_passphrase_file, to_passphrase_command)
     snapshots = source.snapshots()
     chosen = (
         snapshots if is_all else list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
     )
+    copy_between(app, source, target, chosen)
+
+
+def copy_between(app: App, source: Repository, target: Repository, chosen: Sequence[Snapshot]) -> None:
+    """Copy these snapshots, and say what was done."""
     with app.progress() as progress:
         done = copy(source, target, chosen, progress=progress)
     if app.json:
@@ -102,7 +107,7 @@ def table_of(done: Sequence[Copied]) -> Iterator[str]:
         yield columns(rows, right={3}, indent=0)
 
 
-def _side(app: App, place: str | None, side: str, file: str | None, command: str | None) -> Repository:
+def opened_side(app: App, place: str | None, side: str, file: str | None, command: str | None) -> Repository:
     """The repository on this side: the one that is named for it, else the common one."""
     if place is None:
         return app.repository()

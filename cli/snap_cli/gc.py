@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from snap_cli.announcing import Announced
 from snap_cli.context import App, command
 from snap_cli.places import is_url
 from snap_cli.render import amount, clean, columns, moment, paint, plural
@@ -28,6 +29,7 @@ __all__ = ["gc_command", "rules"]
     "snap gc --keep-within 30d --keep-tag release\n"
     "snap gc --keep-all      # only give back the space of snapshots that were removed\n"
     "snap gc                 # by [retention] in snap.toml",
+    cls=Announced,
 )
 @click.option("--keep-last", type=click.IntRange(0), default=0, metavar="N", help="Keep the last N snapshots.")
 @click.option("--keep-hourly", type=click.IntRange(0), default=0, metavar="N", help="... the newest of N hours.")
@@ -104,13 +106,12 @@ def gc_command(
         return
     with app.progress() as progress:
         done = gc(repository, plan, wait_seconds=wait_seconds, progress=progress)
-    if app.json:
-        shape = _json(plan)
-        shape.update(
-            removed=list(done.removed), kept=list(done.kept), bytes_freed=done.bytes_freed, waiting=list(done.waiting)
-        )
-        app.document(shape)
-    else:
+    shape = _json(plan)
+    shape.update(
+        removed=list(done.removed), kept=list(done.kept), bytes_freed=done.bytes_freed, waiting=list(done.waiting)
+    )
+    app.result(shape)
+    if not app.json:
         _tell(app, plan)
         app.out(
             f"{plural(len(done.removed), 'snapshot')} removed, {len(done.kept):,} kept, "

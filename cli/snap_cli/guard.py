@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from snap_cli.announcing import Announced
 from snap_cli.context import App, command
 from snap_cli.diff import difference_document, tell_difference
 from snap_cli.errors import FAILED
@@ -68,6 +69,7 @@ class _LimitType(click.ParamType[str]):
     example="snap guard -- alembic upgrade head\n"
     "snap guard --restore-on-failure --max-deletes 5% -- python manage.py migrate\n"
     "snap guard --source sqlite:///home/me/agents.db --tag clean-up -- ./forget-old-memories",
+    cls=Announced,
 )
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARGUMENT]...")
 @click.option("--source", "sources", multiple=True, metavar="URL|NAME", help="What to guard [as for `snap take`].")
@@ -132,17 +134,16 @@ def guard_command(
             app.say(f"to put everything back as it was: {back} --exact --recreate")
     elif code:
         app.warn(f"the command failed: exit code {code}; the memory is as it was before")
-    if app.json:
-        app.document(
-            {
-                "snapshot": snapshot.id,
-                "command": list(words),
-                "exit_code": code,
-                "diff": document,
-                "exceeded": exceeded,
-                "restored": None if restored is None else [_restored_json(one) for one in restored],
-            }
-        )
+    app.result(
+        {
+            "snapshot": snapshot.id,
+            "words": list(words),
+            "exit_code": code,
+            "diff": document,
+            "exceeded": exceeded,
+            "restored": None if restored is None else [_restored_json(one) for one in restored],
+        }
+    )
     if code or exceeded:
         context.exit(code or FAILED)
 

@@ -72,6 +72,10 @@ _COMMANDS = {
         "snap_cli.schedule",
         "Take snapshots at their time: a job of this machine's own scheduler, for this folder's sources.",
     ),
+    "doctor": (
+        "snap_cli.doctor",
+        "Say whether all is well: recent, whole, verified and scheduled snapshots, and room for more.",
+    ),
     "bundle": (
         "snap_cli.bundle",
         "Put snapshots into one file, to be carried to another machine and read by `snap unbundle`.",
@@ -104,6 +108,10 @@ _COMMANDS = {
     "copy": (
         "snap_cli.copy",
         "Copy snapshots into another repository: off site, into a bucket, an encrypted one, or back.",
+    ),
+    "sync": (
+        "snap_cli.sync",
+        "Copy every snapshot that is not there yet into the repository of [sync] in snap.toml.",
     ),
     "key": ("snap_cli.key", "The keys of an encrypted repository: each is a passphrase that opens it."),
     "config": ("snap_cli.config", "What holds here: options, the environment, snap.toml and defaults, in this order."),
@@ -185,7 +193,7 @@ class SnapGroup(click.Group):
     ) -> Any:
         """Run and exit with the code of DESIGN §9."""
         words = list(sys.argv[1:] if args is None else args)
-        app = App()
+        app = App(secrets=_secrets(words))
         try:
             code = super().main(words, prog_name, complete_var, standalone_mode=False, obj=app, **extra)
             sys.stdout.flush()
@@ -197,14 +205,18 @@ class SnapGroup(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
 
+def _secrets(words: Sequence[str]) -> list[str]:
+    """What the command line and the environment have that is to be shown nowhere."""
+    named = [os.environ[name] for name in _SECRETS if os.environ.get(name)]
+    return secrets_in([*words, os.environ.get("SNAP_SOURCE", "")]) + named
+
+
 def _report(error: BaseException, app: App, words: Sequence[str]) -> int:
-    secrets = app.secrets + secrets_in([*words, os.environ.get("SNAP_SOURCE", "")])
-    secrets += [os.environ[name] for name in _SECRETS if os.environ.get(name)]
     command = next((_ALIASES.get(word, word) for word in words if _ALIASES.get(word, word) in cli.commands), "")
-    failure = failure_of(error, command=command, secrets=secrets)
+    failure = failure_of(error, command=command, secrets=app.secrets)
     if app.is_debugging:
         shown = "".join(traceback.format_exception(error))
-        app.err(without_secrets(shown, secrets).rstrip())
+        app.err(without_secrets(shown, app.secrets).rstrip())
     # Misuse may be found before the option is read.
     if app.json or "--json" in words:
         click.echo(json.dumps(failure.document), err=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from snap_cli.announcing import Announced
 from snap_cli.context import App, command
 from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
@@ -37,6 +38,7 @@ __all__ = ["carry_out", "conditions_by_table", "restore_command"]
     "snap restore latest~1 --conflict update --table memories\n"
     "snap restore 1f2e3d4c --exact --key memories:17\n"
     "snap restore latest --to postgresql://me@localhost/an_empty_database",
+    cls=Announced,
 )
 @click.argument("name", metavar="SNAP")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, with a plan id; change nothing.")

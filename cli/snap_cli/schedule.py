@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -14,16 +15,29 @@ import click
 from snap_cli.context import App, command, common_options, show_help_without_command
 from snap_cli.places import is_url
 from snap_cli.render import clean
-from snap_cli.runs import Runs
+from snap_cli.runs import Result, Runs
 from snap_cli.schedulers import KINDS, Job, choose, installed, windows_instruction
 from snap_cli.sources import URLS, named_sources, open_source
 from snap_cli.timetable import Timetable
 from snapstore.digest import digest
 from snapstore.errors import Invalid, NotFound
 
-__all__ = ["schedule_command"]
+__all__ = ["Scheduled", "schedule_command", "scheduled"]
 
 _TIMES = "times"
+_NO_JOB = "job: none (`snap schedule install` makes one)"
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """The job of this folder and repository: `where` is empty, and `scheduler` None, if none is installed."""
+
+    name: str
+    scheduler: str | None
+    where: str
+    times: Timetable | None
+    last: Result | None
+    log: Path
 
 
 @click.group(
@@ -56,8 +70,9 @@ def install_command(
 ) -> None:
     """Install a job that takes a snapshot of these sources (all of snap.toml) and then removes old ones by its rules.
 
-    Installing again changes the job. Other entries of the scheduler are not touched. Output goes to a log with
-    rotation; a run is left out while the one before still goes on.
+    With [sync] in snap.toml snapshots are copied to the other repository in between. Installing again changes the job.
+    Other entries of the scheduler are not touched. Output goes to a log with rotation; a run is left out while the one
+    before still goes on.
     """
     if (daily is None) == (cron is None):
         raise Invalid("say when", hint="Either --daily 02:00, or --cron '0 2 * * *'.")
@@ -108,25 +123,25 @@ def remove_command(app: App) -> None:
 def status_command(context: click.Context, /) -> None:
     """Say whether a job is installed, when it runs next, and how it ended last; exit 1 if it failed, or without one."""
     app: App = context.obj
-    runs = Runs(_folder(app))
-    found, last = installed(_name(app), app.home, app.units), runs.last()
-    due = _due(app) if found else None
+    job = scheduled(app)
+    last, is_there = job.last, bool(job.where)
+    due = job.times.after(datetime.now()) if job.times and is_there else None  # noqa: DTZ005  # the local clock
     if app.json:
         app.document(
             {
-                "job": _name(app) if found else None,
-                "scheduler": found[0].kind if found else None,
-                "where": found[1] if found else None,
+                "job": job.name if is_there else None,
+                "scheduler": job.scheduler,
+                "where": job.where or None,
                 "next": due.isoformat() if due else None,
                 "last": None if last is None else {
                     "began": last.began, "ended": last.ended, "exit_code": last.exit_code,
                     "snapshot": last.snapshot or None, "words": last.words,
                 },
-                "log": str(runs.log),
+                "log": str(job.log),
             }
         )  # fmt: skip
     else:
-        app.out(f"job: {_name(app)} in {clean(found[1])}" if found else "job: none (`snap schedule install` makes one)")
+        app.out(f"job: {job.name} in {clean(job.where)}" if is_there else _NO_JOB)
         if due:
             app.out(f"next: {due:%Y-%m-%d %H:%M}")
         if last is None:
@@ -134,8 +149,8 @@ def status_command(context: click.Context, /) -> None:
         else:
             ended = "done" if not last.exit_code else f"exit code {last.exit_code}: {clean(last.words)}"
             app.out(f"last: {last.began}, {ended}" + (f", snapshot {last.snapshot[:8]}" if last.snapshot else ""))
-        app.out(f"log: {clean(str(runs.log))}")
-    if found is None or (last is not None and last.exit_code):
+        app.out(f"log: {clean(str(job.log))}")
+    if not is_there or (last is not None and last.exit_code):
         context.exit(1)
 
 
@@ -144,14 +159,15 @@ def status_command(context: click.Context, /) -> None:
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Where snap.toml is.")
 @click.pass_context
 def run_command(context: click.Context, /, sources: tuple[str, ...], folder: Path | None) -> None:
-    """Do what a scheduled job does, now: take, then gc by the rules of snap.toml, into the log."""
+    """Do what a scheduled job does, now: take, then sync and gc as snap.toml says, into the log."""
     app: App = context.obj
     place = (folder or Path.cwd()).absolute()
     os.chdir(place)  # before snap.toml is looked for
     program = [sys.executable, "-m", "snap_cli"]
     runs = Runs(app.states / _named(app, place))
     gc = [] if not _has_rules(app) else [[*_common(app), "gc"]]
-    result = runs.run([[*_common(app), "take", *sources], *gc], program, place)
+    sync = [] if app.settings.sync is None else [[*_common(app), "sync"]]
+    result = runs.run([[*_common(app), "take", *sources], *sync, *gc], program, place)
     if app.json:
         app.document({"exit_code": result.exit_code, "snapshot": result.snapshot or None, "words": result.words})
     else:
@@ -223,9 +239,12 @@ def _folder(app: App) -> Path:
     return app.states / _name(app)
 
 
-def _due(app: App) -> datetime | None:
+def scheduled(app: App) -> Scheduled:
+    """What is known of the job. Raises `Unavailable` or `Invalid` where a scheduler cannot be asked."""
+    runs, found = Runs(_folder(app)), installed(_name(app), app.home, app.units)
     try:
         times = Timetable.parse((_folder(app) / _TIMES).read_text(encoding="utf-8"))
     except (OSError, Invalid):
-        return None
-    return times.after(datetime.now())  # noqa: DTZ005  # schedulers go by the local clock
+        times = None
+    scheduler, where = found or (None, "")
+    return Scheduled(_name(app), scheduler.kind if scheduler else None, where, times, runs.last(), runs.log)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from snap_cli.sizes import size_of
+from snap_cli.wished import Hooks, Notices, hooks_of, notices_of
 from snap_cli.words import Document, Words, nearest
 from snapstore.errors import Invalid
 from snapstore.operations.links import Link, parse_end
@@ -28,19 +29,23 @@ from snapstore.sources import Selection
 from snapstore.sources.roles import Roles
 
 __all__ = [
-    "FILE", "RETENTION_WORDS", "ROLE_WORDS", "SOURCE_WORDS", "TOP_WORDS", "NamedSource", "Room", "Settings",
-    "read_settings",
+    "FILE", "RETENTION_WORDS", "ROLE_WORDS", "SOURCE_WORDS", "SYNC_WORDS", "TOP_WORDS", "NamedSource", "Room",
+    "Settings", "Sync", "read_settings",
 ]  # fmt: skip
 
 FILE = "snap.toml"
 
-TOP_WORDS = ("repository", "passphrase-file", "passphrase-command", "sources", "groups", "links", "retention")
+TOP_WORDS = (
+    "repository", "passphrase-file", "passphrase-command", "sources", "groups", "links", "retention", "hooks",
+    "notices", "sync",
+)  # fmt: skip
 SOURCE_WORDS = (
     "url", "password-command", "tables", "exclude", "columns", "exclude-columns", "ignore-columns", "where", "vectors",
     "schema-only", "allow-partial", "only", "ignore", "attributes", "roles",
 )  # fmt: skip
 ROLE_WORDS = tuple(one.name.replace("_", "-") for one in fields(Roles))
 _COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
+SYNC_WORDS = ("to", "passphrase-file", "passphrase-command")
 RETENTION_WORDS = (*_COUNTS, "keep-within", "keep-tag", "max-size", "min-free")
 
 T = TypeVar("T")
@@ -70,6 +75,15 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class Sync:
+    """The other repository that snapshots are copied to, and where its passphrase is, if it is encrypted."""
+
+    to: str
+    passphrase_file: str | None = None
+    passphrase_command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of the nearest file; empty without one."""
 
@@ -82,12 +96,20 @@ class Settings:
     links: tuple[Link, ...] = ()
     retention: Policy | None = None
     room: Room = field(default_factory=Room)
+    hooks: Hooks = field(default_factory=Hooks)
+    notices: Notices = field(default_factory=Notices)
+    sync: Sync | None = None
     document: Document | None = None
 
     @property
-    def runs_commands(self) -> bool:
-        """Whether programs may be run because of it."""
-        return self.passphrase_command is not None or any(one.password_command for one in self.sources.values())
+    def acts(self) -> bool:
+        """Whether programs may be run, data sent or files written because of it."""
+        return (
+            self.passphrase_command is not None
+            or any(one.password_command for one in self.sources.values())
+            or self.sync is not None
+            or not (self.hooks.is_empty and self.notices.is_empty)
+        )
 
     def named(self, name: str) -> list[NamedSource]:
         """The source of this name, or those of the group of this name; none if there is neither."""
@@ -103,7 +125,7 @@ def read_settings(folder: Path) -> Settings:
         if path.is_file():
             _check_author(path, folder)
             settings = _settings(Words.read(path))
-            if settings.runs_commands:
+            if settings.acts:
                 _check_owner(path)
             return settings
     return Settings()
@@ -121,13 +143,13 @@ def _check_author(path: Path, folder: Path) -> None:
 
 
 def _check_owner(path: Path) -> None:
-    """Raise `Invalid` for a file with commands in it that somebody else may have written: they would run as us."""
+    """Raise `Invalid` for a file that acts, and that somebody else may have written: it would act as us."""
     if not hasattr(os, "geteuid"):
         return
     facts = path.stat()
     if facts.st_uid not in (os.geteuid(), 0) or facts.st_mode & stat.S_IWOTH:
         raise Invalid(
-            f"{path} has commands in it, and others than you could have written them; none was run",
+            f"{path} runs, sends or copies something, and others than you could have written them; nothing was done",
             hint="Make the file yours, and writable by you alone: chown, chmod go-w.",
         )
 
@@ -148,8 +170,22 @@ def _settings(words: Words) -> Settings:
         tuple(_link(own, tuple(sources)) for own in words.array("links")),
         _policy(words.table("retention")) if words.has("retention") else None,
         _room(words.table("retention")),
+        hooks_of(words.table("hooks")),
+        notices_of(words.table("notices")),
+        _sync(words.table("sync")) if words.has("sync") else None,
         words.document,
     )
+
+
+def _sync(words: Words) -> Sync:
+    words.known(*SYNC_WORDS)
+    folder = words.document.path.parent
+    to = _from(folder, words.text("to"))
+    if to is None:
+        raise words.wrong(None, "names no repository", 'Add `to = "s3://bucket/memory"`.')
+    if words.has("passphrase-file") and words.has("passphrase-command"):
+        raise words.wrong("passphrase-command", "names a second place for the passphrase", "Leave one of them out.")
+    return Sync(to, _from(folder, words.text("passphrase-file")), words.text("passphrase-command"))
 
 
 def _from(folder: Path, place: str | None) -> str | None:

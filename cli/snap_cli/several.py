@@ -82,19 +82,18 @@ def carry_out_all(
         if not app.json:
             app.out(f"{paint(held.name, 'bold')}  {clean(live.url)}")
             tell_done(app, restored)
-    if app.json:
-        shape = plan_json(_together(snapshot, [restored.plan for _, restored in done]))
-        shape["sources"] = [
-            {
-                "name": name,
-                "plan": restored.plan.id,
-                "safety": restored.safety.id if restored.safety else None,
-                "seconds": restored.seconds,
-                "notes": list(restored.notes),
-            }
-            for name, restored in done
-        ]
-        app.document(shape)
+    shape = plan_json(_together(snapshot, [restored.plan for _, restored in done]))
+    shape["sources"] = [
+        {
+            "name": name,
+            "plan": restored.plan.id,
+            "safety": restored.safety.id if restored.safety else None,
+            "seconds": restored.seconds,
+            "notes": list(restored.notes),
+        }
+        for name, restored in done
+    ]
+    app.result(shape)
 
 
 def _jobs(

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from snap_cli.announcing import Announced
 from snap_cli.context import App, command
 from snap_cli.errors import INCOMPLETE
 from snap_cli.linking import links_json, links_of, tell_links
@@ -28,7 +29,10 @@ from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
 from snapstore.sources import Selection
 
-__all__ = ["selection_from", "take_command"]
+__all__ = ["MIN_FREE_BYTES", "selection_from", "take_command"]
+
+MIN_FREE_BYTES = 500_000_000
+"""Free space in a repository's folder without which a take does not begin, if nobody says otherwise."""
 
 
 @command(
@@ -38,6 +42,7 @@ __all__ = ["selection_from", "take_command"]
     "snap take sqlite:///home/me/agents.db qdrant://localhost:6333/memories\n"
     "snap take ~/.claude --ignore '*.bak'\n"
     "snap take agents        # [sources.agents] in snap.toml",
+    cls=Announced,
 )
 @click.argument("sources", nargs=-1, metavar="[URL|NAME|GROUP]...")
 @click.option("--name", help="What the source is called in snapshots [the database's or file's name].")
@@ -67,7 +72,7 @@ __all__ = ["selection_from", "take_command"]
 @click.option("--no-verify", is_flag=True, help="Do not decode and hash again what was written.")
 @click.option("--allow-partial", is_flag=True, help="Save what can be held and reached; say what could not (exit 3).")
 @click.option("--salvage", is_flag=True, help="Of a damaged SQLite file take what can still be read (exit 3).")
-@click.option("--min-free", type=SIZE, metavar="SIZE", envvar="SNAP_MIN_FREE", default=500_000_000,
+@click.option("--min-free", type=SIZE, metavar="SIZE", envvar="SNAP_MIN_FREE", default=MIN_FREE_BYTES,
               help="Do not begin with less free space in a repository's folder [SNAP_MIN_FREE, 500MB].")  # fmt: skip
 @click.option("--max-size", type=SIZE, metavar="SIZE", envvar="SNAP_MAX_SIZE",
               help="Do not begin where the repository is larger already [SNAP_MAX_SIZE].")  # fmt: skip
@@ -133,9 +138,8 @@ def take_command(
     links = links_of(app, repository, taken.snapshot)
     for told in tell_links(links):
         app.say(told)
-    if app.json:
-        app.document({**_json(taken), "links": links_json(links)})
-    else:
+    app.result({**_json(taken), "links": links_json(links)})
+    if not app.json:
         _tell(app, taken)
     is_partial = any(request.selection.partial for request in requests)
     if is_partial and not taken.is_complete:

@@ -75,12 +75,12 @@ def tell_dry(
 def tell_done(app: App, restored: Restored) -> None:
     """What was done."""
     plan = restored.plan
+    shape = plan_json(plan)
+    shape["safety"] = restored.safety.id if restored.safety else None
+    shape["seconds"] = restored.seconds
+    shape["notes"] = list(restored.notes)
+    app.result(shape)
     if app.json:
-        shape = plan_json(plan)
-        shape["safety"] = restored.safety.id if restored.safety else None
-        shape["seconds"] = restored.seconds
-        shape["notes"] = list(restored.notes)
-        app.document(shape)
         return
     for line in plan_lines(plan):
         app.out(line)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -17,7 +18,8 @@ from snap_cli.manifests import tell_missing
 from snap_cli.render import amount, clean, count, paint, plural
 from snap_cli.scratch import scratch_source
 from snap_cli.sources import live_selection, live_sources, live_state
-from snapstore.errors import Invalid
+from snap_cli.verified import Verification, VerifyNotes
+from snapstore.errors import Invalid, SnapstoreError
 from snapstore.operations.damage import Damage, RowRange
 from snapstore.operations.restore_test import restore_test
 from snapstore.operations.sampling import Sample
@@ -98,6 +100,9 @@ def verify_command(
         chosen = list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
     with app.progress() as progress:
         verified = verify(repository, snapshots=chosen, read_data=read_data, sample=chosen_sample, progress=progress)
+    depth = "every byte" if read_data else "sample" if chosen_sample else "structure"
+    damaged = len({damage.object for damage in verified.damaged})
+    _note(app, repository, depth, damaged=damaged, is_whole=chosen is None)
     if app.json:
         app.document(_json(verified, chosen_sample))
     else:
@@ -127,6 +132,8 @@ def _compare(
     repository = app.repository()
     snapshot = resolve(repository.snapshots(), names[0] if names else "latest")
     tables = _restored(app, repository, snapshot) if is_trial else _live(app, repository, snapshot, to)
+    if is_trial:
+        _note(app, repository, "restore test", damaged=sum(not one.is_equal for one in tables), is_whole=False)
     if app.json:
         app.document({"snapshot": snapshot.id, "tables": [_live_json(table) for table in tables]})
     else:
@@ -134,6 +141,14 @@ def _compare(
             app.out(_live_text(table, "restored" if is_trial else "live"))
     if not all(table.is_equal for table in tables):
         context.exit(_DIFFERENT)
+
+
+def _note(app: App, repository: Repository, depth: str, *, damaged: int, is_whole: bool) -> None:
+    """For `snap doctor`; the result stands without it."""
+    try:
+        VerifyNotes(app.states, repository).write(Verification(depth, datetime.now(UTC), damaged), is_whole=is_whole)
+    except SnapstoreError as error:
+        app.warn(f"`snap doctor` will not know of this: {error.message}")
 
 
 def _restored(app: App, repository: Repository, snapshot: Snapshot) -> list[LiveTable]:

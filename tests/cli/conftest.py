@@ -20,6 +20,14 @@ INSERT INTO visits VALUES ('ann', '2026-01-01', 'first'), ('bob, the builder', '
 """
 
 
+@pytest.fixture(autouse=True)
+def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where programs of this user keep what they did: not in the home of whoever runs the tests."""
+    states = tmp_path.with_name(f"{tmp_path.name}-states")
+    monkeypatch.setenv("XDG_STATE_HOME", str(states))
+    return states / "snapstore"
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory."""

@@ -77,7 +77,7 @@ def test_the_document_says_what_happened(snap: Snap, url: str) -> None:
     assert "words of its own" in err
     result: Any = json.loads(out)
     assert result["exit_code"] == 7
-    assert result["command"] == command
+    assert result["words"] == command
     assert {table["name"]: table["removed"] for table in result["diff"]["tables"]}["public.visits"] == 2
     assert [table["insert"] for table in result["restored"][0]["tables"] if table["name"] == "public.visits"] == [2]
     assert result["restored"][0]["safety"]
