@@ -12,9 +12,10 @@ import click
 from snap_cli.context import App, command
 from snap_cli.render import clean, columns, count
 from snap_cli.restore import conditions_by_table
-from snap_cli.sources import live_sources, live_state
+from snap_cli.sources import live_sources
 from snapstore.errors import Invalid, Unsupported
 from snapstore.operations.guess import guess_roles
+from snapstore.operations.livestate import live_state
 from snapstore.operations.state import LIVE, State, of_snapshot, read_objects
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.sources.roles import Roles

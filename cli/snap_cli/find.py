@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from snap_cli.cells import key_text, keys_of
+from snap_cli.cells import key_text
 from snap_cli.context import App, command
 from snap_cli.log import times
 from snap_cli.manifests import snapshot_place
@@ -16,6 +16,7 @@ from snapstore.errors import Invalid, NotFound
 from snapstore.operations.chain import Chain, between, chains
 from snapstore.operations.find import Found, find
 from snapstore.operations.needle import Needle
+from snapstore.operations.rowvalues import keys_of
 from snapstore.operations.state import matches
 from snapstore.rows import Cells
 from snapstore.sources.display import texts

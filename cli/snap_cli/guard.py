@@ -21,17 +21,19 @@ from snap_cli.errors import FAILED
 from snap_cli.manifests import rows_in, tell_missing
 from snap_cli.plans import plan_json
 from snap_cli.render import clean, paint, plural
-from snap_cli.sources import chosen_sources, live_state, open_named, schema_of, url_of
+from snap_cli.sources import chosen_sources, open_named, url_of
 from snap_cli.take import selection_from
 from snap_cli.telling import tell_done
 from snapstore.errors import Invalid, SnapstoreError
 from snapstore.operations.diff import TableDiff, diff
+from snapstore.operations.livestate import live_state
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask, Restored, restore
 from snapstore.operations.state import of_snapshot
 from snapstore.operations.take import Request, take
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Source
+from snapstore.sources.opening import schema_of
 
 __all__ = ["guard_command"]
 

@@ -8,7 +8,7 @@ import click
 
 from snap_cli.context import App, command
 from snap_cli.offering import offer
-from snap_cli.places import backend_of, is_url
+from snapstore.backends.places import backend_of, is_url
 from snapstore.errors import Exists, Invalid, Unavailable
 from snapstore.repository import Repository
 

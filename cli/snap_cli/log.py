@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from snap_cli.cells import change_json, change_text, key_text, keys_of, rows_of
+from snap_cli.cells import change_json, change_text, key_text
 from snap_cli.context import App, command
 from snap_cli.manifests import snapshot_place
 from snap_cli.names import table_and_key
@@ -16,6 +16,7 @@ from snap_cli.render import clean, moment, paint, plural
 from snapstore.errors import Invalid, NotFound
 from snapstore.operations.chain import Chain, between, chains
 from snapstore.operations.log import Event, FieldChange, RowHistory, log
+from snapstore.operations.rowvalues import keys_of, rows_of
 from snapstore.repository import Snapshot
 from snapstore.repository.resolve import parse_moment, start_of
 from snapstore.rows import Cells

@@ -11,32 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol, TypeVar
 
 from snap_cli.render import clean
 from snapstore.errors import Invalid, NotFound
+from snapstore.operations.named import Named, one_table
 from snapstore.operations.state import State, StateTable, matches
 from snapstore.sources.display import parse_key
 
-__all__ = ["keys_by_table", "narrow", "one_table", "split", "table_and_key"]
+__all__ = ["keys_by_table", "narrow", "split", "table_and_key"]
 
 # A time of day has colons of its own.
 _MOMENT = re.compile(r"@\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?(?:~\d+)?")
-
-
-class _Named(Protocol):
-    """A table of a source, in one state or in many."""
-
-    @property
-    def source(self) -> str:
-        """The source's name."""
-
-    @property
-    def name(self) -> str:
-        """The table's full name."""
-
-
-Named = TypeVar("Named", bound=_Named)
 
 
 def split(text: str) -> tuple[str, str]:
@@ -45,20 +30,6 @@ def split(text: str) -> tuple[str, str]:
     end = moment.end() if moment else 0
     head, _, rest = text[end:].partition(":")
     return text[:end] + head, rest
-
-
-def one_table(tables: Sequence[Named], name: str, label: str) -> Named:
-    """The one table of this name among these. Raises `Invalid` for none or several."""
-    found = [table for table in tables if table.name == name] or [
-        table for table in tables if table.name.partition(".")[2] == name
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(f"{table.source}: {table.name}" for table in found)
-        raise Invalid(f"{name!r} could be several tables of {label}", hint=f"It has {names}; pick one with --source.")
-    known = ", ".join(table.name for table in tables[:8]) or "none"
-    raise Invalid(f"no table {name!r} in {label}", hint=f"It has: {known}.")
 
 
 def table_and_key(tables: Sequence[Named], text: str, label: str) -> tuple[Named, str | None]:

@@ -11,9 +11,10 @@ from snap_cli.context import App, command
 from snap_cli.errors import FAILED, INCOMPLETE, secrets_in, without_secrets
 from snap_cli.render import clean, columns, count, paint, plural
 from snap_cli.settings import NamedSource
-from snap_cli.sources import chosen_sources, open_source, schema_of, selection_of_named, url_of
+from snap_cli.sources import chosen_sources, open_source, selection_of_named, url_of
 from snapstore.errors import SnapstoreError
 from snapstore.operations.probe import Probed, ProbedTable, probe
+from snapstore.sources.opening import schema_of
 
 __all__ = ["sources_command"]
 

@@ -14,12 +14,13 @@ from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
 from snap_cli.linking import links_of, tell_links
 from snap_cli.manifests import tell_missing, tell_narrowed
-from snap_cli.names import keys_by_table, one_table
+from snap_cli.names import keys_by_table
 from snap_cli.render import clean, plural
 from snap_cli.several import carry_out_all
 from snap_cli.sources import live_sources
 from snap_cli.telling import confirm, tell_done, tell_dry
 from snapstore.errors import Invalid
+from snapstore.operations.named import one_table
 from snapstore.operations.plan import Mode
 from snapstore.operations.related import with_related as with_related_rows
 from snapstore.operations.restore import Ask, plan_restore, restore

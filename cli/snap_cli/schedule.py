@@ -11,14 +11,15 @@ from pathlib import Path
 import click
 
 from snap_cli.context import App, command, common_options, show_help_without_command
-from snap_cli.places import is_url
 from snap_cli.render import clean
 from snap_cli.runs import Runs
 from snap_cli.schedulers import KINDS, Job, choose, installed, windows_instruction
-from snap_cli.sources import URLS, named_sources, open_source
+from snap_cli.sources import named_sources, open_source
 from snap_cli.timetable import Timetable
+from snapstore.backends.places import is_url
 from snapstore.digest import digest
 from snapstore.errors import Invalid, NotFound
+from snapstore.sources.opening import URLS
 
 __all__ = ["schedule_command"]
 

@@ -10,16 +10,18 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from snap_cli.cells import key_text, rows_of
+from snap_cli.cells import key_text
 from snap_cli.context import App, command
 from snap_cli.linking import links_json, links_of, tell_links
 from snap_cli.manifests import snapshot_json, table_json, tell_missing, tell_moved, tell_narrowed
 from snap_cli.names import split, table_and_key
 from snap_cli.render import amount, clean, columns, count, moment, paint, plural
-from snap_cli.sources import live_source, live_sources, live_state
+from snap_cli.sources import live_source, live_sources
 from snapstore.errors import Corrupt, Invalid, NotFound
 from snapstore.operations.condition import Condition, matching
+from snapstore.operations.livestate import live_state
 from snapstore.operations.measure import Size, measure
+from snapstore.operations.rowvalues import rows_of
 from snapstore.operations.state import LIVE, StateTable, of_snapshot
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.rows import Batch

@@ -14,19 +14,12 @@ from snap_cli.manifests import changes, rows_in, tell_missing, tell_moved, tell_
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
 from snap_cli.sizes import SIZE
-from snap_cli.sources import (
-    chosen_sources,
-    open_source,
-    qualified,
-    qualified_column,
-    schema_of,
-    selection_of_named,
-    url_of,
-)
+from snap_cli.sources import chosen_sources, open_source, qualified, qualified_column, selection_of_named, url_of
 from snap_cli.wanted import narrowed, wanted_of, wanted_options
 from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
 from snapstore.sources import Selection
+from snapstore.sources.opening import schema_of
 
 __all__ = ["selection_from", "take_command"]
 

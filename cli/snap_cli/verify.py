@@ -10,16 +10,18 @@ from typing import Any
 
 import click
 
-from snap_cli.cells import key_text, keys_of
+from snap_cli.cells import key_text
 from snap_cli.context import App, command
 from snap_cli.errors import DAMAGED
 from snap_cli.manifests import tell_missing
 from snap_cli.render import amount, clean, count, paint, plural
 from snap_cli.scratch import scratch_source
-from snap_cli.sources import live_selection, live_sources, live_state
+from snap_cli.sources import live_sources
 from snapstore.errors import Invalid
 from snapstore.operations.damage import Damage, RowRange
+from snapstore.operations.livestate import live_selection, live_state
 from snapstore.operations.restore_test import restore_test
+from snapstore.operations.rowvalues import keys_of
 from snapstore.operations.sampling import Sample
 from snapstore.operations.state import of_snapshot
 from snapstore.operations.verify import Verified, verify
