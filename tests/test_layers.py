@@ -38,8 +38,10 @@ LAYERS = {
     "snapstore.sources": 7,
     "snapstore.repository": 8,
     "snapstore.operations": 9,
-    "snapstore": 10,
-    "snap_cli": 11,
+    "snapstore.asked": 10,
+    "snapstore.api": 11,
+    "snapstore": 12,
+    "snap_cli": 13,
 }
 
 _OF_ROWS = {f"snapstore.{name}" for name in ("rows", "ragged", "tagged", "valuekeys", "keys", "multiset")}
@@ -104,6 +106,8 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("snapstore.sources.files.placing", "snapstore.sources.sqlite.whole"): "as in reading",
     ("snap_cli.export", "snapstore.operations.export"): "its library is an extra",
     ("snap_cli.export", "snapstore.operations.formats"): "its library is an extra",
+    ("snapstore.api", "snapstore.operations.export"): "its library is an extra",
+    ("snapstore.api", "snapstore.operations.formats"): "its library is an extra",
     ("snap_cli.import_", "snapstore.operations.importing"): "its library is an extra",
     ("snapstore.operations.export", "snapstore.operations.parquet"): "its library is an extra",
     ("snapstore.operations.rowfiles", "snapstore.operations.parquet"): "its library is an extra",

@@ -16,13 +16,14 @@ from snap_cli.cells import change_json, change_text, key_text
 from snap_cli.context import App, command
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by, tell_ignored
 from snap_cli.manifests import tell_missing, tell_narrowed
-from snap_cli.names import keys_by_table, narrow
+from snap_cli.names import keys_by_table
 from snap_cli.render import clean, columns, count, paint, plural
 from snap_cli.sources import live_sources
 from snapstore.errors import Invalid
 from snapstore.multiset import DIGEST_BYTES
 from snapstore.operations.diff import TableDiff, diff, pairs, row_changes
 from snapstore.operations.livestate import live_state
+from snapstore.operations.named import narrow
 from snapstore.operations.rowvalues import keys_of, rows_of
 from snapstore.operations.state import LIVE, State, StateTable, of_snapshot
 from snapstore.repository import Repository, Snapshot, resolve

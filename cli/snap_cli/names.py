@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from snap_cli.render import clean
 from snapstore.errors import Invalid, NotFound
 from snapstore.operations.named import Named, one_table
-from snapstore.operations.state import State, StateTable, matches
+from snapstore.operations.state import State, StateTable
 from snapstore.sources.display import parse_key
 
-__all__ = ["keys_by_table", "narrow", "split", "table_and_key"]
+__all__ = ["keys_by_table", "split", "table_and_key"]
 
 # A time of day has colons of its own.
 _MOMENT = re.compile(r"@\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?(?:~\d+)?")
@@ -67,17 +66,3 @@ def keys_by_table(
 
 def _has(table: StateTable, key: bytes) -> bool:
     return table.tree is not None and len(table.tree.lookup([key])) > 0
-
-
-def narrow(states: Sequence[State], patterns: Sequence[str]) -> list[State]:
-    """Each state with only the tables that these patterns mean; a pattern must mean one in some state."""
-    if not patterns:
-        return list(states)
-    for pattern in patterns:
-        if not any(matches(table.name, pattern) for state in states for table in state.tables):
-            known = ", ".join(dict.fromkeys(table.name for state in states for table in state.tables)) or "none"
-            raise Invalid(f"no table {pattern!r} here", hint=f"There are: {known}.")
-    return [
-        replace(state, tables=tuple(t for t in state.tables if any(matches(t.name, p) for p in patterns)))
-        for state in states
-    ]

@@ -1,4 +1,4 @@
-"""The one table that a name means, with or without its schema.
+"""The tables that names mean, with or without their schema.
 
 one_table(state.tables, "memories", state.label).name          # 'public.memories'
 """
@@ -6,11 +6,13 @@ one_table(state.tables, "memories", state.label).name          # 'public.memorie
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from snapstore.errors import Invalid
+from snapstore.operations.state import State, matches
 
-__all__ = ["Named", "one_table"]
+__all__ = ["Named", "narrow", "one_table"]
 
 
 class _Named(Protocol):
@@ -40,3 +42,17 @@ def one_table(tables: Sequence[Named], name: str, label: str) -> Named:
         raise Invalid(f"{name!r} could be several tables of {label}", hint=f"It has {names}; pick one with --source.")
     known = ", ".join(table.name for table in tables[:8]) or "none"
     raise Invalid(f"no table {name!r} in {label}", hint=f"It has: {known}.")
+
+
+def narrow(states: Sequence[State], patterns: Sequence[str]) -> list[State]:
+    """Each state with only the tables that these patterns mean; a pattern must mean one in some state."""
+    if not patterns:
+        return list(states)
+    for pattern in patterns:
+        if not any(matches(table.name, pattern) for state in states for table in state.tables):
+            known = ", ".join(dict.fromkeys(table.name for state in states for table in state.tables)) or "none"
+            raise Invalid(f"no table {pattern!r} here", hint=f"There are: {known}.")
+    return [
+        replace(state, tables=tuple(t for t in state.tables if any(matches(t.name, p) for p in patterns)))
+        for state in states
+    ]
