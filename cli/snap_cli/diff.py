@@ -13,6 +13,8 @@ import click
 import numpy as np
 
 from snap_cli.cells import change_json, change_text, key_text
+from snap_cli.completing import live_or_snapshots
+from snap_cli.completing import sources as source_names
 from snap_cli.context import App, command
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by, tell_ignored
 from snap_cli.manifests import tell_missing, tell_narrowed
@@ -43,8 +45,18 @@ def diff_options(function: Function) -> Function:
     """The options that diff and status share."""
     for decorate in reversed(
         [
-            click.option("--source", metavar="URL|NAME", help="The live source, or one of the snapshot's by name."),
-            click.option("--to", metavar="URL|NAME", help="The live source [SNAP_SOURCE, or as recorded]."),
+            click.option(
+                "--source",
+                metavar="URL|NAME",
+                shell_complete=source_names,
+                help="The live source, or one of the snapshot's by name.",
+            ),
+            click.option(
+                "--to",
+                metavar="URL|NAME",
+                shell_complete=source_names,
+                help="The live source [SNAP_SOURCE, or as recorded].",
+            ),
             click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables."),
             click.option("--key", "keys", multiple=True, metavar="TABLE:KEY", help="Only the row with this key."),
             ignore_options,
@@ -58,8 +70,8 @@ def diff_options(function: Function) -> Function:
 
 
 @command("diff", example="snap diff latest~1 latest\nsnap diff latest live --rows --table memories")
-@click.argument("before", metavar="SNAP")
-@click.argument("after", metavar="SNAP")
+@click.argument("before", metavar="SNAP", shell_complete=live_or_snapshots)
+@click.argument("after", metavar="SNAP", shell_complete=live_or_snapshots)
 @diff_options
 @click.pass_context
 def diff_command(

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from snap_cli.cells import key_text
+from snap_cli.completing import sources as source_names
 from snap_cli.context import App, command
 from snap_cli.log import times
 from snap_cli.manifests import snapshot_place
@@ -30,7 +31,7 @@ _AROUND = 40
 
 @command("find", example='snap find "prefers tea"\nsnap find --regex "tea|coffee" --table memories --since 2026-01-31')
 @click.argument("text")
-@click.option("--source", metavar="NAME", help="Of several sources, this one.")
+@click.option("--source", metavar="NAME", shell_complete=source_names, help="Of several sources, this one.")
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables.")
 @click.option("--since", metavar="DATE", help="Only snapshots taken on this day or later.")
 @click.option("--until", metavar="DATE", help="Only snapshots taken on this day or earlier.")

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from snap_cli.completing import sources as source_names
 from snap_cli.context import App, command
 from snap_cli.diff import difference_document, tell_difference
 from snap_cli.errors import FAILED
@@ -72,7 +73,14 @@ class _LimitType(click.ParamType[str]):
     "snap guard --source sqlite:///home/me/agents.db --tag clean-up -- ./forget-old-memories",
 )
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARGUMENT]...")
-@click.option("--source", "sources", multiple=True, metavar="URL|NAME", help="What to guard [as for `snap take`].")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="URL|NAME",
+    shell_complete=source_names,
+    help="What to guard [as for `snap take`].",
+)
 @click.option("--tag", "tags", multiple=True, help="A name for the snapshot; may be given several times.")
 @click.option("--max-deletes", type=_LimitType(), help="More rows deleted than this, or this share, is a failure.")
 @click.option("--max-changes", type=_LimitType(), help="The same of rows added, changed or deleted.")

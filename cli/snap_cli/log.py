@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from snap_cli.cells import change_json, change_text, key_text
+from snap_cli.completing import sources as source_names
 from snap_cli.context import App, command
 from snap_cli.manifests import snapshot_place
 from snap_cli.names import table_and_key
@@ -42,7 +43,7 @@ def times(since: str | None, until: str | None) -> tuple[datetime | None, dateti
 
 @command("log", example="snap log memories:17\nsnap log memories:17 --column content --since 2026-01-31")
 @click.argument("row", metavar="TABLE:KEY")
-@click.option("--source", metavar="NAME", help="Of several sources, this one.")
+@click.option("--source", metavar="NAME", shell_complete=source_names, help="Of several sources, this one.")
 @click.option("--since", metavar="DATE", help="Only snapshots taken on this day or later.")
 @click.option("--until", metavar="DATE", help="Only snapshots taken on this day or earlier.")
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="Only changes of this column.")

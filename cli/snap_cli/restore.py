@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from snap_cli.completing import snapshots
+from snap_cli.completing import sources as source_names
 from snap_cli.context import App, command
 from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
@@ -39,7 +41,7 @@ __all__ = ["carry_out", "conditions_by_table", "restore_command"]
     "snap restore 1f2e3d4c --exact --key memories:17\n"
     "snap restore latest --to postgresql://me@localhost/an_empty_database",
 )
-@click.argument("name", metavar="SNAP")
+@click.argument("name", metavar="SNAP", shell_complete=snapshots)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, with a plan id; change nothing.")
 @click.option(
     "--conflict",
@@ -58,8 +60,12 @@ __all__ = ["carry_out", "conditions_by_table", "restore_command"]
 @click.option("--with-related", is_flag=True, help="With --key: also the rows that these refer to by foreign keys.")
 @click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
 @ignore_options
-@click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
-@click.option("--to", metavar="URL|NAME", help="The live database [SNAP_SOURCE, or as recorded].")
+@click.option(
+    "--source", metavar="NAME", shell_complete=source_names, help="Of several sources in the snapshot, this one."
+)
+@click.option(
+    "--to", metavar="URL|NAME", shell_complete=source_names, help="The live database [SNAP_SOURCE, or as recorded]."
+)
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
 @click.option("--recreate", is_flag=True, help="Rebuild tables whose shape changed as they were (drops the live ones).")
 @click.option("--no-privileges", is_flag=True, help="Do not give tables that are made the privileges they had.")

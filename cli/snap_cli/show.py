@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snap_cli.cells import key_text
+from snap_cli.completing import live_or_snapshots
+from snap_cli.completing import sources as source_names
 from snap_cli.context import App, command
 from snap_cli.linking import links_json, links_of, tell_links
 from snap_cli.manifests import snapshot_json, table_json, tell_missing, tell_moved, tell_narrowed
@@ -40,9 +42,16 @@ _WIDTH = 96
     example="snap show latest\nsnap show latest:memories\nsnap show latest:public.memories:17 --json\n"
     "snap show @2026-01-31:memories --where 'heat > 0.5'",
 )
-@click.argument("name", metavar="SNAP[:TABLE[:KEY]]")
-@click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
-@click.option("--to", metavar="URL|NAME", help="With `live`, and to ask with --where: the live source.")
+@click.argument("name", metavar="SNAP[:TABLE[:KEY]]", shell_complete=live_or_snapshots)
+@click.option(
+    "--source", metavar="NAME", shell_complete=source_names, help="Of several sources in the snapshot, this one."
+)
+@click.option(
+    "--to",
+    metavar="URL|NAME",
+    shell_complete=source_names,
+    help="With `live`, and to ask with --where: the live source.",
+)
 @click.option("--where", metavar="CONDITION", help="Of a table, the rows that meet this.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="With --where: rows to show.")
 @click.pass_obj

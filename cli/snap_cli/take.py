@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from snap_cli.completing import sources as source_names
 from snap_cli.context import App, command
 from snap_cli.errors import INCOMPLETE
 from snap_cli.linking import links_json, links_of, tell_links
@@ -32,7 +33,7 @@ __all__ = ["selection_from", "take_command"]
     "snap take ~/.claude --ignore '*.bak'\n"
     "snap take agents        # [sources.agents] in snap.toml",
 )
-@click.argument("sources", nargs=-1, metavar="[URL|NAME|GROUP]...")
+@click.argument("sources", nargs=-1, metavar="[URL|NAME|GROUP]...", shell_complete=source_names)
 @click.option("--name", help="What the source is called in snapshots [the database's or file's name].")
 @click.option("--tag", "tags", multiple=True, help="A name for the snapshot; may be given several times.")
 @click.option("--description", default="", help="Words about it.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from snap_cli.completing import snapshots
+from snap_cli.completing import sources as source_names
 from snap_cli.context import App, command
 from snap_cli.render import moment
 from snap_cli.restore import carry_out
@@ -18,9 +20,14 @@ __all__ = ["undo_command"]
 @command(
     "undo", example="snap undo --dry-run\nsnap undo\nsnap undo 9a8b7c6d      # a safety snapshot from `snap list --all`"
 )
-@click.argument("name", metavar="[SAFETY]", required=False)
+@click.argument("name", metavar="[SAFETY]", shell_complete=snapshots, required=False)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, with a plan id; change nothing.")
-@click.option("--to", metavar="URL|NAME", help="The database that was restored [SNAP_SOURCE, or as recorded].")
+@click.option(
+    "--to",
+    metavar="URL|NAME",
+    shell_complete=source_names,
+    help="The database that was restored [SNAP_SOURCE, or as recorded].",
+)
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 @click.option("--no-verify", is_flag=True, help="Do not read the rows back before committing.")
