@@ -108,6 +108,7 @@ _COMMANDS = {
         "snap_cli.completion",
         "Print the script that completes commands, options, snapshots and names of sources in a shell.",
     ),
+    "man": ("snap_cli.man", "Write the manual pages: snap(1), and one for each command, such as snap-take(1)."),
     "demo": ("snap_cli.demo", "Show the main job on real memories: take, lose, see what was lost, put it back."),
 }
 _ALIASES = {"backup": "take", "snapshots": "list", "prune": "gc", "check": "verify"}
