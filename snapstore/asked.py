@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from snapstore.errors import Invalid
-from snapstore.operations.named import one_table
+from snapstore.operations.named import one_table, row_key
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask
 from snapstore.operations.scope import Scope
@@ -19,7 +19,6 @@ from snapstore.operations.state import of_snapshot
 from snapstore.operations.take import Request
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source, opening
-from snapstore.sources.display import parse_key
 
 __all__ = ["asked", "held_in", "opened", "request_of", "source"]
 
@@ -67,17 +66,22 @@ def asked(
     where: Mapping[str, str] | None,
     recreate: bool,
 ) -> tuple[Source, Ask]:
-    """The live source and the rows that a restore means. Raises `Invalid` for names that mean nothing."""
+    """The live source and the rows that a restore means. Raises `Invalid` for names that mean nothing, `NotFound` for a
+    row that is not in the snapshot.
+    """
     held = held_in(snapshot, source)
     state = of_snapshot(repository, snapshot, held.name)
+    wanted = _mode(mode)
     parsed: dict[str, list[bytes]] = {}
     for table, texts in (keys or {}).items():
         own = one_table(state.tables, table, state.label)
-        parsed[own.name] = sorted({parse_key(own.table, text) for text in texts})
+        # What only the live table has, an exact restore may delete.
+        absent = wanted is Mode.EXACT
+        parsed[own.name] = sorted({row_key([state], own, text, state.label, absent=absent) for text in texts})
     conditions = {one_table(state.tables, table, state.label).name: text for table, text in (where or {}).items()}
     patterns = tuple(tables) or tuple(dict.fromkeys([*parsed, *conditions]))
     ask = Ask(
-        mode=_mode(mode),
+        mode=wanted,
         source=held.name,
         tables=patterns,
         scope=Scope(keys=parsed, where=conditions),

@@ -63,6 +63,8 @@ def test_what_means_nothing_or_too_much_is_refused_by_name(file: Path) -> None:
         store.plan_restore("latest", source="nobody")
     with pytest.raises(snapstore.Invalid, match="no mode"):
         store.restore("latest", source="agents", mode="overwrite")
+    with pytest.raises(snapstore.NotFound, match="there is no row '17'"):
+        store.restore("latest", source="agents", keys={"memories": ["17"]})
     with pytest.raises(snapstore.Invalid, match="could be several tables"):
         list(store.rows("latest", "memories"))
     with pytest.raises(snapstore.Invalid, match="no table 'visits'"):

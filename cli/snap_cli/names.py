@@ -12,10 +12,9 @@ import re
 from collections.abc import Sequence
 
 from snap_cli.render import clean
-from snapstore.errors import Invalid, NotFound
-from snapstore.operations.named import Named, one_table
-from snapstore.operations.state import State, StateTable
-from snapstore.sources.display import parse_key
+from snapstore.errors import Invalid
+from snapstore.operations.named import Named, one_table, row_key
+from snapstore.operations.state import State
 
 __all__ = ["keys_by_table", "split", "table_and_key"]
 
@@ -53,16 +52,6 @@ def keys_by_table(
         table, key = table_and_key(tables, text, label)
         if key is None:
             raise Invalid(f"--key {clean(text)!r} is not TABLE:KEY", hint="For example --key memories:17.")
-        parsed = parse_key(table.table, key)
-        if not absent and not any(
-            _has(other, parsed) for state in states for other in state.tables if other.name == table.name
-        ):
-            raise NotFound(
-                f"there is no row {key!r} in {table.name} of {label}", hint=f"`snap show SNAP:{table.name}` shows some."
-            )
+        parsed = row_key(states, table, key, label, absent=absent)
         keys.setdefault(table.name, set()).add(parsed)
     return {name: sorted(own) for name, own in keys.items()}
-
-
-def _has(table: StateTable, key: bytes) -> bool:
-    return table.tree is not None and len(table.tree.lookup([key])) > 0

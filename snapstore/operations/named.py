@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from snapstore.errors import Invalid
-from snapstore.operations.state import State, matches
+from snapstore.errors import Invalid, NotFound
+from snapstore.operations.state import State, StateTable, matches
+from snapstore.sources.display import parse_key
 
-__all__ = ["Named", "narrow", "one_table"]
+__all__ = ["Named", "narrow", "one_table", "row_key"]
 
 
 class _Named(Protocol):
@@ -56,3 +57,19 @@ def narrow(states: Sequence[State], patterns: Sequence[str]) -> list[State]:
         replace(state, tables=tuple(t for t in state.tables if any(matches(t.name, p) for p in patterns)))
         for state in states
     ]
+
+
+def row_key(states: Sequence[State], table: StateTable, key: str, label: str, *, absent: bool = False) -> bytes:
+    """The key that is written so. Raises `NotFound` for a row that no state has, unless `absent` says this may be."""
+    parsed = parse_key(table.table, key)
+    if not absent and not any(
+        _has(other, parsed) for state in states for other in state.tables if other.name == table.name
+    ):
+        raise NotFound(
+            f"there is no row {key!r} in {table.name} of {label}", hint=f"`snap show SNAP:{table.name}` shows some."
+        )
+    return parsed
+
+
+def _has(table: StateTable, key: bytes) -> bool:
+    return table.tree is not None and len(table.tree.lookup([key])) > 0
