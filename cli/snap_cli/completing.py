@@ -1,6 +1,6 @@
 """What a shell is offered in place of names: snapshots of the repository here, and sources of snap.toml.
 
-    click.argument("name", metavar="SNAP", shell_complete=snapshots)
+    click.argument("name", metavar="SNAP", shell_complete=snapshot_names)
 
 A key was pressed, and nothing was asked for yet: whatever fails says nothing and offers nothing, no passphrase is asked
 for, and no bucket is read over a network.
@@ -22,7 +22,7 @@ from snapstore.errors import SnapstoreError
 from snapstore.operations.state import LIVE
 from snapstore.repository import Repository, Snapshot
 
-__all__ = ["live_or_snapshots", "snapshots", "sources"]
+__all__ = ["live_or_snapshot_names", "snapshot_names", "source_names"]
 
 Completing = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
 
@@ -77,6 +77,6 @@ def _sources(app: App) -> Iterator[tuple[str, str]]:
     yield from ((name, "a group of snap.toml") for name in app.settings.groups)
 
 
-snapshots = _silently(_snapshots)
-live_or_snapshots = _silently(_live_or_snapshots)
-sources = _silently(_sources)
+snapshot_names = _silently(_snapshots)
+live_or_snapshot_names = _silently(_live_or_snapshots)
+source_names = _silently(_sources)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
-from snap_cli.completing import snapshots
+from snap_cli.completing import snapshot_names
 from snap_cli.context import App, command
 from snap_cli.errors import NoRepository
 from snap_cli.manifests import rows_in
@@ -15,7 +16,7 @@ from snapstore.errors import Invalid
 from snapstore.operations.copy import Copied, copy
 from snapstore.repository import Repository, resolve
 
-__all__ = ["copy_command"]
+__all__ = ["copied_json", "copy_command", "table_of"]
 
 
 @command(
@@ -24,7 +25,7 @@ __all__ = ["copy_command"]
     "snap copy --all --to s3://bucket/memory --to-passphrase-file /root/off-site.txt\n"
     "snap copy --all --from s3://bucket/memory",
 )
-@click.argument("names", metavar="[SNAP]...", shell_complete=snapshots, nargs=-1)
+@click.argument("names", metavar="[SNAP]...", shell_complete=snapshot_names, nargs=-1)
 @click.option("--all", "is_all", is_flag=True, help="Every snapshot that is not there yet.")
 @click.option("--to", "to_place", metavar="PATH", help="The repository to copy into.")
 @click.option("--from", "from_place", metavar="PATH", help="... to copy from, into the one of -r (or of --to).")
@@ -78,28 +79,28 @@ def copy_command(
     with app.progress() as progress:
         done = copy(source, target, chosen, progress=progress)
     if app.json:
-        app.document({"from": source.location, "to": target.location, "snapshots": [_json(copied) for copied in done]})
+        app.document(
+            {"from": source.location, "to": target.location, "snapshots": [copied_json(copied) for copied in done]}
+        )
         return
+    for line in table_of(done):
+        app.out(line)
+    app.out(
+        f"copied {paint(plural(sum(one.is_new for one in done), 'snapshot'), 'bold')} into {target.location}: "
+        f"{amount(sum(one.bytes_added for one in done))} stored, {amount(sum(one.bytes_read for one in done))} read "
+        f"in {seconds(sum(one.seconds for one in done))}"
+    )
+
+
+def table_of(done: Sequence[Copied]) -> Iterator[str]:
+    """Lines of a table: each snapshot and its copy."""
     rows = [["snapshot", "copy", "time (UTC)", "rows", "stored"]]
     for copied in done:
         stored = amount(copied.bytes_added) if copied.is_new else "there already"
-        rows.append(
-            [
-                copied.snapshot.id[:8],
-                copied.copy.id[:8],
-                moment(copied.snapshot.time),
-                count(rows_in(copied.copy)),
-                stored,
-            ]
-        )
+        names = [copied.snapshot.id[:8], copied.copy.id[:8], moment(copied.snapshot.time)]
+        rows.append([*names, count(rows_in(copied.copy)), stored])
     if done:
-        app.out(columns(rows, right={3}, indent=0))
-    new = [copied for copied in done if copied.is_new]
-    app.out(
-        f"copied {paint(plural(len(new), 'snapshot'), 'bold')} into {target.location}: "
-        f"{amount(sum(one.bytes_added for one in new))} stored, {amount(sum(one.bytes_read for one in new))} read "
-        f"in {seconds(sum(one.seconds for one in new))}"
-    )
+        yield columns(rows, right={3}, indent=0)
 
 
 def _side(app: App, place: str | None, side: str, file: str | None, command: str | None) -> Repository:
@@ -114,7 +115,8 @@ def _side(app: App, place: str | None, side: str, file: str | None, command: str
         raise
 
 
-def _json(copied: Copied) -> dict[str, Any]:
+def copied_json(copied: Copied) -> dict[str, Any]:
+    """A snapshot and its copy as `--json` tells them."""
     return {
         "snapshot": copied.snapshot.id,
         "copy": copied.copy.id,

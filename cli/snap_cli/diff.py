@@ -13,8 +13,7 @@ import click
 import numpy as np
 
 from snap_cli.cells import change_json, change_text, key_text
-from snap_cli.completing import live_or_snapshots
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import live_or_snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by, tell_ignored
 from snap_cli.manifests import tell_missing, tell_narrowed
@@ -70,8 +69,8 @@ def diff_options(function: Function) -> Function:
 
 
 @command("diff", example="snap diff latest~1 latest\nsnap diff latest live --rows --table memories")
-@click.argument("before", metavar="SNAP", shell_complete=live_or_snapshots)
-@click.argument("after", metavar="SNAP", shell_complete=live_or_snapshots)
+@click.argument("before", metavar="SNAP", shell_complete=live_or_snapshot_names)
+@click.argument("after", metavar="SNAP", shell_complete=live_or_snapshot_names)
 @diff_options
 @click.pass_context
 def diff_command(

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from snap_cli.completing import live_or_snapshots
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import live_or_snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.render import clean, columns, count
 from snap_cli.restore import conditions_by_table
@@ -34,7 +33,7 @@ FORMATS = ("json", "jsonl", "csv", "markdown", "parquet")
     "snap export live --format markdown -o archive --user ann\n"
     "snap export @2026-01-31 --format csv -o csv --table memories",
 )
-@click.argument("name", metavar="SNAP", shell_complete=live_or_snapshots)
+@click.argument("name", metavar="SNAP", shell_complete=live_or_snapshot_names)
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to make.")
 @click.option("--no-vectors", is_flag=True, help="Without vector columns (a CSV never has them).")

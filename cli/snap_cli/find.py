@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from snap_cli.cells import key_text
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.log import times
 from snap_cli.manifests import snapshot_place

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.diff import difference_document, tell_difference
 from snap_cli.errors import FAILED

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.manifests import rows_in
 from snap_cli.render import paint, plural

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.manifests import rows_in, snapshot_json, words_of
 from snap_cli.render import amount, clean, columns, count, moment, plural

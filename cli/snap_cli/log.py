@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from snap_cli.cells import change_json, change_text, key_text
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.manifests import snapshot_place
 from snap_cli.names import table_and_key

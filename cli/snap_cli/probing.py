@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.errors import FAILED, INCOMPLETE, secrets_in, without_secrets
 from snap_cli.render import clean, columns, count, paint, plural

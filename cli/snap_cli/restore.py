@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from snap_cli.completing import snapshots
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
@@ -41,7 +40,7 @@ __all__ = ["carry_out", "conditions_by_table", "restore_command"]
     "snap restore 1f2e3d4c --exact --key memories:17\n"
     "snap restore latest --to postgresql://me@localhost/an_empty_database",
 )
-@click.argument("name", metavar="SNAP", shell_complete=snapshots)
+@click.argument("name", metavar="SNAP", shell_complete=snapshot_names)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, with a plan id; change nothing.")
 @click.option(
     "--conflict",

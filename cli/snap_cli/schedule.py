@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import source_names
 from snap_cli.context import App, command, common_options, show_help_without_command
 from snap_cli.render import clean
 from snap_cli.runs import Runs

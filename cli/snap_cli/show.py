@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snap_cli.cells import key_text
-from snap_cli.completing import live_or_snapshots
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import live_or_snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.linking import links_json, links_of, tell_links
 from snap_cli.manifests import snapshot_json, table_json, tell_missing, tell_moved, tell_narrowed
@@ -42,7 +41,7 @@ _WIDTH = 96
     example="snap show latest\nsnap show latest:memories\nsnap show latest:public.memories:17 --json\n"
     "snap show @2026-01-31:memories --where 'heat > 0.5'",
 )
-@click.argument("name", metavar="SNAP[:TABLE[:KEY]]", shell_complete=live_or_snapshots)
+@click.argument("name", metavar="SNAP[:TABLE[:KEY]]", shell_complete=live_or_snapshot_names)
 @click.option(
     "--source", metavar="NAME", shell_complete=source_names, help="Of several sources in the snapshot, this one."
 )

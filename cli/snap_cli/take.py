@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.errors import INCOMPLETE
 from snap_cli.linking import links_json, links_of, tell_links

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from snap_cli.completing import snapshots
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.render import moment
 from snap_cli.restore import carry_out
@@ -20,7 +19,7 @@ __all__ = ["undo_command"]
 @command(
     "undo", example="snap undo --dry-run\nsnap undo\nsnap undo 9a8b7c6d      # a safety snapshot from `snap list --all`"
 )
-@click.argument("name", metavar="[SAFETY]", shell_complete=snapshots, required=False)
+@click.argument("name", metavar="[SAFETY]", shell_complete=snapshot_names, required=False)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, with a plan id; change nothing.")
 @click.option(
     "--to",

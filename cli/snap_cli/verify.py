@@ -11,8 +11,7 @@ from typing import Any
 import click
 
 from snap_cli.cells import key_text
-from snap_cli.completing import snapshots
-from snap_cli.completing import sources as source_names
+from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.errors import DAMAGED
 from snap_cli.manifests import tell_missing
@@ -48,7 +47,7 @@ _DAY_SECONDS = 86_400
     "snap verify latest --restore-test\n"
     "snap verify --live latest",
 )
-@click.argument("names", metavar="[SNAP]...", shell_complete=snapshots, nargs=-1)
+@click.argument("names", metavar="[SNAP]...", shell_complete=snapshot_names, nargs=-1)
 @click.option("--read-data", is_flag=True, help="Read and hash every byte.")
 @click.option("--sample", metavar="PERCENT", help="Read and hash a share, such as 10%: another one in each round.")
 @click.option("--round", "number", type=click.IntRange(0), metavar="N",
