@@ -148,9 +148,10 @@ def more(results: Results) -> list[Line]:
 
 
 def headlines(results: Results) -> list[Line]:
-    """What the README shows: comparisons with programs that people use, not those with a limit."""
+    """What the README shows: of comparisons with programs that people use those with a limit, and all that we lose."""
     programs = ("restic", "borg", "pg_dump", "pg_restore", "pg_basebackup")
-    return [line for line in lines(results) if line.peer and any(program in line.what for program in programs)]
+    compared = [line for line in lines(results) if line.peer and any(program in line.what for program in programs)]
+    return [line for line in compared if line.must is not None or line.value > 1]
 
 
 def table(found: Sequence[Line]) -> str:

@@ -1,12 +1,11 @@
 """Snapshots of the memory of AI agents: take, diff, restore, gc.
 
-    from pathlib import Path
-    from snapstore import DirectoryBackend, PostgresSource, Repository, Request, take
+    import snapstore
 
-    repository = Repository.open(DirectoryBackend(Path("/backups/memory")))
-    taken = take(repository, [Request("agents", PostgresSource("postgresql://me@/agents"))])
-    taken.snapshot.id
+    store = snapstore.open("/backups/memory")
+    store.take("postgresql://me@/agents").snapshot.id
 
+`snapstore.open` gives all commands as methods (docs/api.md); beneath it are the operations, which take a `Repository`.
 These are the public names; everything else may change. The library never prints and never reads the environment.
 
 A name is imported when it is first asked for: importing a part of the library does not load all of it, and the driver
@@ -17,6 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from snapstore.api import Snapstore, init, open
+    from snapstore.asked import source
     from snapstore.backends import Backend
     from snapstore.backends.directory import DirectoryBackend
     from snapstore.backends.memory import MemoryBackend
@@ -31,13 +32,21 @@ if TYPE_CHECKING:
         Unsupported,
         WrongKey,
     )
+    from snapstore.operations.copy import Copied
     from snapstore.operations.diff import TableDiff, diff, row_changes
+    from snapstore.operations.export import Exported
+    from snapstore.operations.find import Found
+    from snapstore.operations.gc import Collected, GcPlan
+    from snapstore.operations.log import RowHistory
     from snapstore.operations.plan import Mode, Plan, TablePlan
     from snapstore.operations.restore import Ask, Restored, plan_restore, restore
+    from snapstore.operations.retention import Policy
     from snapstore.operations.scope import Scope
     from snapstore.operations.state import State, StateTable, live, of_snapshot
+    from snapstore.operations.stats import Stats
     from snapstore.operations.take import Request, Taken, take
     from snapstore.operations.undo import undo_ask
+    from snapstore.operations.verify import Verified
     from snapstore.repository import Repository, Snapshot, SnapshotSource, SnapshotTable
     from snapstore.repository.resolve import resolve
     from snapstore.sources import Selection, Source
@@ -46,46 +55,69 @@ if TYPE_CHECKING:
 __all__ = [
     "Ask",
     "Backend",
+    "Collected",
     "Conflict",
+    "Copied",
     "Corrupt",
     "DirectoryBackend",
     "Exists",
+    "Exported",
+    "Found",
+    "GcPlan",
     "Invalid",
     "MemoryBackend",
     "Mode",
     "NotFound",
     "Plan",
+    "Policy",
     "PostgresSource",
     "Repository",
     "Request",
     "Restored",
+    "RowHistory",
     "Scope",
     "Selection",
     "Snapshot",
     "SnapshotSource",
     "SnapshotTable",
+    "Snapstore",
     "SnapstoreError",
     "Source",
     "State",
     "StateTable",
+    "Stats",
     "TableDiff",
     "TablePlan",
     "Taken",
     "Unavailable",
     "Unsupported",
+    "Verified",
     "WrongKey",
     "diff",
+    "init",
     "live",
     "of_snapshot",
+    "open",
     "plan_restore",
     "resolve",
     "restore",
     "row_changes",
+    "source",
     "take",
     "undo_ask",
 ]
 
 _HOMES = {
+    "snapstore.api": ("Snapstore", "init", "open"),
+    "snapstore.asked": ("source",),
+    "snapstore.operations.copy": ("Copied",),
+    "snapstore.operations.export": ("Exported",),
+    "snapstore.operations.find": ("Found",),
+    "snapstore.operations.gc": ("Collected", "GcPlan"),
+    "snapstore.operations.log": ("RowHistory",),
+    "snapstore.operations.retention": ("Policy",),
+    "snapstore.operations.stats": ("Stats",),
+    "snapstore.operations.verify": ("Verified",),
     "snapstore.backends": ("Backend",),
     "snapstore.backends.directory": ("DirectoryBackend",),
     "snapstore.backends.memory": ("MemoryBackend",),

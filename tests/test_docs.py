@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import shlex
 import tomllib
@@ -19,7 +20,7 @@ from tests.sessions import Shell, is_as_shown, read_blocks, read_steps, run
 
 HERE = Path(__file__).parent.parent
 SESSIONS = ("README.md", "docs/tutorial.md")
-DOCUMENTS = (*SESSIONS, "docs/cli.md", "docs/configuration.md", "docs/history.md")
+DOCUMENTS = (*SESSIONS, "docs/api.md", "docs/cli.md", "docs/configuration.md", "docs/history.md")
 
 # One of several that mean alike is enough in an example.
 UNSHOWN = ("passphrase-command", "keep-last", "keep-hourly", "keep-yearly", "keep-within")
@@ -63,11 +64,11 @@ def test_commands_that_are_only_mentioned_exist(document: str) -> None:
     for words in commands(document):
         command: click.Command = cli
         for word in words:
+            if word in ("COMMAND", "--"):
+                break
             if word.startswith("-"):
                 known = {option for parameter in command.params for option in (*parameter.opts, "-h", "--help")}
                 assert word.partition("=")[0] in known, f"`snap {shlex.join(words)}`: {command.name} has no {word}"
-            elif word == "COMMAND":
-                break
             elif isinstance(command, click.Group) and word != "PATH":
                 found = command.get_command(click.Context(command), word)
                 assert found is not None, f"there is no `snap {word}`"
@@ -108,6 +109,19 @@ def test_links_lead_somewhere(document: str) -> None:
     folder = (HERE / document).parent
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", read(document)):
         assert "://" in target or (folder / target).exists(), f"{document} links to {target}"
+
+
+def test_the_map_names_modules_that_exist_and_every_package() -> None:
+    """A module may be named by the end of its path: `blobs/store.py`, or in its own line just `store.py`."""
+    text = read("docs/design.md")
+    there = ["/" + path.relative_to(HERE).as_posix() for path in HERE.rglob("*.py")]
+    named = set(re.findall(r"`([\w./*]+\.py)`", text))
+    assert len(named) > 50
+    assert [name for name in sorted(named) if not fnmatch.filter(there, f"*/{name}")] == []
+    for package in (HERE / "snapstore", HERE / "snapstore" / "sources"):
+        for folder in package.iterdir():
+            if (folder / "__init__.py").exists():
+                assert re.search(rf"\b{folder.name}\b", text), folder
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,10 @@ LAYERS = {
     "snapstore.sources": 7,
     "snapstore.repository": 8,
     "snapstore.operations": 9,
-    "snapstore": 10,
-    "snap_cli": 11,
+    "snapstore.asked": 10,
+    "snapstore.api": 11,
+    "snapstore": 12,
+    "snap_cli": 13,
 }
 
 _OF_ROWS = {f"snapstore.{name}" for name in ("rows", "ragged", "tagged", "valuekeys", "keys", "multiset")}
@@ -98,23 +100,28 @@ EXTRAS = {
 
 # (module, what it imports inside a function): why it is not at the top.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
-    ("snap_cli.sources", "snapstore.sources.sqlite.source"): "its library is an extra",
-    ("snap_cli.sources", "snapstore.sources.qdrant.source"): "its library is an extra",
-    ("snap_cli.sources", "snapstore.sources.files.source"): "its library is an extra",
+    ("snapstore.sources.opening", "snapstore.sources.sqlite.source"): "its library is an extra",
+    ("snapstore.sources.opening", "snapstore.sources.qdrant.source"): "its library is an extra",
+    ("snapstore.sources.opening", "snapstore.sources.files.source"): "its library is an extra",
     ("snapstore.sources.files.reading", "snapstore.sources.sqlite.whole"): "its library is an extra of another source",
     ("snapstore.sources.files.placing", "snapstore.sources.sqlite.whole"): "as in reading",
     ("snap_cli.export", "snapstore.operations.export"): "its library is an extra",
     ("snap_cli.export", "snapstore.operations.formats"): "its library is an extra",
+    ("snapstore.api", "snapstore.operations.export"): "its library is an extra",
+    ("snapstore.api", "snapstore.operations.formats"): "its library is an extra",
     ("snap_cli.import_", "snapstore.operations.importing"): "its library is an extra",
     ("snapstore.operations.export", "snapstore.operations.parquet"): "its library is an extra",
     ("snapstore.operations.rowfiles", "snapstore.operations.parquet"): "its library is an extra",
-    ("snap_cli.sources", "snapstore.sources.postgres.source"): "comparing two snapshots needs no driver (50 ms)",
+    (
+        "snapstore.sources.opening",
+        "snapstore.sources.postgres.source",
+    ): "comparing two snapshots needs no driver (50 ms)",
     ("snap_cli.progress", "rich.console"): "nobody watches a program that another one runs (20 ms)",
     ("snap_cli.progress", "rich.progress"): "as rich.console",
     ("snapstore.repository.keyring", "snapstore.encryption"): "it needs the extra `encryption`, and 30 ms to load",
     ("snap_cli.stats", "snap_cli.growth"): "it needs the extra `plot`",
     ("snap_cli.announcing", "snap_cli.notices"): "few are told by HTTP, whose client takes 40 ms to load",
-    ("snap_cli.places", "snapstore.backends.cloud"): "it needs the extra `cloud`",
+    ("snapstore.backends.places", "snapstore.backends.cloud"): "it needs the extra `cloud`",
 }
 
 # Only the command line talks to the terminal and reads the environment.

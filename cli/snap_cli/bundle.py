@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from snap_cli.completing import snapshot_names
 from snap_cli.context import App, command
 from snap_cli.copy import copied_json
 from snap_cli.manifests import rows_in
@@ -24,13 +25,14 @@ __all__ = ["bundle_command"]
     "snap bundle --all -o everything.snap\n"
     "snap bundle latest --since 3f2a9c1b -o tuesday.snap",
 )
-@click.argument("names", metavar="[SNAP]...", nargs=-1)
+@click.argument("names", metavar="[SNAP]...", shell_complete=snapshot_names, nargs=-1)
 @click.option("-o", "--output", "output", metavar="FILE", required=True, help="The file to be made.")
 @click.option("--all", "is_all", is_flag=True, help="Every snapshot, but those of --since.")
 @click.option(
     "--since",
     "since_names",
     metavar="SNAP",
+    shell_complete=snapshot_names,
     multiple=True,
     help="Leave out what this snapshot holds: the other machine has it. May be repeated.",
 )

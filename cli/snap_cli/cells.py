@@ -1,6 +1,5 @@
 """Rows and cells for people and for JSON: keys in words, values old and new, an embedding's change as a distance.
 
-    for row in rows_of(table, batch, fetch): ...
     change_text(column, before, after)        # ['heat: 0.5 → 0.485']
 
 Vectors are shortened for people and whole in JSON.
@@ -19,14 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snap_cli.render import clean, paint
-from snapstore.keys import decode_equal
-from snapstore.rows import Batch, Cells, Column, KeyPart, Table
+from snapstore.rows import Column
 from snapstore.sources.display import display, shorten
 from snapstore.sources.files.records import RecordChange, changes_of
-from snapstore.tree import Fetch
-from snapstore.tree.values import portions
 
-__all__ = ["change_json", "change_text", "cosine_distance", "key_text", "keys_of", "rows_of"]
+__all__ = ["change_json", "change_text", "cosine_distance", "key_text"]
 
 _SHORT = 40
 _RECORD = 100
@@ -34,17 +30,6 @@ _CONTEXT_WORDS = 4
 _MOST_WORDS = 4000
 _STRETCH = 24
 _ELEMENTS = {4: "<f4", 2: "<f2"}
-
-
-def keys_of(parts: Sequence[KeyPart], keys: Cells) -> list[dict[str, Any]]:
-    """The columns of each key by name, as values for JSON; none where rows are known by their content."""
-    if not any(part.name for part in parts):
-        return [{} for _ in range(len(keys))]
-    cells = [own.to_list() for own in decode_equal(parts, keys)]
-    return [
-        {part.name: display(part.type, own[at]) for part, own in zip(parts, cells, strict=True)}
-        for at in range(len(keys))
-    ]
 
 
 def key_text(key: dict[str, Any]) -> str:
@@ -65,16 +50,6 @@ def _word(value: Any) -> str:
     if isinstance(value, dict):
         return "\\x" + str(value.get("hex", ""))
     return str(value)
-
-
-def rows_of(table: Table, batch: Batch, fetch: Fetch) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The key and all columns (key first) of each row."""
-    for some in portions(batch.keys, [(cells, fetch) for cells in batch.columns]):
-        for at, key in enumerate(keys_of(table.key, some.keys)):
-            row = dict(key)
-            for column, cells in zip(table.columns, some.columns, strict=True):
-                row[column.name] = display(column.type, cells[at], stride=column.stride)
-            yield key, row
 
 
 def change_json(

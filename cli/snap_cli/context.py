@@ -29,13 +29,13 @@ from snap_cli import passphrases
 from snap_cli.errors import MISUSE, NoRepository, secrets_in
 from snap_cli.expanding import expand, with_password
 from snap_cli.hooks import HOOK_VARIABLE
-from snap_cli.places import backend_of, is_private, is_url, shown
 from snap_cli.progress import watched
 from snap_cli.render import jsonable, paint, safe
 from snap_cli.settings import FILE, NamedSource, Settings, read_settings
 from snap_cli.sizes import SIZE, size_of
 from snapstore.backends import Backend
 from snapstore.backends.cachefolder import CacheFolder
+from snapstore.backends.places import backend_of, is_private, is_url, shown
 from snapstore.backends.throttled import ThrottledBackend
 from snapstore.errors import NotFound, Unavailable
 from snapstore.operations.capture import Progress

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from snap_cli.completing import snapshot_names
 from snap_cli.context import App, command
 from snap_cli.errors import NoRepository
 from snap_cli.manifests import rows_in
@@ -24,7 +25,7 @@ __all__ = ["copied_json", "copy_between", "copy_command", "opened_side", "table_
     "snap copy --all --to s3://bucket/memory --to-passphrase-file /root/off-site.txt\n"
     "snap copy --all --from s3://bucket/memory",
 )
-@click.argument("names", metavar="[SNAP]...", nargs=-1)
+@click.argument("names", metavar="[SNAP]...", shell_complete=snapshot_names, nargs=-1)
 @click.option("--all", "is_all", is_flag=True, help="Every snapshot that is not there yet.")
 @click.option("--to", "to_place", metavar="PATH", help="The repository to copy into.")
 @click.option("--from", "from_place", metavar="PATH", help="... to copy from, into the one of -r (or of --to).")

@@ -12,16 +12,20 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 
-from snap_cli.cells import change_json, change_text, key_text, keys_of, rows_of
+from snap_cli.cells import change_json, change_text, key_text
+from snap_cli.completing import live_or_snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by, tell_ignored
 from snap_cli.manifests import tell_missing, tell_narrowed
-from snap_cli.names import keys_by_table, narrow
+from snap_cli.names import keys_by_table
 from snap_cli.render import clean, columns, count, paint, plural
-from snap_cli.sources import live_sources, live_state
+from snap_cli.sources import live_sources
 from snapstore.errors import Invalid
 from snapstore.multiset import DIGEST_BYTES
 from snapstore.operations.diff import TableDiff, diff, pairs, row_changes
+from snapstore.operations.livestate import live_state
+from snapstore.operations.named import narrow
+from snapstore.operations.rowvalues import keys_of, rows_of
 from snapstore.operations.state import LIVE, State, StateTable, of_snapshot
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.rows import Cells, Column
@@ -40,8 +44,18 @@ def diff_options(function: Function) -> Function:
     """The options that diff and status share."""
     for decorate in reversed(
         [
-            click.option("--source", metavar="URL|NAME", help="The live source, or one of the snapshot's by name."),
-            click.option("--to", metavar="URL|NAME", help="The live source [SNAP_SOURCE, or as recorded]."),
+            click.option(
+                "--source",
+                metavar="URL|NAME",
+                shell_complete=source_names,
+                help="The live source, or one of the snapshot's by name.",
+            ),
+            click.option(
+                "--to",
+                metavar="URL|NAME",
+                shell_complete=source_names,
+                help="The live source [SNAP_SOURCE, or as recorded].",
+            ),
             click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables."),
             click.option("--key", "keys", multiple=True, metavar="TABLE:KEY", help="Only the row with this key."),
             ignore_options,
@@ -55,8 +69,8 @@ def diff_options(function: Function) -> Function:
 
 
 @command("diff", example="snap diff latest~1 latest\nsnap diff latest live --rows --table memories")
-@click.argument("before", metavar="SNAP")
-@click.argument("after", metavar="SNAP")
+@click.argument("before", metavar="SNAP", shell_complete=live_or_snapshot_names)
+@click.argument("after", metavar="SNAP", shell_complete=live_or_snapshot_names)
 @diff_options
 @click.pass_context
 def diff_command(

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import click
 
+from snap_cli.completing import live_or_snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.render import clean, columns, count
 from snap_cli.restore import conditions_by_table
-from snap_cli.sources import live_sources, live_state
+from snap_cli.sources import live_sources
 from snapstore.errors import Invalid, Unsupported
 from snapstore.operations.guess import guess_roles
+from snapstore.operations.livestate import live_state
 from snapstore.operations.selected import files_of
 from snapstore.operations.state import LIVE, State, of_snapshot, read_objects
 from snapstore.repository import Repository, Snapshot, resolve
@@ -32,15 +34,22 @@ FORMATS = ("json", "jsonl", "csv", "markdown", "parquet")
     "snap export live --format markdown -o archive --user ann\n"
     "snap export @2026-01-31 --format csv -o csv --table memories",
 )
-@click.argument("name", metavar="SNAP")
+@click.argument("name", metavar="SNAP", shell_complete=live_or_snapshot_names)
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to make.")
 @click.option("--no-vectors", is_flag=True, help="Without vector columns (a CSV never has them).")
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables.")
 @click.option("--where", "conditions", multiple=True, metavar="[TABLE=]SQL", help="Only rows that meet a condition.")
 @click.option("--user", default="", metavar="ID", help="Only memories of this user, and what relates them.")
-@click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
-@click.option("--to", metavar="URL|NAME", help="The live source, for `live` and --where [SNAP_SOURCE, or as recorded].")
+@click.option(
+    "--source", metavar="NAME", shell_complete=source_names, help="Of several sources in the snapshot, this one."
+)
+@click.option(
+    "--to",
+    metavar="URL|NAME",
+    shell_complete=source_names,
+    help="The live source, for `live` and --where [SNAP_SOURCE, or as recorded].",
+)
 @click.pass_obj
 def export_command(
     app: App,

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from snap_cli.cells import key_text, keys_of
+from snap_cli.cells import key_text
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.log import times
 from snap_cli.manifests import snapshot_place
@@ -16,6 +17,7 @@ from snapstore.errors import Invalid, NotFound
 from snapstore.operations.chain import Chain, between, chains
 from snapstore.operations.find import Found, find
 from snapstore.operations.needle import Needle
+from snapstore.operations.rowvalues import keys_of
 from snapstore.operations.state import matches
 from snapstore.rows import Cells
 from snapstore.sources.display import texts
@@ -29,7 +31,7 @@ _AROUND = 40
 
 @command("find", example='snap find "prefers tea"\nsnap find --regex "tea|coffee" --table memories --since 2026-01-31')
 @click.argument("text")
-@click.option("--source", metavar="NAME", help="Of several sources, this one.")
+@click.option("--source", metavar="NAME", shell_complete=source_names, help="Of several sources, this one.")
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables.")
 @click.option("--since", metavar="DATE", help="Only snapshots taken on this day or later.")
 @click.option("--until", metavar="DATE", help="Only snapshots taken on this day or earlier.")

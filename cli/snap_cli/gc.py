@@ -11,10 +11,10 @@ import click
 
 from snap_cli.announcing import Announced
 from snap_cli.context import App, command
-from snap_cli.places import is_url
 from snap_cli.render import amount, clean, columns, moment, paint, plural
 from snap_cli.settings import Room
 from snap_cli.sizes import SIZE
+from snapstore.backends.places import is_url
 from snapstore.errors import Invalid
 from snapstore.operations.gc import GcPlan, gc, plan_gc
 from snapstore.operations.retention import Policy, duration_words, parse_duration

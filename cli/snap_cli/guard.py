@@ -16,23 +16,26 @@ from typing import Any
 import click
 
 from snap_cli.announcing import Announced
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.diff import difference_document, tell_difference
 from snap_cli.errors import FAILED
 from snap_cli.manifests import rows_in, tell_missing
 from snap_cli.plans import plan_json
 from snap_cli.render import clean, paint, plural
-from snap_cli.sources import chosen_sources, live_state, open_named, schema_of, url_of
+from snap_cli.sources import chosen_sources, open_named, url_of
 from snap_cli.take import selection_from
 from snap_cli.telling import tell_done
 from snapstore.errors import Invalid, SnapstoreError
 from snapstore.operations.diff import TableDiff, diff
+from snapstore.operations.livestate import live_state
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask, Restored, restore
 from snapstore.operations.state import of_snapshot
 from snapstore.operations.take import Request, take
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Source
+from snapstore.sources.opening import schema_of
 
 __all__ = ["guard_command"]
 
@@ -72,7 +75,14 @@ class _LimitType(click.ParamType[str]):
     cls=Announced,
 )
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARGUMENT]...")
-@click.option("--source", "sources", multiple=True, metavar="URL|NAME", help="What to guard [as for `snap take`].")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="URL|NAME",
+    shell_complete=source_names,
+    help="What to guard [as for `snap take`].",
+)
 @click.option("--tag", "tags", multiple=True, help="A name for the snapshot; may be given several times.")
 @click.option("--max-deletes", type=_LimitType(), help="More rows deleted than this, or this share, is a failure.")
 @click.option("--max-changes", type=_LimitType(), help="The same of rows added, changed or deleted.")

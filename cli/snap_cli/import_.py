@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.manifests import rows_in
-from snap_cli.places import is_private
 from snap_cli.render import paint, plural
 from snap_cli.restore import carry_out
 from snap_cli.sources import one_source, open_named
+from snapstore.backends.places import is_private
 from snapstore.errors import Invalid, Unsupported
 from snapstore.operations.forget import rm
 from snapstore.operations.plan import Mode
@@ -29,7 +30,7 @@ __all__ = ["import_command"]
     "snap import memories --to postgresql://me@localhost/agents --conflict update",
 )
 @click.argument("path", type=click.Path(path_type=Path, exists=True))
-@click.option("--to", metavar="URL|NAME", help="Restore the rows into this live source.")
+@click.option("--to", metavar="URL|NAME", shell_complete=source_names, help="Restore the rows into this live source.")
 @click.option("--as-snapshot", is_flag=True, help="Only take a snapshot of the rows; nothing live is looked at.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and keep nothing.")
 @click.option(
@@ -38,7 +39,9 @@ __all__ = ["import_command"]
     default="skip",
     help="Rows that differ: leave the live ones (skip, the default), or set the columns that differ (update).",
 )
-@click.option("--source", metavar="NAME", help="Of several sources in the export, this one.")
+@click.option(
+    "--source", metavar="NAME", shell_complete=source_names, help="Of several sources in the export, this one."
+)
 @click.option("--tag", "tags", multiple=True, help="A name for the snapshot; may be given several times.")
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

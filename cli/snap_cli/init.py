@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 import click
 
 from snap_cli.context import App, command
 from snap_cli.offering import offer
-from snap_cli.places import backend_of, is_url
-from snapstore.errors import Exists, Invalid, Unavailable
+from snapstore.backends.places import backend_of, check_new
+from snapstore.errors import Invalid
 from snapstore.repository import Repository
 
-__all__ = ["check_new", "init_command"]
+__all__ = ["init_command"]
 
 
 @command("init", example="snap init\nsnap init /backups/memory\nsnap init --encrypt /mnt/rented/memory")
@@ -34,8 +33,7 @@ def init_command(app: App, path: str | None, encrypt: bool) -> None:
     """
     if path is not None:
         app.repo = path
-    if not is_url(app.place):
-        check_new(Path(app.place).expanduser())
+    check_new(app.place)
     passphrase = app.new_passphrase() if encrypt else None
     if not encrypt and isinstance(app.passphrase, bytes):
         raise Invalid(
@@ -56,20 +54,3 @@ def init_command(app: App, path: str | None, encrypt: bool) -> None:
         return
     found = "" if app.repo is None else f" -r {shlex.quote(app.repo)}"
     app.say(f"next: snap{found} take postgresql://user@host/database")
-
-
-def check_new(folder: Path) -> None:
-    """Never make a store of a folder that holds other things, not even a part of one."""
-    try:
-        names = sorted(one.name for one in folder.iterdir()) if folder.exists() else []
-    except NotADirectoryError as error:
-        raise Invalid(f"{folder} is a file, not a folder", hint="Name a new or empty folder.") from error
-    except OSError as error:
-        raise Unavailable(f"{folder}: {error.strerror}", hint="Check the path and who may read it.") from error
-    if (folder / "LOCK").exists() and (folder / "config").exists():
-        raise Exists(f"{folder} is a repository already", hint="Nothing was changed; use it.")
-    # An `init --encrypt` that died may have left a key to nothing.
-    left = ("LOCK", ".tmp", "lost+found", *(("keys",) if (folder / "LOCK").exists() else ()))
-    other = [name for name in names if name not in left]
-    if other:
-        raise Invalid(f"{folder} is not empty: it holds {other[0]!r}", hint="Name a new or empty folder.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.manifests import rows_in, snapshot_json, words_of
 from snap_cli.render import amount, clean, columns, count, moment, plural
@@ -14,7 +15,7 @@ __all__ = ["list_command"]
 @command("list", example="snap list\nsnap list --tag nightly --json")
 @click.option("--all", "everything", is_flag=True, help="Safety snapshots too: the states before restores.")
 @click.option("--tag", "tags", multiple=True, help="Only those with this tag (all of them, if several are given).")
-@click.option("--source", help="Only those that hold the source of this name.")
+@click.option("--source", shell_complete=source_names, help="Only those that hold the source of this name.")
 @click.pass_obj
 def list_command(app: App, everything: bool, tags: tuple[str, ...], source: str | None) -> None:
     """List the snapshots, oldest first. Times are UTC."""

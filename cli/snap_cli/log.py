@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from snap_cli.cells import change_json, change_text, key_text, keys_of, rows_of
+from snap_cli.cells import change_json, change_text, key_text
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.manifests import snapshot_place
 from snap_cli.names import table_and_key
@@ -16,6 +17,7 @@ from snap_cli.render import clean, moment, paint, plural
 from snapstore.errors import Invalid, NotFound
 from snapstore.operations.chain import Chain, between, chains
 from snapstore.operations.log import Event, FieldChange, RowHistory, log
+from snapstore.operations.rowvalues import keys_of, rows_of
 from snapstore.repository import Snapshot
 from snapstore.repository.resolve import parse_moment, start_of
 from snapstore.rows import Cells
@@ -41,7 +43,7 @@ def times(since: str | None, until: str | None) -> tuple[datetime | None, dateti
 
 @command("log", example="snap log memories:17\nsnap log memories:17 --column content --since 2026-01-31")
 @click.argument("row", metavar="TABLE:KEY")
-@click.option("--source", metavar="NAME", help="Of several sources, this one.")
+@click.option("--source", metavar="NAME", shell_complete=source_names, help="Of several sources, this one.")
 @click.option("--since", metavar="DATE", help="Only snapshots taken on this day or later.")
 @click.option("--until", metavar="DATE", help="Only snapshots taken on this day or earlier.")
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="Only changes of this column.")

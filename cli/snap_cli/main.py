@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from snap_cli.context import App, common_options, show_help_without_command
 from snap_cli.errors import Interrupted, failure_of, secrets_in, without_secrets
@@ -119,6 +120,11 @@ _COMMANDS = {
         "snap_cli.cache",
         "What this machine keeps of repositories in buckets: it can be deleted at any time.",
     ),
+    "completion": (
+        "snap_cli.completion",
+        "Print the script that completes commands, options, snapshots and names of sources in a shell.",
+    ),
+    "man": ("snap_cli.man", "Write the manual pages: snap(1), and one for each command, such as snap-take(1)."),
     "demo": ("snap_cli.demo", "Show the main job on real memories: take, lose, see what was lost, put it back."),
 }
 _ALIASES = {"backup": "take", "snapshots": "list", "prune": "gc", "check": "verify"}
@@ -163,6 +169,15 @@ class SnapGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name or alias."""
         return super().get_command(ctx, _ALIASES.get(cmd_name, cmd_name))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Commands and what they are for, without loading them, and options."""
+        own = [
+            CompletionItem(name, help=click.Command(name, help=told).get_short_help_str(72))
+            for name, (_, told) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*own, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, as click writes it."""

@@ -10,33 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Protocol, TypeVar
 
 from snap_cli.render import clean
-from snapstore.errors import Invalid, NotFound
-from snapstore.operations.state import State, StateTable, matches
-from snapstore.sources.display import parse_key
+from snapstore.errors import Invalid
+from snapstore.operations.named import Named, one_table, row_key
+from snapstore.operations.state import State
 
-__all__ = ["keys_by_table", "narrow", "one_table", "split", "table_and_key"]
+__all__ = ["keys_by_table", "split", "table_and_key"]
 
 # A time of day has colons of its own.
 _MOMENT = re.compile(r"@\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?(?:~\d+)?")
-
-
-class _Named(Protocol):
-    """A table of a source, in one state or in many."""
-
-    @property
-    def source(self) -> str:
-        """The source's name."""
-
-    @property
-    def name(self) -> str:
-        """The table's full name."""
-
-
-Named = TypeVar("Named", bound=_Named)
 
 
 def split(text: str) -> tuple[str, str]:
@@ -45,20 +28,6 @@ def split(text: str) -> tuple[str, str]:
     end = moment.end() if moment else 0
     head, _, rest = text[end:].partition(":")
     return text[:end] + head, rest
-
-
-def one_table(tables: Sequence[Named], name: str, label: str) -> Named:
-    """The one table of this name among these. Raises `Invalid` for none or several."""
-    found = [table for table in tables if table.name == name] or [
-        table for table in tables if table.name.partition(".")[2] == name
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(f"{table.source}: {table.name}" for table in found)
-        raise Invalid(f"{name!r} could be several tables of {label}", hint=f"It has {names}; pick one with --source.")
-    known = ", ".join(table.name for table in tables[:8]) or "none"
-    raise Invalid(f"no table {name!r} in {label}", hint=f"It has: {known}.")
 
 
 def table_and_key(tables: Sequence[Named], text: str, label: str) -> tuple[Named, str | None]:
@@ -83,30 +52,6 @@ def keys_by_table(
         table, key = table_and_key(tables, text, label)
         if key is None:
             raise Invalid(f"--key {clean(text)!r} is not TABLE:KEY", hint="For example --key memories:17.")
-        parsed = parse_key(table.table, key)
-        if not absent and not any(
-            _has(other, parsed) for state in states for other in state.tables if other.name == table.name
-        ):
-            raise NotFound(
-                f"there is no row {key!r} in {table.name} of {label}", hint=f"`snap show SNAP:{table.name}` shows some."
-            )
+        parsed = row_key(states, table, key, label, absent=absent)
         keys.setdefault(table.name, set()).add(parsed)
     return {name: sorted(own) for name, own in keys.items()}
-
-
-def _has(table: StateTable, key: bytes) -> bool:
-    return table.tree is not None and len(table.tree.lookup([key])) > 0
-
-
-def narrow(states: Sequence[State], patterns: Sequence[str]) -> list[State]:
-    """Each state with only the tables that these patterns mean; a pattern must mean one in some state."""
-    if not patterns:
-        return list(states)
-    for pattern in patterns:
-        if not any(matches(table.name, pattern) for state in states for table in state.tables):
-            known = ", ".join(dict.fromkeys(table.name for state in states for table in state.tables)) or "none"
-            raise Invalid(f"no table {pattern!r} here", hint=f"There are: {known}.")
-    return [
-        replace(state, tables=tuple(t for t in state.tables if any(matches(t.name, p) for p in patterns)))
-        for state in states
-    ]

@@ -19,8 +19,9 @@ import click
 from snap_cli.context import App
 from snap_cli.render import clean
 from snap_cli.settings import FILE
-from snap_cli.sources import name_of, open_source
+from snap_cli.sources import open_source
 from snapstore.errors import SnapstoreError
+from snapstore.sources.opening import name_of
 
 __all__ = ["DEFAULT_RETENTION", "offer"]
 

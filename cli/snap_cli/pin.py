@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from snap_cli.completing import snapshot_names
 from snap_cli.context import App, command
 from snap_cli.manifests import snapshot_json
 from snapstore.operations.forget import pin, unpin
@@ -15,7 +16,7 @@ __all__ = ["pin_command", "unpin_command"]
 
 
 @command("pin", example="snap pin before-migration")
-@click.argument("names", metavar="SNAP...", nargs=-1, required=True)
+@click.argument("names", metavar="SNAP...", shell_complete=snapshot_names, nargs=-1, required=True)
 @click.pass_obj
 def pin_command(app: App, names: tuple[str, ...]) -> None:
     """Keep snapshots: neither `gc` nor `rm` removes a pinned one."""
@@ -23,7 +24,7 @@ def pin_command(app: App, names: tuple[str, ...]) -> None:
 
 
 @command("unpin", example="snap unpin before-migration")
-@click.argument("names", metavar="SNAP...", nargs=-1, required=True)
+@click.argument("names", metavar="SNAP...", shell_complete=snapshot_names, nargs=-1, required=True)
 @click.pass_obj
 def unpin_command(app: App, names: tuple[str, ...]) -> None:
     """Leave snapshots to the policy again."""

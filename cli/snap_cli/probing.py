@@ -7,13 +7,15 @@ from typing import Any
 
 import click
 
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.errors import FAILED, INCOMPLETE, secrets_in, without_secrets
 from snap_cli.render import clean, columns, count, paint, plural
 from snap_cli.settings import NamedSource
-from snap_cli.sources import chosen_sources, open_source, schema_of, selection_of_named, url_of
+from snap_cli.sources import chosen_sources, open_source, selection_of_named, url_of
 from snapstore.errors import SnapstoreError
 from snapstore.operations.probe import Probed, ProbedTable, probe
+from snapstore.sources.opening import schema_of
 
 __all__ = ["sources_command"]
 
@@ -36,7 +38,7 @@ class _Look:
 
 
 @command("sources", example="snap sources\nsnap sources agents --json\nsnap sources sqlite:///home/me/agents.db")
-@click.argument("sources", nargs=-1, metavar="[URL|NAME|GROUP]...")
+@click.argument("sources", nargs=-1, metavar="[URL|NAME|GROUP]...", shell_complete=source_names)
 @click.pass_context
 def sources_command(context: click.Context, /, sources: tuple[str, ...]) -> None:
     """Look at sources as a take would: are they there, and what would be held.

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command, common_options, show_help_without_command
 from snap_cli.errors import DAMAGED
 from snap_cli.render import amount, clean, paint, plural
@@ -70,7 +71,7 @@ def index_command(app: App) -> None:
     metavar="COMMAND",
     help="The first line it prints does [SNAP_FROM_PASSPHRASE_COMMAND; SNAP_FROM_PASSPHRASE].",
 )
-@click.option("--from-source", "from_sources", metavar="URL|NAME", multiple=True,
+@click.option("--from-source", "from_sources", metavar="URL|NAME", shell_complete=source_names, multiple=True,
               help="A live source: rows that are as they were give the same bytes.")  # fmt: skip
 @click.pass_context
 def heal_command(
@@ -135,7 +136,7 @@ def heal_command(
 
 
 @command("cut", example="snap repair cut --dry-run\nsnap repair cut 1f2e3d4c --yes\nsnap rm 1f2e3d4c")
-@click.argument("names", metavar="[SNAP]...", nargs=-1)
+@click.argument("names", metavar="[SNAP]...", shell_complete=snapshot_names, nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Say which rows would be left out; write nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj

@@ -10,17 +10,19 @@ from typing import Any
 import click
 
 from snap_cli.announcing import Announced
+from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
 from snap_cli.linking import links_of, tell_links
 from snap_cli.manifests import tell_missing, tell_narrowed
-from snap_cli.names import keys_by_table, one_table
+from snap_cli.names import keys_by_table
 from snap_cli.render import clean, plural
 from snap_cli.several import carry_out_all
 from snap_cli.sources import live_sources
 from snap_cli.telling import confirm, tell_done, tell_dry
 from snapstore.errors import Invalid
+from snapstore.operations.named import one_table
 from snapstore.operations.plan import Mode
 from snapstore.operations.related import with_related as with_related_rows
 from snapstore.operations.restore import Ask, plan_restore, restore
@@ -40,7 +42,7 @@ __all__ = ["carry_out", "conditions_by_table", "restore_command"]
     "snap restore latest --to postgresql://me@localhost/an_empty_database",
     cls=Announced,
 )
-@click.argument("name", metavar="SNAP")
+@click.argument("name", metavar="SNAP", shell_complete=snapshot_names)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, with a plan id; change nothing.")
 @click.option(
     "--conflict",
@@ -59,8 +61,12 @@ __all__ = ["carry_out", "conditions_by_table", "restore_command"]
 @click.option("--with-related", is_flag=True, help="With --key: also the rows that these refer to by foreign keys.")
 @click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
 @ignore_options
-@click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
-@click.option("--to", metavar="URL|NAME", help="The live database [SNAP_SOURCE, or as recorded].")
+@click.option(
+    "--source", metavar="NAME", shell_complete=source_names, help="Of several sources in the snapshot, this one."
+)
+@click.option(
+    "--to", metavar="URL|NAME", shell_complete=source_names, help="The live database [SNAP_SOURCE, or as recorded]."
+)
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
 @click.option("--recreate", is_flag=True, help="Rebuild tables whose shape changed as they were (drops the live ones).")
 @click.option("--no-privileges", is_flag=True, help="Do not give tables that are made the privileges they had.")

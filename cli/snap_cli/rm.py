@@ -6,6 +6,7 @@ import re
 
 import click
 
+from snap_cli.completing import snapshot_names
 from snap_cli.context import App, command
 from snap_cli.render import plural
 from snapstore.operations.forget import rm
@@ -15,7 +16,7 @@ __all__ = ["rm_command"]
 
 
 @command("rm", example="snap rm 1f2e3d4c latest~5")
-@click.argument("names", metavar="SNAP...", nargs=-1, required=True)
+@click.argument("names", metavar="SNAP...", shell_complete=snapshot_names, nargs=-1, required=True)
 @click.option("--damaged", is_flag=True, help="Remove it though its manifest cannot be read; needs whole ids.")
 @click.pass_obj
 def rm_command(app: App, names: tuple[str, ...], damaged: bool) -> None:

@@ -12,15 +12,17 @@ from pathlib import Path
 
 import click
 
+from snap_cli.completing import source_names
 from snap_cli.context import App, command, common_options, show_help_without_command
-from snap_cli.places import is_url
 from snap_cli.render import clean
 from snap_cli.runs import Result, Runs
 from snap_cli.schedulers import KINDS, Job, choose, installed, windows_instruction
-from snap_cli.sources import URLS, named_sources, open_source
+from snap_cli.sources import named_sources, open_source
 from snap_cli.timetable import Timetable
+from snapstore.backends.places import is_url
 from snapstore.digest import digest
 from snapstore.errors import Invalid, NotFound
+from snapstore.sources.opening import URLS
 
 __all__ = ["Scheduled", "schedule_command", "scheduled"]
 
@@ -59,7 +61,7 @@ def schedule_command(context: click.Context) -> None:
     "snap schedule install --cron '*/15 * * * *' agents\n"
     "snap schedule install --daily 02:00 --with cron --print",
 )
-@click.argument("sources", nargs=-1, metavar="[URL|NAME]...")
+@click.argument("sources", nargs=-1, metavar="[URL|NAME]...", shell_complete=source_names)
 @click.option("--daily", metavar="HH:MM", help="Every day at this local time.")
 @click.option("--cron", metavar="TIMES", help="At these local times, as the five fields of a crontab entry.")
 @click.option("--with", "kind", type=click.Choice(KINDS), help="The scheduler [the one that this machine has].")
@@ -155,7 +157,7 @@ def status_command(context: click.Context, /) -> None:
 
 
 @command("run", example="snap schedule run      # what the scheduler runs")
-@click.argument("sources", nargs=-1, metavar="[URL|NAME]...")
+@click.argument("sources", nargs=-1, metavar="[URL|NAME]...", shell_complete=source_names)
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Where snap.toml is.")
 @click.pass_context
 def run_command(context: click.Context, /, sources: tuple[str, ...], folder: Path | None) -> None:

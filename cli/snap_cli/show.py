@@ -10,16 +10,19 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from snap_cli.cells import key_text, rows_of
+from snap_cli.cells import key_text
+from snap_cli.completing import live_or_snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.linking import links_json, links_of, tell_links
 from snap_cli.manifests import snapshot_json, table_json, tell_missing, tell_moved, tell_narrowed
 from snap_cli.names import split, table_and_key
 from snap_cli.render import amount, clean, columns, count, moment, paint, plural
-from snap_cli.sources import live_source, live_sources, live_state
+from snap_cli.sources import live_source, live_sources
 from snapstore.errors import Corrupt, Invalid, NotFound
 from snapstore.operations.condition import Condition, matching
+from snapstore.operations.livestate import live_state
 from snapstore.operations.measure import Size, measure
+from snapstore.operations.rowvalues import rows_of
 from snapstore.operations.state import LIVE, StateTable, of_snapshot
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.rows import Batch
@@ -38,9 +41,16 @@ _WIDTH = 96
     example="snap show latest\nsnap show latest:memories\nsnap show latest:public.memories:17 --json\n"
     "snap show @2026-01-31:memories --where 'heat > 0.5'",
 )
-@click.argument("name", metavar="SNAP[:TABLE[:KEY]]")
-@click.option("--source", metavar="NAME", help="Of several sources in the snapshot, this one.")
-@click.option("--to", metavar="URL|NAME", help="With `live`, and to ask with --where: the live source.")
+@click.argument("name", metavar="SNAP[:TABLE[:KEY]]", shell_complete=live_or_snapshot_names)
+@click.option(
+    "--source", metavar="NAME", shell_complete=source_names, help="Of several sources in the snapshot, this one."
+)
+@click.option(
+    "--to",
+    metavar="URL|NAME",
+    shell_complete=source_names,
+    help="With `live`, and to ask with --where: the live source.",
+)
 @click.option("--where", metavar="CONDITION", help="Of a table, the rows that meet this.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="With --where: rows to show.")
 @click.pass_obj

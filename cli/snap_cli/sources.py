@@ -8,104 +8,28 @@ A URL is shown only as its source shows it: without a password.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import PurePath
-from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from snap_cli.context import App
 from snap_cli.render import clean
 from snap_cli.settings import NamedSource
 from snap_cli.words import nearest
-from snapstore.errors import Conflict, Invalid, NotFound, Unsupported
-from snapstore.operations.capture import Progress
-from snapstore.operations.selected import files_of, selection_of
-from snapstore.operations.state import State, live
+from snapstore.errors import Conflict, Invalid, NotFound
+from snapstore.operations.selected import selection_of
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source
+from snapstore.sources.opening import URLS, name_of, source, url_of_path
 
 __all__ = [
-    "URLS", "chosen_sources", "live_selection", "live_source", "live_sources", "live_state", "name_of",
-    "named_sources", "one_source", "open_named", "open_source", "qualified", "qualified_column", "schema_of",
-    "selection_of_named", "url_of",
+    "chosen_sources", "live_source", "live_sources", "named_sources", "one_source", "open_named", "open_source",
+    "qualified", "qualified_column", "selection_of_named", "url_of",
 ]  # fmt: skip
-
-_POSTGRES = ("postgresql", "postgres")
-_SQLITE = "sqlite"
-_QDRANT = ("qdrant", "qdrant+https", "qdrant+path")
-_FILE = "file"
-_PATHS = ("/", "./", "../")
-
-URLS = (
-    "A source is postgresql://user@host/database, sqlite:///path/to/file.db, qdrant://host:6333/collection or "
-    "file:///path/to/folder."
-)
 
 
 def open_source(app: App, url: str) -> Source:
     """The source under a URL. Raises `Invalid`, or `Unsupported` for an engine that is not installed."""
-    scheme, mark, _ = url.partition("://")
-    if mark and scheme == _SQLITE:
-        return _sqlite_source(url)
-    if mark and scheme in _QDRANT:
-        return _qdrant_source(url, app.qdrant_key)
-    if mark and scheme == _FILE:
-        return _files_source(url)
-    if mark and scheme not in _POSTGRES:
-        raise Invalid(f"there are no sources under {scheme}://", hint=URLS)
-    from snapstore.sources.postgres.source import PostgresSource  # the driver: see test_layers.py
-
-    return PostgresSource(url)
-
-
-def _sqlite_source(url: str) -> Source:
-    try:
-        from snapstore.sources.sqlite.source import SqliteSource
-    except ImportError as error:
-        raise Unsupported(
-            f"SQLite needs a library that is not installed: {error.name}",
-            hint="Install it with: pip install 'snapstore[sqlite]'",
-        ) from error
-    return SqliteSource(url)
-
-
-def _qdrant_source(url: str, key: str) -> Source:
-    try:
-        from snapstore.sources.qdrant.source import QdrantSource
-    except ImportError as error:
-        raise Unsupported(
-            f"Qdrant needs a library that is not installed: {error.name}",
-            hint="Install it with: pip install 'snapstore[qdrant]'",
-        ) from error
-    return QdrantSource(url, key=key)
-
-
-def _files_source(url: str) -> Source:
-    try:
-        from snapstore.sources.files.source import FilesSource
-    except ImportError as error:
-        raise Unsupported(
-            f"file trees need a library that is not installed: {error.name}",
-            hint="Install it with: pip install 'snapstore[files]'",
-        ) from error
-    return FilesSource(url)
-
-
-def schema_of(url: str) -> str:
-    """The schema that a table has if none is written."""
-    scheme = url.partition("://")[0]
-    if scheme in _QDRANT:
-        return "qdrant"
-    return {_SQLITE: "main", _FILE: "tree"}.get(scheme, "public")
-
-
-def _url(text: str) -> str:
-    """The URL of a folder that is written as a path: `.`, `..`, or what begins as only a path does."""
-    if text in (".", "..") or text.startswith(_PATHS):
-        return f"{_FILE}://" + quote(os.fsencode(os.path.abspath(text)))
-    return text
+    return source(url, key=app.qdrant_key)
 
 
 def named_sources(app: App, text: str) -> list[NamedSource]:
@@ -113,7 +37,7 @@ def named_sources(app: App, text: str) -> list[NamedSource]:
     snap.toml, or a group there.
     """
     found = app.settings.named(text)
-    text = text if found else _url(text)
+    text = text if found else url_of_path(text)
     if "://" in text or "=" in text:
         return [NamedSource(name_of(open_source(app, text).url), text)]
     if not found:
@@ -165,21 +89,6 @@ def url_of(app: App, named: NamedSource) -> str:
 def open_named(app: App, named: NamedSource) -> Source:
     """The source of this name."""
     return open_source(app, url_of(app, named))
-
-
-def name_of(url: str) -> str:
-    """The name of the database that a URL without a password leads to; else whatever tells it from others."""
-    parts = urlsplit(url)
-    if parts.scheme == _SQLITE:
-        return PurePath(unquote(parts.path)).stem.replace(":", "_")
-    if parts.scheme in _QDRANT:
-        own = parse_qs(parts.query).get("collection", [""])[0] or unquote(parts.path.strip("/")).rpartition("/")[2]
-        return (own or parts.hostname or "qdrant").replace(":", "_")
-    if parts.scheme == _FILE:
-        name = PurePath(unquote(parts.path, errors="replace")).name.replace(":", "_")
-        return "".join(one if one.isprintable() else "_" for one in name) or "files"
-    service = parse_qs(parts.query).get("service", [""])[0]
-    return unquote(parts.path.lstrip("/")) or service or parts.username or parts.hostname or "postgresql"
 
 
 def qualified(table: str, schema: str) -> str:
@@ -280,33 +189,3 @@ def _leads_to(app: App, text: str, held: SnapshotSource) -> bool:
     known = app.settings.sources.get(held.name)
     places = {held.url} if known is None else {held.url, open_named(app, known).url}
     return open_named(app, one_source(app, text)).url in places
-
-
-def live_selection(snapshot: Snapshot, held: SnapshotSource) -> Selection:
-    """The live rows that a snapshot's source speaks of."""
-    if snapshot.safety is not None:
-        where = {table.name: table.where for table in held.tables if table.where}
-        names = tuple(table.name for table in held.tables)
-        return replace(files_of(held.selection), tables=names, where=where, partial=True, optional=True)
-    return replace(selection_of(held.selection), optional=True)
-
-
-def live_state(
-    repository: Repository,
-    snapshot: Snapshot,
-    pairs: Sequence[tuple[SnapshotSource, Source]],
-    stack: ExitStack,
-    progress: Progress,
-    *,
-    full: bool = False,
-) -> State:
-    """The live rows of these sources as one state, for as long as the stack is open; `full` reads every one."""
-    states = [
-        stack.enter_context(
-            live(repository, held.name, source, live_selection(snapshot, held), full=full, progress=progress)
-        )
-        for held, source in pairs
-    ]
-    tables = tuple(table for state in states for table in state.tables)
-    missing = tuple(text for state in states for text in state.missing)
-    return State(states[0].label, tables, states[0].fetch, missing)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from snap_cli.completing import snapshot_names
 from snap_cli.context import App, command
 from snap_cli.manifests import snapshot_place
 from snap_cli.render import amount, clean, columns, count, moment, paint, plural
@@ -24,7 +25,7 @@ _SHOWN = 10
 
 
 @command("stats", example="snap stats\nsnap stats latest~7 latest~6\nsnap stats --plot growth.png")
-@click.argument("names", metavar="[SNAP]...", nargs=-1)
+@click.argument("names", metavar="[SNAP]...", shell_complete=snapshot_names, nargs=-1)
 @click.option("--all", "show_all", is_flag=True, help=f"Every snapshot, not the newest {_SHOWN} alone.")
 @click.option("--plot", metavar="FILE.png", help="Draw how the repository grew (needs the extra `plot`).")
 @click.pass_obj

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import click
 
+from snap_cli.completing import snapshot_names
 from snap_cli.context import App, command, common_options, show_help_without_command
 from snap_cli.manifests import snapshot_json
 from snapstore.errors import NotFound
@@ -30,7 +31,7 @@ def tag_command(context: click.Context) -> None:
 
 
 @command("add", example="snap tag add latest before-migration")
-@click.argument("name", metavar="SNAP")
+@click.argument("name", metavar="SNAP", shell_complete=snapshot_names)
 @click.argument("tags", metavar="TAG...", nargs=-1, required=True)
 @click.pass_obj
 def add_command(app: App, name: str, tags: tuple[str, ...]) -> None:
@@ -40,7 +41,7 @@ def add_command(app: App, name: str, tags: tuple[str, ...]) -> None:
 
 
 @command("remove", example="snap tag remove 1f2e3d4c before-migration")
-@click.argument("name", metavar="SNAP")
+@click.argument("name", metavar="SNAP", shell_complete=snapshot_names)
 @click.argument("tags", metavar="TAG...", nargs=-1, required=True)
 @click.pass_obj
 def remove_command(app: App, name: str, tags: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from snap_cli.announcing import Announced
+from snap_cli.completing import source_names
 from snap_cli.context import App, command
 from snap_cli.errors import INCOMPLETE
 from snap_cli.linking import links_json, links_of, tell_links
@@ -15,19 +16,12 @@ from snap_cli.manifests import changes, rows_in, tell_missing, tell_moved, tell_
 from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
 from snap_cli.settings import NamedSource
 from snap_cli.sizes import SIZE
-from snap_cli.sources import (
-    chosen_sources,
-    open_source,
-    qualified,
-    qualified_column,
-    schema_of,
-    selection_of_named,
-    url_of,
-)
+from snap_cli.sources import chosen_sources, open_source, qualified, qualified_column, selection_of_named, url_of
 from snap_cli.wanted import narrowed, wanted_of, wanted_options
 from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
 from snapstore.sources import Selection
+from snapstore.sources.opening import schema_of
 
 __all__ = ["MIN_FREE_BYTES", "selection_from", "take_command"]
 
@@ -44,7 +38,7 @@ MIN_FREE_BYTES = 500_000_000
     "snap take agents        # [sources.agents] in snap.toml",
     cls=Announced,
 )
-@click.argument("sources", nargs=-1, metavar="[URL|NAME|GROUP]...")
+@click.argument("sources", nargs=-1, metavar="[URL|NAME|GROUP]...", shell_complete=source_names)
 @click.option("--name", help="What the source is called in snapshots [the database's or file's name].")
 @click.option("--tag", "tags", multiple=True, help="A name for the snapshot; may be given several times.")
 @click.option("--description", default="", help="Words about it.")

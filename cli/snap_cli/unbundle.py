@@ -10,10 +10,9 @@ import click
 from snap_cli.context import App, command
 from snap_cli.copy import copied_json, table_of
 from snap_cli.errors import NoRepository
-from snap_cli.init import check_new
-from snap_cli.places import backend_of, is_url
 from snap_cli.render import amount, paint, plural, seconds
 from snapstore.backends.bundle import BundleFile
+from snapstore.backends.places import backend_of, check_new
 from snapstore.operations.bundle import init_from, unbundle
 from snapstore.operations.copy import Copied
 
@@ -45,8 +44,7 @@ def unbundle_command(
     """
     with BundleFile(Path(path)) as file:
         if is_new:
-            if not is_url(app.place):
-                check_new(Path(app.place).expanduser())
+            check_new(app.place)
             init_from(file, app.limited(backend_of(app.place, create=True, allow_http=app.allows_http)))
         try:
             target = app.repository()

@@ -6,26 +6,29 @@ from dataclasses import replace
 
 import click
 
+from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.render import moment
 from snap_cli.restore import carry_out
 from snap_cli.sources import live_sources
-from snapstore.errors import Invalid, NotFound
-from snapstore.operations.undo import undo_ask
-from snapstore.repository import SnapshotSource, resolve
-from snapstore.sources import Selection, Source
+from snapstore.errors import Invalid
+from snapstore.operations.undo import check_restored, last_restore, undo_ask
+from snapstore.repository import resolve
 
 __all__ = ["undo_command"]
-
-_SAME = ("system_identifier", "database_oid")  # those that PostgreSQL tells; a file is where its path says
 
 
 @command(
     "undo", example="snap undo --dry-run\nsnap undo\nsnap undo 9a8b7c6d      # a safety snapshot from `snap list --all`"
 )
-@click.argument("name", metavar="[SAFETY]", required=False)
+@click.argument("name", metavar="[SAFETY]", shell_complete=snapshot_names, required=False)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, with a plan id; change nothing.")
-@click.option("--to", metavar="URL|NAME", help="The database that was restored [SNAP_SOURCE, or as recorded].")
+@click.option(
+    "--to",
+    metavar="URL|NAME",
+    shell_complete=source_names,
+    help="The database that was restored [SNAP_SOURCE, or as recorded].",
+)
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 @click.option("--no-verify", is_flag=True, help="Do not read the rows back before committing.")
@@ -41,36 +44,15 @@ def undo_command(
         raise Invalid("--plan and --dry-run contradict each other", hint="Choose one of them.")
     repository = app.repository()
     snapshots = repository.snapshots()
-    if name is not None:
-        safety = resolve(snapshots, name)
-    else:
-        earlier = [snapshot for snapshot in snapshots if snapshot.safety is not None]
-        if not earlier:
-            raise NotFound(
-                "there is no restore to take back",
-                hint="Every restore that changes something leaves a safety snapshot; `snap list --all` shows them.",
-            )
-        safety = earlier[-1]
+    safety = resolve(snapshots, name) if name is not None else last_restore(snapshots)
     app.say(f"the restore of {(safety.safety or 'nothing')[:8]} on {moment(safety.time)} UTC is taken back")
     held, live = live_sources(app, repository, safety, to=to)[0]
     ask = replace(undo_ask(repository, safety), trusted=app.trusts(repository))
     if to is None:
-        _check_place(live, held)
+        check_restored(live, held)
     again = ["snap", *(["-r", app.repo] if app.repo else []), "undo", safety.id[:8]]
     again += ["--to", to if to in app.settings.sources else live.url] if to else []
     carry_out(
         app, repository, safety, held, live, ask,
         dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,
     )  # fmt: skip
-
-
-def _check_place(live: Source, held: SnapshotSource) -> None:
-    """Raise `Invalid` where this is another database than the one that was restored."""
-    names = tuple(table.name for table in held.tables)
-    with live.view(Selection(tables=names, rows=False, partial=True, optional=True)) as view:
-        now = view.position
-    if any(key in now and held.position.get(key) not in (None, now[key]) for key in _SAME):
-        raise Invalid(
-            f"{live.url} is not the database that was restored; that was {held.position.get('database', 'another')}",
-            hint="Name the restored one with --to.",
-        )

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from snap_cli.places import is_url
+from snapstore.backends.places import is_url
 from snapstore.digest import digest
 from snapstore.errors import Unavailable
 from snapstore.repository import Repository

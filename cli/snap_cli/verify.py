@@ -11,17 +11,20 @@ from typing import Any
 
 import click
 
-from snap_cli.cells import key_text, keys_of
+from snap_cli.cells import key_text
+from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.errors import DAMAGED
 from snap_cli.manifests import tell_missing
 from snap_cli.render import amount, clean, count, paint, plural
 from snap_cli.scratch import scratch_source
-from snap_cli.sources import live_selection, live_sources, live_state
+from snap_cli.sources import live_sources
 from snap_cli.verified import Verification, VerifyNotes
 from snapstore.errors import Invalid, SnapstoreError
 from snapstore.operations.damage import Damage, RowRange
+from snapstore.operations.livestate import live_selection, live_state
 from snapstore.operations.restore_test import restore_test
+from snapstore.operations.rowvalues import keys_of
 from snapstore.operations.sampling import Sample
 from snapstore.operations.state import of_snapshot
 from snapstore.operations.verify import Verified, verify
@@ -46,7 +49,7 @@ _DAY_SECONDS = 86_400
     "snap verify latest --restore-test\n"
     "snap verify --live latest",
 )
-@click.argument("names", metavar="[SNAP]...", nargs=-1)
+@click.argument("names", metavar="[SNAP]...", shell_complete=snapshot_names, nargs=-1)
 @click.option("--read-data", is_flag=True, help="Read and hash every byte.")
 @click.option("--sample", metavar="PERCENT", help="Read and hash a share, such as 10%: another one in each round.")
 @click.option("--round", "number", type=click.IntRange(0), metavar="N",
@@ -54,7 +57,9 @@ _DAY_SECONDS = 86_400
 @click.option("--restore-test", "is_trial", is_flag=True,
               help="Restore one snapshot into a scratch database, and compare the two.")  # fmt: skip
 @click.option("--live", "is_live", is_flag=True, help="Compare one snapshot with every live row instead.")
-@click.option("--to", metavar="URL|NAME", help="The live source [SNAP_SOURCE, or as recorded].")
+@click.option(
+    "--to", metavar="URL|NAME", shell_complete=source_names, help="The live source [SNAP_SOURCE, or as recorded]."
+)
 @click.pass_context
 def verify_command(
     context: click.Context,

@@ -7,12 +7,41 @@ An undo is a restore like any other: it has a plan and a safety snapshot of its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from snapstore.errors import Invalid, NotFound
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask
 from snapstore.operations.touched import touched_scope
-from snapstore.repository import Repository, Snapshot
+from snapstore.repository import Repository, Snapshot, SnapshotSource
+from snapstore.sources import Selection, Source
 
-__all__ = ["undo_ask"]
+__all__ = ["check_restored", "last_restore", "undo_ask"]
+
+_SAME = ("system_identifier", "database_oid")  # those that PostgreSQL tells; a file is where its path says
+
+
+def last_restore(snapshots: Sequence[Snapshot]) -> Snapshot:
+    """The safety snapshot of the last restore; these are oldest first. Raises `NotFound` where there is none."""
+    earlier = [snapshot for snapshot in snapshots if snapshot.safety is not None]
+    if not earlier:
+        raise NotFound(
+            "there is no restore to take back",
+            hint="Every restore that changes something leaves a safety snapshot; `snap list --all` shows them.",
+        )
+    return earlier[-1]
+
+
+def check_restored(live: Source, held: SnapshotSource) -> None:
+    """Raise `Invalid` where this is another database than the one that was restored."""
+    names = tuple(table.name for table in held.tables)
+    with live.view(Selection(tables=names, rows=False, partial=True, optional=True)) as view:
+        now = view.position
+    if any(key in now and held.position.get(key) not in (None, now[key]) for key in _SAME):
+        raise Invalid(
+            f"{live.url} is not the database that was restored; that was {held.position.get('database', 'another')}",
+            hint="Name the restored one with --to.",
+        )
 
 
 def undo_ask(repository: Repository, safety: Snapshot) -> Ask:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from snapstore.backends import Backend
 from snapstore.backends.directory import DirectoryBackend
-from snapstore.errors import Unsupported
+from snapstore.errors import Exists, Invalid, Unavailable, Unsupported
 
-__all__ = ["backend_of", "is_private", "is_url", "shown"]
+__all__ = ["backend_of", "check_new", "is_private", "is_url", "shown"]
 
 
 def is_url(place: str) -> bool:
@@ -54,3 +54,25 @@ def backend_of(place: str, *, create: bool = False, allow_http: bool = False) ->
             hint="Install it with `pip install 'snapstore[cloud]'`.",
         ) from error
     return CloudBackend(place, create=create, allow_http=allow_http)
+
+
+def check_new(place: str) -> None:
+    """Raise `Invalid` for a folder that holds other things, and `Exists` for a repository: never is a store made there,
+    not even a part of one. What a bucket holds is seen when it is made.
+    """
+    if is_url(place):
+        return
+    folder = Path(place).expanduser()
+    try:
+        names = sorted(one.name for one in folder.iterdir()) if folder.exists() else []
+    except NotADirectoryError as error:
+        raise Invalid(f"{folder} is a file, not a folder", hint="Name a new or empty folder.") from error
+    except OSError as error:
+        raise Unavailable(f"{folder}: {error.strerror}", hint="Check the path and who may read it.") from error
+    if (folder / "LOCK").exists() and (folder / "config").exists():
+        raise Exists(f"{folder} is a repository already", hint="Nothing was changed; use it.")
+    # An `init --encrypt` that died may have left a key to nothing.
+    left = ("LOCK", ".tmp", "lost+found", *(("keys",) if (folder / "LOCK").exists() else ()))
+    other = [name for name in names if name not in left]
+    if other:
+        raise Invalid(f"{folder} is not empty: it holds {other[0]!r}", hint="Name a new or empty folder.")

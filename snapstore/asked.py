@@ -1,0 +1,97 @@
+"""What a program asks for in plain words, as the operations take it: sources by URL, tables and keys by name.
+
+    live, ask = asked(repository, snapshot, "update", "postgresql://me@/agents", None, ["memories"], None, None, False)
+
+It does nothing itself: `snapstore.api` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from snapstore.errors import Invalid
+from snapstore.operations.named import one_table, row_key
+from snapstore.operations.plan import Mode
+from snapstore.operations.restore import Ask
+from snapstore.operations.scope import Scope
+from snapstore.operations.state import of_snapshot
+from snapstore.operations.take import Request
+from snapstore.repository import Repository, Snapshot, SnapshotSource
+from snapstore.sources import Selection, Source, opening
+
+__all__ = ["asked", "held_in", "opened", "request_of", "source"]
+
+
+def source(url: str, *, key: str = "") -> Source:
+    """The live source under a URL, or in a folder written as a path (`./memory`); nothing is connected to yet.
+
+    `key` is for a Qdrant whose URL has none. Raises `Invalid`, or `Unsupported` where an extra is missing.
+    """
+    return opening.source(opening.url_of_path(url), key=key)
+
+
+def opened(one: str | Source) -> Source:
+    """The source that is meant."""
+    return source(one) if isinstance(one, str) else one
+
+
+def request_of(one: str | Source | Request, name: str | None, selection: Selection) -> Request:
+    """What to take of a source, named for its database unless there is a name."""
+    if isinstance(one, Request):
+        return one if name is None else replace(one, name=name)
+    found = opened(one)
+    return Request(name or opening.name_of(found.url), found, selection)
+
+
+def held_in(snapshot: Snapshot, name: str | None) -> SnapshotSource:
+    """The source of a snapshot that has this name, or the only one. Raises `Invalid` naming those there are."""
+    found = [own for own in snapshot.sources if name in (None, own.name)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(own.name for own in snapshot.sources)
+    if found:
+        raise Invalid(f"the snapshot {snapshot.id[:8]} has several sources", hint=f"Pick one as `source`: {names}.")
+    raise Invalid(f"the snapshot {snapshot.id[:8]} has no source {name!r}", hint=f"It has: {names}.")
+
+
+def asked(
+    repository: Repository,
+    snapshot: Snapshot,
+    mode: Mode | str,
+    to: str | Source | None,
+    source: str | None,
+    tables: Sequence[str],
+    keys: Mapping[str, Sequence[str]] | None,
+    where: Mapping[str, str] | None,
+    recreate: bool,
+) -> tuple[Source, Ask]:
+    """The live source and the rows that a restore means. Raises `Invalid` for names that mean nothing, `NotFound` for a
+    row that is not in the snapshot.
+    """
+    held = held_in(snapshot, source)
+    state = of_snapshot(repository, snapshot, held.name)
+    wanted = _mode(mode)
+    parsed: dict[str, list[bytes]] = {}
+    for table, texts in (keys or {}).items():
+        own = one_table(state.tables, table, state.label)
+        # What only the live table has, an exact restore may delete.
+        absent = wanted is Mode.EXACT
+        parsed[own.name] = sorted({row_key([state], own, text, state.label, absent=absent) for text in texts})
+    conditions = {one_table(state.tables, table, state.label).name: text for table, text in (where or {}).items()}
+    patterns = tuple(tables) or tuple(dict.fromkeys([*parsed, *conditions]))
+    ask = Ask(
+        mode=wanted,
+        source=held.name,
+        tables=patterns,
+        scope=Scope(keys=parsed, where=conditions),
+        recreate=recreate,
+    )
+    return opened(to or held.url), ask
+
+
+def _mode(mode: Mode | str) -> Mode:
+    try:
+        return Mode(mode)
+    except ValueError as error:
+        raise Invalid(f"{mode!r} is no mode of a restore", hint="It is skip, update or exact.") from error
