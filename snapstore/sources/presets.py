@@ -159,7 +159,7 @@ PRESETS = (
                "relationship_to": "target_hash"},
         ignored=("last_accessed",),
         derived="memory_content_fts is an index of content",
-        advice="Each search also counts in metadata (access_count), which has what people wrote too, so it is compared.",
+        advice="A search counts in metadata too (access_count); that has what people wrote, so it is compared.",
     ),
     Preset(
         "Chroma's database",
@@ -173,12 +173,12 @@ PRESETS = (
     Preset(
         "Chroma",
         files=("chroma.sqlite3",),
-        advice="The database and the index files belong together: take and restore the whole folder, with writers stopped.",
+        advice="The database and the index files belong together: take and restore the whole folder, writers stopped.",
     ),
     Preset(
         "LanceDB",
         files=("*.lance/_versions/*",),
-        advice="Versions refer to files of others: take and restore the whole folder, with writers stopped.",
+        advice="Versions refer to files of others: take and restore the whole folder, writers stopped.",
     ),
     Preset(
         "Qdrant's local mode",
@@ -190,8 +190,8 @@ PRESETS = (
         files=("config*", "embeddings", "documents"),
         advice="Every save writes all files: take and restore the whole folder, with no save under way.",
     ),
-    Preset("the MCP memory server", files=("memory.jsonl",), derived="", advice="`snap diff --rows` tells its entities."),
-    Preset("the MCP memory server", files=("memory.json",), derived="", advice="`snap diff --rows` tells its entities."),
+    Preset("the MCP memory server", files=("memory.jsonl",), advice="`snap diff --rows` tells what changed by entity."),
+    Preset("the MCP memory server", files=("memory.json",), advice="Later versions of it keep memory.jsonl."),
 )  # fmt: skip
 
 

@@ -39,10 +39,11 @@ def needs(*modules: str) -> pytest.MarkDecorator:
 
 @dataclass(frozen=True)
 class Client:
-    """A driver, and the places that its functions are given."""
+    """A driver, and the places that its functions are given. Numbers in answers count to so many decimal `digits`."""
 
     driver: str
     places: tuple[str, ...]
+    digits: int = 20
 
     def run(self, deed: str) -> Any:
         """What one function of the driver answers, in a new process."""
@@ -50,7 +51,8 @@ class Client:
         quiet = environment(**_QUIET, MEM0_DIR=os.path.join(os.getcwd(), "mem0"))
         done = subprocess.run(command, env=quiet, check=False, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{self.driver} {deed}\n{done.stdout[-2000:]}{done.stderr[-6000:]}"
-        return json.loads(done.stdout.strip().splitlines()[-1])
+        answer = done.stdout.strip().splitlines()[-1]
+        return json.loads(answer, parse_float=lambda text: round(float(text), self.digits))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Clients whose memory is in PostgreSQL with pgvector: whatever was done to their rows and tables, they answer as before."""
+"""Clients whose memory is in PostgreSQL with pgvector: whatever was done to rows and tables, they answer as before."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def lose(url: str) -> None:
 def garble(url: str) -> None:
     """Every text that is no key says something else."""
     for table, column in rows(url, _TEXTS):
-        run(url, f"UPDATE {table} SET \"{column}\" = 'garbled' || left(\"{column}\", 3)")
+        run(url, f'UPDATE {table} SET "{column}" = \'garbled\' || left("{column}", 3)')
 
 
 def drop(url: str) -> None:

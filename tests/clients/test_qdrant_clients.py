@@ -12,7 +12,8 @@ from tests.clients.session import Client, Held, needs
 @needs("mem0", "langchain_core", "qdrant_client")
 def test_mem0_on_qdrant_answers_as_before(folder: Path, snap: Snap) -> None:
     place = folder / "qdrant"
-    client = Client("mem0_memory", (str(place), str(folder)))
+    # Local mode normalises again at every start, so the last bits of scores move (docs/qdrant.md).
+    client = Client("mem0_memory", (str(place), str(folder)), digits=6)
     client.run("seed")
     held = Held(snap, client, [f"qdrant+path://{place}", f"sqlite://{folder}/history.db"])
     client.run("wreck")

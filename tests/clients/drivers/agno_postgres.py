@@ -44,10 +44,14 @@ def seed(url: str) -> None:
     database = _database(url)
     for one in range(40):
         database.upsert_user_memory(
-            UserMemory(memory=memory_text(one), memory_id=f"m{one}", user_id=PEOPLE[one % 3], topics=["likes", str(one)])
+            UserMemory(
+                memory=memory_text(one), memory_id=f"m{one}", user_id=PEOPLE[one % 3], topics=["likes", str(one)]
+            )
         )
     database.upsert_session(
-        AgentSession(session_id="s1", agent_id="helper", user_id="ann", session_data={"heat": 0.1}, created_at=1_700_000_000)
+        AgentSession(
+            session_id="s1", agent_id="helper", user_id="ann", session_data={"heat": 0.1}, created_at=1_700_000_000
+        )
     )
     vectors = _vectors(url)
     vectors.create()

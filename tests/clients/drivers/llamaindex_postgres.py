@@ -17,7 +17,9 @@ def _store(url: str) -> PGVectorStore:
         connection_string=url.replace("postgresql:", "postgresql+psycopg2:"),
         async_connection_string=url.replace("postgresql:", "postgresql+asyncpg:"),
         table_name="memories", embed_dim=SIZE, hybrid_search=True, text_search_config="english", use_jsonb=True,
-        hnsw_kwargs={"hnsw_m": 16, "hnsw_ef_construction": 64, "hnsw_ef_search": 200, "hnsw_dist_method": "vector_cosine_ops"},
+        hnsw_kwargs={
+            "hnsw_m": 16, "hnsw_ef_construction": 64, "hnsw_ef_search": 200, "hnsw_dist_method": "vector_cosine_ops",
+        },
     )  # fmt: skip
 
 
@@ -37,13 +39,16 @@ def ask(url: str) -> Any:
 
     def query(text: str, **more: Any) -> Any:
         found = store.query(VectorStoreQuery(query_embedding=vector_of(text), similarity_top_k=4, **more))
-        return [(node.node_id, node.text, node.metadata, score) for node, score in zip(found.nodes, found.similarities)]
+        scored = zip(found.nodes, found.similarities, strict=True)
+        return [(node.node_id, node.text, node.metadata, score) for node, score in scored]
 
     return {
         "near": [query(text) for text in ("ann likes tea", "old maps", "jazz")],
         "of bob": query("jazz", filters=bob),
         # All that match: among equal ranks the client leaves the order to the heap.
-        "full text": sorted(query("tea", query_str="bicycle", mode=VectorStoreQueryMode.SPARSE, sparse_top_k=99), key=str),
+        "full text": sorted(
+            query("tea", query_str="bicycle", mode=VectorStoreQueryMode.SPARSE, sparse_top_k=99), key=str
+        ),
         "nodes": sorted(node.node_id for node in store.get_nodes(filters=bob)),
     }
 

@@ -62,7 +62,9 @@ def seed(place: str, program: str) -> None:
     with _server(place, program) as server:
         server.call(
             "create_entities",
-            entities=[{"name": name, "entityType": "person", "observations": [f"{name} is ü\n“one”"]} for name in PEOPLE]
+            entities=[
+                {"name": name, "entityType": "person", "observations": [f"{name} is ü\n“one”"]} for name in PEOPLE
+            ]
             + [{"name": f"e{one}", "entityType": "like", "observations": [memory_text(one)]} for one in range(30)],
         )
         server.call(

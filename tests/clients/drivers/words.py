@@ -1,6 +1,6 @@
 """Vectors without a model: each word has a direction that its SHA-256 decides, a text is the sum of its words.
 
-    vector_of("tea is hot")     # 8 floats of length 1, the same on every machine
+vector_of("tea is hot")     # 8 floats of length 1, the same on every machine
 """
 
 from __future__ import annotations
