@@ -69,8 +69,8 @@ LIBRARIES = {
     "pyarrow": {"snapstore.operations.parquet"},
     "obstore": {"snapstore.backends.cloud"},
     "zstandard": {"snapstore.blobs", "snapstore.repository"},
-    # schema blobs; config, snapshots and tombstones.
-    "msgpack": {"snapstore.tree", "snapstore.repository"},
+    # schema blobs; config, snapshots and tombstones; the directory of a bundle.
+    "msgpack": {"snapstore.tree", "snapstore.repository", "snapstore.backends.bundle"},
     # the server's source; and the command line where it makes a server of its own.
     "psycopg": {"snapstore.sources.postgres", "snap_cli.embedded", "snap_cli.demo"},
     "apsw": {"snapstore.sources.sqlite"},

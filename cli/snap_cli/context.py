@@ -216,11 +216,15 @@ class App:
         """Another repository beside the common one, the `side` of it ("to" or "from") saying what its options and
         variables are called. Raises as `repository`.
         """
+        return self._opened(place, self.other_passphrase(place, side, file, command))
+
+    def other_passphrase(self, place: str, side: str, file: str | None, command: str | None) -> Passphrase:
+        """The passphrase of another repository, as `other_repository` finds it, or what asks."""
         given = passphrases.given(file, command)
         if given is None:
             given = passphrases.given_in(os.environ, side)
         asked = partial(passphrases.asked, self.is_interactive, f"Passphrase of {shown(place)}", side)
-        return self._opened(place, given if given is not None else asked)
+        return given if given is not None else asked
 
     def _opened(self, place: str, passphrase: Passphrase, hint: str = "") -> Repository:
         try:

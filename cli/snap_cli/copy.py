@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from snapstore.errors import Invalid
 from snapstore.operations.copy import Copied, copy
 from snapstore.repository import Repository, resolve
 
-__all__ = ["copy_command"]
+__all__ = ["copied_json", "copy_command", "table_of"]
 
 
 @command(
@@ -77,28 +78,28 @@ def copy_command(
     with app.progress() as progress:
         done = copy(source, target, chosen, progress=progress)
     if app.json:
-        app.document({"from": source.location, "to": target.location, "snapshots": [_json(copied) for copied in done]})
+        app.document(
+            {"from": source.location, "to": target.location, "snapshots": [copied_json(copied) for copied in done]}
+        )
         return
+    for line in table_of(done):
+        app.out(line)
+    app.out(
+        f"copied {paint(plural(sum(one.is_new for one in done), 'snapshot'), 'bold')} into {target.location}: "
+        f"{amount(sum(one.bytes_added for one in done))} stored, {amount(sum(one.bytes_read for one in done))} read "
+        f"in {seconds(sum(one.seconds for one in done))}"
+    )
+
+
+def table_of(done: Sequence[Copied]) -> Iterator[str]:
+    """Lines of a table: each snapshot and its copy."""
     rows = [["snapshot", "copy", "time (UTC)", "rows", "stored"]]
     for copied in done:
         stored = amount(copied.bytes_added) if copied.is_new else "there already"
-        rows.append(
-            [
-                copied.snapshot.id[:8],
-                copied.copy.id[:8],
-                moment(copied.snapshot.time),
-                count(rows_in(copied.copy)),
-                stored,
-            ]
-        )
+        names = [copied.snapshot.id[:8], copied.copy.id[:8], moment(copied.snapshot.time)]
+        rows.append([*names, count(rows_in(copied.copy)), stored])
     if done:
-        app.out(columns(rows, right={3}, indent=0))
-    new = [copied for copied in done if copied.is_new]
-    app.out(
-        f"copied {paint(plural(len(new), 'snapshot'), 'bold')} into {target.location}: "
-        f"{amount(sum(one.bytes_added for one in new))} stored, {amount(sum(one.bytes_read for one in new))} read "
-        f"in {seconds(sum(one.seconds for one in new))}"
-    )
+        yield columns(rows, right={3}, indent=0)
 
 
 def _side(app: App, place: str | None, side: str, file: str | None, command: str | None) -> Repository:
@@ -113,7 +114,8 @@ def _side(app: App, place: str | None, side: str, file: str | None, command: str
         raise
 
 
-def _json(copied: Copied) -> dict[str, Any]:
+def copied_json(copied: Copied) -> dict[str, Any]:
+    """A snapshot and its copy as `--json` tells them."""
     return {
         "snapshot": copied.snapshot.id,
         "copy": copied.copy.id,

@@ -12,7 +12,7 @@ from snap_cli.places import backend_of, is_url
 from snapstore.errors import Exists, Invalid, Unavailable
 from snapstore.repository import Repository
 
-__all__ = ["init_command"]
+__all__ = ["check_new", "init_command"]
 
 
 @command("init", example="snap init\nsnap init /backups/memory\nsnap init --encrypt /mnt/rented/memory")
@@ -34,7 +34,7 @@ def init_command(app: App, path: str | None, encrypt: bool) -> None:
     if path is not None:
         app.repo = path
     if not is_url(app.place):
-        _check(Path(app.place).expanduser())
+        check_new(Path(app.place).expanduser())
     passphrase = app.new_passphrase() if encrypt else None
     if not encrypt and isinstance(app.passphrase, bytes):
         raise Invalid(
@@ -57,7 +57,7 @@ def init_command(app: App, path: str | None, encrypt: bool) -> None:
     app.say(f"next: snap{found} take postgresql://user@host/database")
 
 
-def _check(folder: Path) -> None:
+def check_new(folder: Path) -> None:
     """Never make a store of a folder that holds other things, not even a part of one."""
     try:
         names = sorted(one.name for one in folder.iterdir()) if folder.exists() else []

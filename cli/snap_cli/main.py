@@ -72,6 +72,14 @@ _COMMANDS = {
         "snap_cli.schedule",
         "Take snapshots at their time: a job of this machine's own scheduler, for this folder's sources.",
     ),
+    "bundle": (
+        "snap_cli.bundle",
+        "Put snapshots into one file, to be carried to another machine and read by `snap unbundle`.",
+    ),
+    "unbundle": (
+        "snap_cli.unbundle",
+        "Put the snapshots of a bundle into the repository; what is there already is passed over.",
+    ),
     "export": (
         "snap_cli.export",
         "Write the rows of a snapshot, or of `live`, into files: JSON, JSON lines, CSV, Parquet, or Markdown to read.",

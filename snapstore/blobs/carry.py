@@ -68,10 +68,17 @@ def carry(source: BlobStore, digests: Sequence[Digest], writer: BlobWriter) -> i
             _put(one, plain, frame[1], writer)
     for name in left:  # damaged or swept where they were: another copy may serve
         [data] = source.get_many([name])
-        kind = kinds.get(name) or int(source.locate([name]).kind[0])
-        writer.put(Kind(kind), [name], [data])
+        writer.put(Kind(kinds.get(name) or _kind(source, name)), [name], [data])
         size += 0 if name in kinds else len(data)
     return size
+
+
+def _kind(source: BlobStore, name: Digest) -> int:
+    """The kind of a blob that is there, or in what the source stands on."""
+    places = source.locate([name])
+    if source.base is not None and not places.found[0]:
+        return _kind(source.base, name)
+    return int(places.kind[0])
 
 
 def _frames(digests: Sequence[Digest], places: Places) -> list[_Wanted]:

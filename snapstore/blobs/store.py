@@ -55,7 +55,8 @@ class PackEntry:
 class BlobStore:
     """Blobs in a backend. Safe to use from several threads.
 
-    Everything it writes is closed by `seal`, which a store on a base has in common with it. `cached` is the same
+    Everything it writes is closed by `seal`, which a store on a base has in common with it; `relied` says which rows of
+    digests a writer need not write as the base has them, without it all that the base has. `cached` is the same
     backend through a cache: index, directories and trees are read and written through it, values are not. `cache_bytes`
     bounds the decoded frames that are kept in memory, `index_bytes` the index entries.
     """
@@ -66,12 +67,14 @@ class BlobStore:
         seal: Seal = PLAIN,
         *,
         base: BlobStore | None = None,
+        relied: Callable[[NDArray[np.uint8]], NDArray[np.bool_]] | None = None,
         cached: CachingBackend | None = None,
         cache_bytes: int = 64 << 20,
         index_bytes: int = 64 << 20,
     ) -> None:
         self.backend = backend
         self.base = base
+        self._relied = base._known if relied is None and base is not None else relied
         self.seal: Seal = base.seal if base is not None else seal
         self._cache = cached
         self._cached: Backend = cached if cached is not None else backend
@@ -216,8 +219,8 @@ class BlobStore:
 
     def _known(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
         found = self._index.contains(rows)
-        if self.base is not None and not found.all():
-            found[~found] = self.base._known(rows[~found])
+        if self._relied is not None and not found.all():
+            found[~found] = self._relied(rows[~found])
         return found
 
     def _each(self, rows: NDArray[np.uint8], digests: Sequence[Digest], out: list[bytes | None]) -> NDArray[np.int64]:

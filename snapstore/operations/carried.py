@@ -10,6 +10,7 @@ lies there, after a crash perhaps, promises nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from snapstore.operations.capture import Progress
 from snapstore.operations.marks import DigestSet
 from snapstore.tree.walk import Child, children
 
-__all__ = ["carry_trees"]
+__all__ = ["carry_trees", "digests_beneath"]
 
 _BATCH = 256
 _CARRIED, _TOLD = 100_000, 1000
@@ -59,6 +60,13 @@ def carry_trees(
         if done % _TOLD == 0:
             progress("blobs", done, None)
     return size + flush()
+
+
+def digests_beneath(store: BlobStore, roots: Sequence[Child]) -> Iterator[list[Digest]]:
+    """Every blob beneath these roots, once each, some at a time; all but the leaves are read."""
+    walk = _Walk(store, store).fresh(roots, ())
+    while batch := list(islice(walk, _TOLD)):
+        yield batch
 
 
 class _Walk:

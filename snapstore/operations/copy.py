@@ -26,7 +26,7 @@ from snapstore.operations.marks import needed_by
 from snapstore.operations.renamed import Before, rename_blob, rename_table
 from snapstore.repository import Origin, Repository, Snapshot, SnapshotSource, SnapshotTable
 
-__all__ = ["Copied", "copy"]
+__all__ = ["Copied", "announced", "copy", "held"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +66,19 @@ def copy(
     there = target.snapshots()
     done = []
     for number, snapshot in enumerate(chosen):
-        held = _held(target, there, source.origin_of(snapshot))
-        if held is None:
+        its_copy = held(target, there, source.origin_of(snapshot))
+        if its_copy is None:
             copied = _Copying(source, target, own, there, progress).one(snapshot)
             there.append(copied.copy)
         else:
-            copied = Copied(snapshot, held, is_new=False)
+            copied = Copied(snapshot, its_copy, is_new=False)
         done.append(copied)
         progress("copying snapshots", number + 1, len(chosen))
     return tuple(done)
 
 
-def _held(target: Repository, there: Sequence[Snapshot], origin: Origin) -> Snapshot | None:
-    """The snapshot of this origin."""
+def held(target: Repository, there: Sequence[Snapshot], origin: Origin) -> Snapshot | None:
+    """The one of the snapshots `there` in the target that is of this origin."""
     return next((one for one in there if target.origin_of(one) == origin), None)
 
 
@@ -117,7 +117,7 @@ class _Copying:
         began = time.monotonic()
         earlier, copy_of_it = self._earlier(snapshot)
         roots = [*snapshot.digests(), *(earlier.digests() if earlier else [])]
-        with _announced(self._source, roots) as reading, _begun(self._target, copy_of_it) as heart:
+        with announced(self._source, roots) as reading, _begun(self._target, copy_of_it) as heart:
             self._progress = heart.progress(reading.progress(self._progress))
             if not self._source.has(snapshot.id):
                 raise NotFound(f"the snapshot {snapshot.id[:8]} has been removed", hint="`snap list` shows the others.")
@@ -222,8 +222,8 @@ class _Copying:
     def _id_there(self, snapshot_id: str | None) -> str | None:
         """The id that a snapshot of the source has in the target; None if it is not there."""
         known = next((one for one in self._own if one.id == snapshot_id), None)
-        held = None if known is None else _held(self._target, self._there, self._source.origin_of(known))
-        return None if held is None else held.id
+        its_copy = None if known is None else held(self._target, self._there, self._source.origin_of(known))
+        return None if its_copy is None else its_copy.id
 
 
 def _table(snapshot: Snapshot, source: str, name: str) -> SnapshotTable | None:
@@ -232,7 +232,7 @@ def _table(snapshot: Snapshot, source: str, name: str) -> SnapshotTable | None:
 
 
 @contextmanager
-def _announced(repository: Repository, roots: Sequence[Digest]) -> Iterator[Heartbeat]:
+def announced(repository: Repository, roots: Sequence[Digest]) -> Iterator[Heartbeat]:
     """While this holds, a gc waits before it sweeps what lies beneath these roots."""
     heart = Heartbeat(repository, repository.begin(roots=roots))
     try:

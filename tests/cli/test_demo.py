@@ -17,6 +17,7 @@ import pytest
 
 from snap_cli.demo.stage import Failed, stage_in
 from snap_cli.main import cli
+from tests.soak import IS_SOAK
 
 HERE = Path(__file__).parents[2]
 ROWS = 400
@@ -79,11 +80,14 @@ def test_the_demo_does_what_it_says_and_leaves_nothing(temporary: Path) -> None:
 @pytest.mark.parametrize(
     ("moment", "number"),
     [
-        ("$ snap init", signal.SIGINT),
-        ("$ snap take agents --tag tuesday", signal.SIGINT),
         ("$ snap restore latest --conflict update --plan", signal.SIGINT),
         ("$ snap take agents --tag monday", signal.SIGTERM),
-        ("$ snap status", signal.SIGHUP),
+        *[
+            ("$ snap init", signal.SIGINT),
+            ("$ snap take agents --tag tuesday", signal.SIGINT),
+            ("$ snap status", signal.SIGHUP),
+        ]
+        * IS_SOAK,
     ],
 )
 def test_an_interrupted_demo_leaves_nothing(temporary: Path, moment: str, number: signal.Signals) -> None:

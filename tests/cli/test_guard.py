@@ -56,7 +56,6 @@ def test_a_failure_is_taken_back_rows_shapes_and_all(snap: Snap, url: str) -> No
     [
         (["--max-deletes", "1"], "DELETE FROM visits", "2 rows deleted, and --max-deletes 1 allows 1"),
         (["--max-deletes", "1%"], "DELETE FROM visits", "2 rows deleted, and --max-deletes 1% allows 1"),
-        (["--max-deletes", "2%"], "DELETE FROM visits", ""),
         (["--max-changes", "50"], "UPDATE memories SET heat = 2", "100 rows added, changed or deleted"),
         (["--max-deletes", "0"], "UPDATE memories SET heat = 2", ""),
     ],

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from tests.cli.command import Snap, rows, run
+from tests.soak import IS_SOAK
 
 PATIENCE_SECONDS = 60
 
@@ -75,7 +76,7 @@ def test_ctrl_c_while_a_take_waits_for_a_lock(snap: Snap, url: str) -> None:
     snap("take", url)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, *[signal.SIGINT] * IS_SOAK])
 def test_ctrl_c_while_a_take_reads_leaves_no_trace(snap: Snap, url: str, number: signal.Signals) -> None:
     run(url, "CREATE FUNCTION slow(n integer) RETURNS boolean LANGUAGE sql AS 'SELECT pg_sleep(0.1) IS NOT NULL'")
     child = snap.start("take", url, "--where", "memories=slow(id)")
@@ -99,7 +100,7 @@ def test_ctrl_c_while_a_restore_waits_for_a_lock(snap: Snap, url: str, pg_dump: 
     assert names(snap.folder) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, *[signal.SIGTERM] * IS_SOAK])
 def test_ctrl_c_while_a_restore_writes_leaves_the_database_as_it_was(
     snap: Snap, url: str, pg_dump: Callable[..., str], number: signal.Signals
 ) -> None:

@@ -81,6 +81,32 @@ def test_a_failure_after_others_were_restored_says_where_things_stand(snap: Snap
     assert fetch(graph, "SELECT count(*) FROM edges") == [(3,)]
 
 
+def test_three_sources_are_restored_on_from_where_it_stopped(snap: Snap, url: str, graph: Path, folder: Path) -> None:
+    notes = folder / "notes"
+    notes.mkdir()
+    (notes / "tea.md").write_text("likes tea\n")
+    names = [one["name"] for one in snap.json("take", url, str(notes), f"sqlite://{graph}")["sources"]]
+    run(url, "DELETE FROM memories WHERE id = 1")
+    (notes / "tea.md").unlink()
+    (notes / "tea.md").mkdir()  # what a restore without --exact never takes away
+    (notes / "tea.md" / "mine").write_text("kept\n")
+    execute(graph, "DELETE FROM edges")
+    failed = snap("restore", "latest", "--conflict", "update", code=5)
+    assert f"{names[0]} was restored; `snap undo" in failed.stderr
+    assert f"not restored: {names[1]}, {names[2]}; the same command goes on" in failed.stderr
+    assert rows(url, "SELECT count(*) FROM memories") == [(100,)]
+    assert fetch(graph, "SELECT count(*) FROM edges") == [(0,)]
+    assert (notes / "tea.md" / "mine").read_text() == "kept\n"
+    (notes / "tea.md" / "mine").unlink()
+    (notes / "tea.md").rmdir()
+    done = snap.json("restore", "latest", "--conflict", "update")
+    # What was restored before is looked at again, and nothing of it written.
+    assert [bool(one["safety"]) for one in done["sources"]] == [False, True, True]
+    assert (notes / "tea.md").read_text() == "likes tea\n"
+    assert fetch(graph, "SELECT count(*) FROM edges") == [(3,)]
+    snap("status", "--exit-code")
+
+
 def test_a_salvaged_snapshot_is_incomplete(snap: Snap, folder: Path) -> None:
     place = folder / "hurt.db"
     execute(

@@ -92,6 +92,7 @@ def await_replay(watched: Watched, place: tuple[str] | None) -> None:
     raise AssertionError("the standby does not catch up")
 
 
+@pytest.mark.skipif(not IS_SOAK, reason="only in the soak (make soak)")
 def test_transaction_ids_near_and_past_the_end_of_32_bits(programs: Path, tmp_path: Path) -> None:
     start = (1 << 32) - 300
     with Cluster(programs, settings={"allow_system_table_mods": "on"}) as cluster:

@@ -66,7 +66,7 @@ COMMITS = ("take", "by parent", "copy in", "copy in, renamed")
 def test_a_crash_at_any_storage_call_loses_nothing(name: str, encrypted: bool) -> None:
     """Before every call; and after every write, as before the next one other calls may have been made."""
     start, operation = repository_with_garbage(encrypted=encrypted), OPERATIONS[name]
-    crashes = [(at, False) for at in range(0, points(start, operation), EVERY.get(name, 1))]
+    crashes = [(at, False) for at in range(0, points(start, operation), EVERY.get(name, 1 if IS_SOAK else 2))]
     crashes += [(at, True) for at in range(points(start, operation, writes_only=True))]
     assert len(crashes) > 3
     committed = 0
@@ -163,7 +163,7 @@ def run(other: str, backend: MemoryBackend) -> None:
 )
 def test_everybody_else_may_run_at_any_storage_call(mine: str, other: str, encrypted: bool) -> None:
     start = repository_with_garbage(encrypted=encrypted)
-    every = 1 if IS_SOAK else 3 if mine in ("gc", "take", "by parent") else 2 * EVERY.get(mine, 3)
+    every = 1 if IS_SOAK else 5 if mine in ("gc", "take", "by parent") else 2 * EVERY.get(mine, 3)
     for at in range(0, points(start, MINE[mine]), every):
         backend = copied(start)
         MINE[mine](reopen(Points(backend, at, before=partial(run, other, backend))))

@@ -250,7 +250,7 @@ def test_any_history_beside_open_writers(cluster: Cluster) -> None:
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=200 if IS_SOAK else 2,
+            max_examples=200 if IS_SOAK else 1,
             stateful_step_count=40 if IS_SOAK else 12,
             deadline=None,
             suppress_health_check=list(HealthCheck),

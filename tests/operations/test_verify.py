@@ -22,6 +22,7 @@ from snapstore.seal import PLAIN
 from snapstore.tree import node, reference
 from snapstore.tree.builder import TreeBuilder
 from tests.operations.sample import MEMORIES, Take, batch, key, objects, read, rows, take
+from tests.soak import IS_SOAK
 
 
 def copied(backend: MemoryBackend) -> MemoryBackend:
@@ -71,7 +72,7 @@ def test_a_sound_repository_has_no_damage() -> None:
 def test_every_damaged_byte_is_found_and_its_object_named(which: str) -> None:
     repository, sound = small()
     for name, size in objects(sound, which).items():
-        for at in range(0, size, max(1, size // 40)):
+        for at in range(0, size, max(1, size // (400 if IS_SOAK else 25))):
             backend = copied(sound)
             data = bytearray(backend.get(name).data)
             data[at] ^= 1 << (at % 8)

@@ -152,7 +152,13 @@ class FilesView:
         yield from self._batches(table, self._moved_rows(), hints=False)
 
     def read_hinted(
-        self, table: Table, hints: Table, since: Mapping[str, Any] | None = None, *, leave_out: bool = False
+        self,
+        table: Table,
+        hints: Table,
+        since: Mapping[str, Any] | None = None,
+        *,
+        leave_out: bool = False,
+        is_much: bool = False,
     ) -> Generator[Batch, None, None]:
         """As `Hinting.read_hinted`; nothing is left out, since only what changed is asked for."""
         rows = self._live_rows(self._found.entries) if since is None else self._moved_rows()

@@ -135,7 +135,7 @@ def test_a_new_folder_that_fails_is_not_left_behind(
     def damaged(*_: Any) -> Any:
         raise Corrupt("a blob is damaged")
 
-    monkeypatch.setattr("snapstore.operations.apply.resolve", damaged)
+    monkeypatch.setattr("snapstore.tree.values.resolve", damaged)
     with pytest.raises(Corrupt):
         filled.restore(before, to=tmp_path / "other")
     assert not (tmp_path / "other").exists()
