@@ -32,9 +32,16 @@ _QUIET = {
 
 def needs(*modules: str) -> pytest.MarkDecorator:
     """Skips where a client is not installed."""
-    absent = [name for name in modules if importlib.util.find_spec(name) is None]
+    absent = [name for name in modules if not _is_installed(name)]
     told = f"not installed: {', '.join(absent)} (pip install -r tests/clients/requirements.txt)"
     return pytest.mark.skipif(bool(absent), reason=told)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # not even what it would be in
+        return False
 
 
 @dataclass(frozen=True)
