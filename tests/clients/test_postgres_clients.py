@@ -99,3 +99,17 @@ def test_mem0_on_pgvector_answers_as_before(folder: Path, snap: Snap, databases:
     held.comes_back()
     assert client.run("more") == ["dave likes chess"]
     held.comes_back()
+
+
+@needs("langgraph", "langgraph.store.postgres")
+def test_times_that_reading_moves_can_be_ignored(snap: Snap, databases: Callable[..., str]) -> None:
+    url = databases(vector=True)
+    client = Client("langgraph_postgres", (url,))
+    client.run("seed")
+    held = Held(snap, client, [url])
+    [look] = snap.json("sources", url)["sources"]
+    assert look["known"][0]["ignored"] == ["public.store.expires_at"]
+    client.run("look")
+    assert "expires_at" in snap("diff", held.id, "live", "--rows").stdout
+    ignored = snap("diff", held.id, "live", "--rows", "--ignore-column", look["known"][0]["ignored"][0])
+    assert "not compared: public.store.expires_at" in ignored.stdout + ignored.stderr
