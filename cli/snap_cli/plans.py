@@ -73,8 +73,8 @@ def _unsure(table: TablePlan) -> list[str]:
     explicit = shlex.join(["--where", f"{table.name}={table.condition or 'true'}"])
     if not table.condition:
         return [
-            f"  {table.name}: {plural(table.unsure, 'row')} kept that the snapshot lacks: it was damaged when the "
-            "snapshot was taken, and they may have been among the rows that could not be read",
+            f"  {table.name}: {plural(table.unsure, 'row')} kept that the snapshot lacks: not all of its rows are "
+            "held (damage, say, or an export of some), and they may have been among the others",
             f"  (to delete them all the same, name them: {clean(explicit)})",
         ]
     return [

@@ -34,6 +34,7 @@ _SEGMENT_BLOBS = 200_000
 _SMALL_BYTES = 1 << 20
 _MERGED_BYTES = 16 << 20
 _MANY, _FOLDED = 12, 3
+_LOOKS = 10
 
 
 def copy_live(store: BlobStore, names: Collection[str], live: Live, snapshot_id: bytes) -> Written:
@@ -63,12 +64,21 @@ def indexed_packs(store: BlobStore) -> set[str]:
 def indexed_blobs(store: BlobStore, pack: str) -> NDArray[np.uint8]:
     """The digests that the index says are in this pack, shape (n, 32): what is known of one whose directory is damaged.
 
-    Raises `Corrupt` for a damaged segment.
+    Raises `Corrupt` for a damaged segment. Where one goes meanwhile, what it said is in another by now: looks again,
+    since whoever asks may delete a pack of which nothing needed is said to be in it.
     """
-    found = [np.zeros((0, DIGEST_BYTES), np.uint8)]
-    for _, segment in _segments(store):
-        found.append(np.ascontiguousarray(_only(segment, frozenset([pack])).entries["digest"]))
-    return np.concatenate([rows.reshape(-1, DIGEST_BYTES) for rows in found])
+    for _ in range(_LOOKS):
+        found = [np.zeros((0, DIGEST_BYTES), np.uint8)]
+        try:
+            for entry in store.segments():
+                segment = store.segment(entry.name.removeprefix(INDEX))
+                found.append(np.ascontiguousarray(_only(segment, frozenset([pack])).entries["digest"]))
+        except NotFound:
+            continue
+        return np.concatenate([rows.reshape(-1, DIGEST_BYTES) for rows in found])
+    raise Unavailable(
+        f"the index in {store.backend.location} changes faster than it can be read", hint="Try again in a while."
+    )
 
 
 def purge(store: BlobStore, gone: Collection[str]) -> int:

@@ -129,6 +129,8 @@ class _Reading:
             return None, "its shape changed"
         if entry.where != self._where:
             return None, "another condition chooses its rows"
+        if parent.lacks_rows_of(table.name):
+            return None, "the last snapshot lacks some of its rows"
         since = parent.source.context
         reason = view.doubt(table, since)
         if reason:

@@ -92,8 +92,7 @@ def _steps(states: Sequence[tuple[Snapshot, SnapshotSource]], name: str) -> tupl
     for snapshot, source in states:
         entry = next((table for table in source.tables if table.name == name), None)
         if entry is not None and entry.root is not None:
-            is_damaged = any(text.startswith(f"table {name}: ") for text in source.missing)
-            steps.append(Step(snapshot, entry, entry.where is None and not is_damaged))
+            steps.append(Step(snapshot, entry, entry.where is None and not source.hidden(name)))
         elif entry is not None:
             unknown.append(Unknown(snapshot, "it holds only the shape of the table"))
         elif snapshot.safety is not None:

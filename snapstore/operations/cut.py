@@ -202,6 +202,8 @@ def _source(
     return dataclasses.replace(
         own,
         objects=objects,
+        # Whoever goes by this snapshot next must read everything: some of it is lost, not unchanged.
+        context={} if told else own.context,
         missing=(*own.missing, *told),
         tables=_tables(repository, own.name, own.tables, plan, writer, progress),
     )

@@ -137,6 +137,8 @@ class _Export:
             writer = stack.enter_context(self._writer(at))
             for own in self._in_order():
                 shapes.append(self._shape(own))
+                if shapes[-1]["lacks"]:
+                    self._missing.append(f"{shapes[-1]['label']}: {shapes[-1]['lacks']}")
                 if own.tree is None:
                     self._missing.append(f"{shapes[-1]['label']}: only its shape was taken")
                 else:
@@ -199,8 +201,17 @@ class _Export:
             "part": self._part(own),
             "columns": [{"name": one.name, "type": one.type, "vector": one.is_vector} for one in forms],
             "left_out": left_out,
+            "lacks": self._lacks(own),
             "shape": base64.b64encode(encode_schema(own.table)).decode(),
         }
+
+    def _lacks(self, own: StateTable) -> str:
+        """In words, which rows there were that are not written: an import must not be taken for the whole table."""
+        words = [f"only the rows where {own.entry.where}"] if own.entry.where is not None else []
+        words += [own.damage] if own.damage else []
+        if own.name in self._choice.matching or (self._choice.user and self._part(own)):
+            words.append("the export holds only some of the rows")
+        return "; ".join(words)
 
     def _table(self, own: StateTable, label: str, writer: Writer) -> dict[str, Any]:
         """Its rows; how many they are, and in which file."""

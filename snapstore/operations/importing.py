@@ -38,7 +38,10 @@ _BATCH_ROWS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One table of an export: its shape without what was left out, how many rows, and the file they are in."""
+    """One table of an export: its shape without what was left out, how many rows, and the file they are in.
+
+    `lacks` says in words which rows the table had that the export does not; empty if it has all.
+    """
 
     table: Table
     source: str
@@ -47,6 +50,7 @@ class Part:
     member: str
     rows: int
     left_out: tuple[str, ...]
+    lacks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,9 @@ def read_export(folder: Path) -> Export:
             raise Unsupported(f"{folder} is an export of version {about['version']}", hint="Use a newer snap.")
         if about["format"] == "markdown":
             raise Invalid(f"{folder} is for reading: Markdown does not hold every value", hint="Export as JSON.")
-        parts = tuple(_part(one) for one in about["tables"] if "file" in one)
+        # Exports of before said it of the whole alone.
+        lacks = "the export holds only some of the rows" if about["is_filtered"] else ""
+        parts = tuple(_part({"lacks": lacks, **one}) for one in about["tables"] if "file" in one)
         objects = {name: base64.b64decode(data) for name, data in about["objects"].items()}
         return Export(folder, about["format"], about["snapshot"], bool(about["is_filtered"]), parts, objects)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -95,7 +101,7 @@ def _part(one: Mapping[str, Any]) -> Part:
         definition = {**table.definition, "left_out": [*table.definition.get("left_out", ()), *left_out]}
         kept = tuple(column for column in table.columns if column.name not in left_out)
         table = replace(table, columns=kept, definition=definition)
-    return Part(table, one["source"], one["kind"], one["file"], member, int(one["rows"]), left_out)
+    return Part(table, one["source"], one["kind"], one["file"], member, int(one["rows"]), left_out, str(one["lacks"]))
 
 
 def _check(folder: Path) -> None:
@@ -177,7 +183,7 @@ class _View:
             if part.left_out
         ]
         told += [f"table {name}: {number:,} rows say nothing of {one}" for (name, one), number in self._absent.items()]
-        return [*told, *(["the export holds only some of the rows"] if self._export.is_filtered else [])]
+        return [*told, *(f"table {part.table.name}: {part.lacks}" for part in self._parts.values() if part.lacks)]
 
     def read(self, table: Table) -> Iterator[Batch]:
         part = self._parts[table.name]

@@ -34,6 +34,10 @@ class Parent:
         """The table of that name, as it was."""
         return next((table for table in self.source.tables if table.name == name), None)
 
+    def lacks_rows_of(self, table: str) -> bool:
+        """Whether rows of this table were there and are not in the snapshot: what is as it was then is still more."""
+        return any(text.startswith(f"table {table}: ") for text in self.source.missing)
+
 
 def parent_of(
     snapshots: Sequence[Snapshot], name: str, kind: str, selection: Mapping[str, Any] | None = None

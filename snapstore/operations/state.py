@@ -153,7 +153,8 @@ class State:
 
     def why_missing(self, table: str) -> str:
         """Why a table that is there is not among these; empty if nothing is known of it."""
-        return _told(self.missing, table)
+        start = f"table {table}: "
+        return next((text.removeprefix(start) for text in self.missing if text.startswith(start)), "")
 
     def narrowed(self, patterns: Sequence[str]) -> State:
         """Only the tables these patterns mean; all if there are none. Raises `Invalid` for one that means nothing."""
@@ -187,18 +188,12 @@ def matches(name: str, pattern: str) -> bool:
 def of_snapshot(repository: Repository, snapshot: Snapshot, source: str | None = None) -> State:
     """The tables of a snapshot, or of one of its sources."""
     tables = tuple(
-        StateTable(own.name, own.kind, entry, repository.blobs, damage=_told(own.missing, entry.name))
+        StateTable(own.name, own.kind, entry, repository.blobs, damage=own.hidden(entry.name))
         for own in snapshot.sources
         if source is None or own.name == source
         for entry in own.tables
     )
     return State(snapshot.id[:8], tables, repository.blobs)
-
-
-def _told(missing: Sequence[str], table: str) -> str:
-    """What is said of a table among what is missing: of one that is held, that some of its rows could not be read."""
-    start = f"table {table}: "
-    return next((text.removeprefix(start) for text in missing if text.startswith(start)), "")
 
 
 def of_tables(source: str, kind: str, entries: Sequence[SnapshotTable], fetch: Fetch) -> tuple[StateTable, ...]:

@@ -96,6 +96,12 @@ def touched_scope(repository: Repository, safety: Snapshot) -> Scope:
     keys: dict[str, Sequence[bytes]] = {
         table.name: list(_read(table)) for table in of_tables(held.name, held.kind, safety.touched, repository.blobs)
     }
+    if not keys and not whole:
+        # A scope without keys is every row: what was changed since would go back too, and nobody asked for that.
+        raise Invalid(
+            f"which rows the restore of {safety.safety[:8]} changed is lost to damage, so it cannot be taken back",
+            hint=f"`snap restore {safety.id[:8]} --dry-run` shows what differs from the state before it.",
+        )
     return Scope(keys=keys or dict.fromkeys(whole, ()), whole=whole)
 
 

@@ -86,6 +86,16 @@ class SnapshotSource:
     selection: Mapping[str, Any] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
+    def hidden(self, table: str) -> str:
+        """What is said of rows of a table that is held, which were there and are not; empty if all are held.
+
+        A folder is one table, and what of it could not be read is named by its path.
+        """
+        if self.kind == "file":
+            return "; ".join(self.missing)
+        start = f"table {table}: "
+        return next((text.removeprefix(start) for text in self.missing if text.startswith(start)), "")
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

@@ -1,6 +1,7 @@
-"""Names of tables as people choose them.
+"""Names of tables as people choose them, and names in what people write.
 
-    fits("mem*", "public.memories")       # True
+    fits("mem*", "public.memories")             # True
+    mentioned("heat > 0.5", ["body", "heat"])   # "heat"
 
 It knows no engine.
 """
@@ -8,9 +9,10 @@ It knows no engine.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["fits"]
+__all__ = ["fits", "mentioned"]
 
 
 def fits(pattern: str, name: str) -> bool:
@@ -24,6 +26,13 @@ def fits(pattern: str, name: str) -> bool:
     if "*" not in pattern and "?" not in pattern:
         return pattern == name
     return _compiled(pattern).fullmatch(name) is not None
+
+
+def mentioned(condition: str, names: Iterable[str]) -> str:
+    """The first of these names that stands in a condition as a word, whatever the word means there; else empty."""
+    words = (rf"(?<!\w){re.escape(name)}(?!\w)" for name in names if name)
+    found = (re.search(word, condition, re.IGNORECASE) for word in words)
+    return next((one.group() for one in found if one is not None), "")
 
 
 @lru_cache(maxsize=4096)

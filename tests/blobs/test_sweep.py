@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from snapstore.backends import Stored
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
 from snapstore.blobs.check import check
 from snapstore.blobs.pack import digests_of, object_name
 from snapstore.blobs.store import BlobStore
-from snapstore.blobs.sweep import copy_live, fold, indexed_packs, merge, purge, rebuild_index
+from snapstore.blobs.sweep import copy_live, fold, indexed_blobs, indexed_packs, merge, purge, rebuild_index
 from snapstore.digest import Buffer, Kind, digest
 from snapstore.errors import Corrupt, Invalid
 from snapstore.operations.condemn import delete_packs
@@ -216,6 +217,31 @@ def test_writers_that_fold_at_once_lose_nothing_and_leave_no_copies() -> None:
     [segment] = BlobStore(backend).segments()
     held = BlobStore(backend).segment(segment.name.removeprefix("index/"))
     assert len(held.entries) == len(held.frames) == 40
+
+
+def test_what_the_index_says_of_a_pack_is_whole_while_others_fold() -> None:
+    backend = MemoryBackend()
+    tree = chunks(17)
+    for blob in tree:
+        write(BlobStore(backend), Kind.CHUNK, [blob])
+
+    class Beside(MemoryBackend):
+        """Another folds between the listing of segments and the reading of the first."""
+
+        def get(self, name: str) -> Stored:
+            if not folded and name.startswith("index/"):
+                folded.append(fold(store))
+            return super().get(name)
+
+    folded: list[int] = []
+    beside = Beside()
+    beside.__dict__.update(backend.__dict__)
+    store = BlobStore(backend)
+    store.refresh()
+    first = store.segment(store.segments()[0].name.removeprefix("index/"))
+    found = indexed_blobs(BlobStore(beside), first.packs[0])
+    assert folded == [3]
+    assert digests_of(found) == digests_of(first.entries["digest"])
 
 
 def test_an_index_is_rebuilt_from_packs_alone() -> None:

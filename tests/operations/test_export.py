@@ -22,11 +22,14 @@ from snapstore.operations.export import Choice, Exported, checksums, combined, e
 from snapstore.operations.formats import Csv, Format, from_text, to_text
 from snapstore.operations.guess import guess_roles
 from snapstore.operations.importing import ExportSource, read_export
+from snapstore.operations.plan import Mode
+from snapstore.operations.restore import Ask, plan_restore
 from snapstore.operations.rowfiles import rows_in
 from snapstore.operations.state import of_snapshot, read_objects
 from snapstore.operations.take import Request, take
 from snapstore.repository import Repository, Snapshot
 from snapstore.rows import Cells
+from snapstore.sources import Selection
 from snapstore.sources.plain import HEX, Form
 from snapstore.tree.node import encode_objects
 from tests.operations.world import World, roots
@@ -149,7 +152,26 @@ def test_of_one_user_only_memories_and_what_relates_them(world: World, tmp_path:
     assert [(one["source_id"], one["target_id"]) for one in document["relationships"]] == [(1, 3), (3, 1)]
     assert document["metadata"]["user_id"] == "ann"
     _, again = imported(tmp_path / "ann")
-    assert "the export holds only some of the rows" in again.sources[0].missing
+    assert "table public.memories: the export holds only some of the rows" in again.sources[0].missing
+
+
+def test_what_an_export_lacks_is_not_deleted_by_whoever_imports_it(world: World, tmp_path: Path) -> None:
+    where = {"public.memories": "id = 1"}
+    filtered = take(world.repository, [Request("agents", world.source, Selection(where=where))]).snapshot
+    rows = world.value("SELECT count(*) FROM memories")
+    cases = (("some", world.take(), Choice(user="ann")), ("of some", filtered, Choice()))
+    for name, snapshot, choice in cases:
+        told = exported(world, snapshot, tmp_path / name, Format.JSONL, choice).missing
+        assert any(one.startswith("public.memories: ") for one in told)
+        repository, again = imported(tmp_path / name)
+        source = again.sources[0].name
+        plan = plan_restore(repository, again, world.source, Ask(mode=Mode.EXACT, source=source))
+        [memories] = [table for table in plan.tables if table.name == "public.memories"]
+        assert (memories.delete, memories.unsure) == (0, rows - memories_held(again))
+
+
+def memories_held(snapshot: Snapshot) -> int:
+    return next(table.rows for table in snapshot.sources[0].tables if table.name == "public.memories")
 
 
 def test_a_user_needs_a_column_that_names_users(world: World, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from snapstore.backends.memory import MemoryBackend
 from snapstore.errors import Invalid
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask, restore
+from snapstore.operations.scope import Scope
 from snapstore.operations.selected import is_filtered
 from snapstore.operations.take import Request, take
 from snapstore.repository import Repository, SnapshotSource
@@ -107,3 +108,16 @@ def test_a_filter_that_fits_nothing_is_refused_and_never_means_everything(
     chosen = Selection(**{name: named(value) for name, value in selection.items()})  # type: ignore[arg-type]  # as above
     with pytest.raises(Invalid, match=told.replace("{}", store.schema)), store.source.view(chosen):
         pass
+
+
+def test_a_condition_on_a_column_that_was_left_out_is_refused(store: Store) -> None:
+    repository, table = Repository.init(MemoryBackend()), f"{store.schema}.notes"
+    selection = Selection(tables=("notes",), exclude_columns=(f"{table}.heat",))
+    snapshot = take(repository, [Request("agents", store.source, selection)]).snapshot
+    store.run("DELETE FROM notes")
+    with pytest.raises(Invalid, match="heat"):
+        restore(repository, snapshot, store.source, Ask(scope=Scope(where={table: "heat > 0.5"})))
+    assert (
+        restore(repository, snapshot, store.source, Ask(scope=Scope(where={table: "id > 1"}))).plan.tables[0].insert
+        == 2
+    )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from snapstore.backends import Backend
 from snapstore.backends.memory import MemoryBackend
+from snapstore.blobs.pack import object_name
 from snapstore.digest import Digest, Kind
-from snapstore.errors import Corrupt, NotFound, SnapstoreError
+from snapstore.errors import Corrupt, Invalid, NotFound, SnapstoreError
 from snapstore.operations.copy import copy
 from snapstore.operations.cut import cut, plan_cut
 from snapstore.operations.forget import rm
@@ -20,6 +23,7 @@ from snapstore.operations.gc import gc
 from snapstore.operations.heal import heal
 from snapstore.operations.remedies import FromRepository, FromSource
 from snapstore.operations.repair_index import repair_index
+from snapstore.operations.undo import undo_ask
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository, Snapshot, resolve
 from tests.operations.crowd import copied
@@ -27,6 +31,8 @@ from tests.operations.points import Faulty, Points, crash
 from tests.operations.sample import MEMORIES, Take, init, objects, read, reopen, rows, take
 from tests.operations.world import World
 from tests.soak import IS_SOAK
+from tests.sources.files.memory import Memory
+from tests.sources.sqlite.agent import Agent
 
 HELD = rows(range(120))
 STEPS = 8 if IS_SOAK else 2
@@ -233,6 +239,46 @@ def test_what_stays_damaged_is_cut_off_by_name() -> None:
     assert lost
 
 
+@pytest.mark.parametrize("has_context", [False, True])
+@pytest.mark.parametrize("kind", ["sqlite", "file"])
+def test_rows_that_were_cut_off_are_read_again_though_nothing_changed(
+    kind: str, has_context: bool, tmp_path: Path
+) -> None:
+    live: Agent | Memory
+    if kind == "sqlite":
+        live = Agent(tmp_path / "agent.db")
+        live.run("CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT)")
+        for number in range(4):
+            live.run("INSERT INTO notes VALUES (?, ?)", (number, f"{number} " * 400))
+        live.stop()
+    else:
+        live = Memory(tmp_path / "memory")
+        for number in range(4):
+            live.write(f"note {number}", f"{number} " * 400)
+    repository, backend = live.repository, live.repository.backend
+    time.sleep(0.05)
+    live.take()
+    assert isinstance(backend, MemoryBackend)
+    [*packs] = [one for one in repository.blobs.packs() if Kind.VALUE in repository.blobs.directory(one).kinds]
+    flip(backend, object_name(packs[0].name), 60)
+    whole = repository.snapshots()[0]
+    [plan] = plan_cut(reopen(backend))
+    made = cut(reopen(backend), plan)
+    assert plan.rows
+    if has_context:  # as earlier versions made them
+        context = whole.sources[0].context
+        repository.change(
+            made.id,
+            lambda one: dataclasses.replace(one, sources=(dataclasses.replace(one.sources[0], context=context),)),
+        )
+    rm(reopen(backend), [whole.id])
+    live.repository = reopen(backend)
+    live.take()
+    [again] = [one for one in live.repository.snapshots() if one.id != made.id]
+    assert [table.root for table in again.sources[0].tables] == [table.root for table in whole.sources[0].tables]
+    assert not any(one.snapshots for one in verify(reopen(backend), snapshots=[again], read_data=True).damaged)
+
+
 def test_hints_that_are_lost_are_dropped_and_nothing_else() -> None:
     repository, backend = small()
     before = set(objects(backend, "packs/"))
@@ -276,6 +322,10 @@ def test_lost_keys_of_a_restore_are_told_with_the_safety_snapshot_that_is_cut() 
     assert "touched" in made.sources[0].missing[0]
     assert read(reopen(backend), made)["public.memories"] == HELD
     assert sum(table.rows for table in made.touched) == 900 - sum(one.rows for one in plan.lost)
+    own = dataclasses.replace(made.sources[0], selection={"mode": "exact", "recreated": []})
+    without = dataclasses.replace(made, sources=(own,), touched=())
+    with pytest.raises(Invalid, match="lost to damage"):
+        undo_ask(reopen(backend), without)
 
 
 def broken() -> tuple[MemoryBackend, MemoryBackend]:

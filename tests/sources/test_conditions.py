@@ -52,7 +52,7 @@ def fill(store: Store, types: str, form: str) -> None:
             given = "2026-01-09" if archived else None
             told = None if tags is None else ", ".join(tags)
         else:
-            given = None if archived is None else str(archived).lower()
+            given = None if archived is None else str(archived)  # as Python writes it
             created = None if created is None else f"{created}T01:00:00+01:00"
         values = ", ".join(literal(one) for one in (key, heat, owner, kind, created, given, told))
         store.run(f"INSERT INTO notes VALUES ({values})")

@@ -17,6 +17,7 @@ __all__ = ["condition"]
 
 _NUMBERS = "('smallint', 'integer', 'bigint', 'real', 'double precision', 'numeric')"
 _TEXTS = "('text', 'character varying', 'character')"
+_NOT = "('0', '0.0', 'false', 'f', 'no', 'n', 'off', '')"
 
 
 def condition(roles: Roles, wanted: Wanted) -> str:
@@ -42,7 +43,7 @@ def condition(roles: Roles, wanted: Wanted) -> str:
         if moment is not None:
             parts.append(f"{_time(name('created'))} {sign} {_moment(moment)}")
     if not wanted.archived:
-        parts.append(f"coalesce({name('archived')}::text, 'false') IN ('false', 'f', '0', 'no', '')")
+        parts.append(f"lower(coalesce({name('archived')}::text, 'false')) IN {_NOT}")
     return " AND ".join(parts) or "true"
 
 

@@ -14,11 +14,13 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from snapstore.errors import Invalid
 from snapstore.rows import Batch, Table
+from snapstore.sources.patterns import mentioned
 from snapstore.sources.qdrant.applying import insert_points
 from snapstore.sources.qdrant.collections import drop_collection, make_collection
 from snapstore.sources.qdrant.connection import in_memory
-from snapstore.sources.qdrant.points import id_of
+from snapstore.sources.qdrant.points import id_of, key_of
 from snapstore.sources.qdrant.reading import condition_of
 
 __all__ = ["matching"]
@@ -28,6 +30,12 @@ __all__ = ["matching"]
 def matching(table: Table, where: str) -> Iterator[Callable[[Batch], NDArray[np.bool_]]]:
     """As `Source.matching`."""
     condition, name = condition_of(table.name, where), table.definition["name"]
+    left_out = mentioned(condition.model_dump_json(), map(key_of, table.definition.get("left_out", ())))
+    if left_out:  # no point would have it, so none would meet a condition on it
+        raise Invalid(
+            f"the condition for {table.name} ({where}) is about {left_out}, which was left out",
+            hint="choose points by what is held, or with --key",
+        )
     session = in_memory()
     try:
 

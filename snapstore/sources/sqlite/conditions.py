@@ -16,7 +16,7 @@ from snapstore.sources.sqlite.connection import quoted
 __all__ = ["condition"]
 
 
-_NOT = "('0', '0.0', 'false', 'False', 'f', 'no', '')"
+_NOT = "('0', '0.0', 'false', 'f', 'no', 'n', 'off', '')"
 
 
 def condition(roles: Roles, wanted: Wanted) -> str:
@@ -41,7 +41,7 @@ def condition(roles: Roles, wanted: Wanted) -> str:
         if moment is not None:
             parts.append(f"{_seconds(name('created'))} {sign} {_moment(moment)}")
     if not wanted.archived:
-        parts.append(f"coalesce(CAST({name('archived')} AS TEXT), '0') IN {_NOT}")
+        parts.append(f"lower(coalesce(CAST({name('archived')} AS TEXT), '0')) IN {_NOT}")
     return " AND ".join(parts) or "true"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -48,6 +49,27 @@ def wreck(memory: Memory) -> None:
     (memory.place / "empty").symlink_to("notes")
     memory.write("more/new.md", "new")
     (memory.place / "notes").chmod(0o700)
+
+
+def test_exact_keeps_files_that_could_not_be_read_when_the_snapshot_was_taken(
+    filled: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.write("secret/key", "private")
+    opened = os.open
+
+    def refuses(path: Any, *arguments: Any, **named: Any) -> int:
+        if path == b"secret":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuses)
+        partial = filled.take(partial=True).snapshot
+    assert partial.sources[0].missing
+    filled.write("secret/key", "changed")
+    plan = filled.restore(partial).plan
+    assert (plan.tables[0].delete, plan.tables[0].unsure) == (0, 2)
+    assert (filled.place / "secret/key").read_text() == "changed"
 
 
 def test_exact_is_exact_and_can_be_undone(filled: Memory) -> None:

@@ -14,6 +14,7 @@ from snapstore.errors import Conflict, Invalid, Unsupported
 from snapstore.operations.diff import diff
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask, plan_restore, restore
+from snapstore.operations.scope import Scope
 from snapstore.operations.state import of_snapshot
 from snapstore.operations.undo import undo_ask
 from snapstore.sources import Selection
@@ -268,6 +269,9 @@ def test_a_condition_is_a_filter_in_json(agent: Agent) -> None:
     for bad in ("a = 2", '{"mutt": []}'):
         with pytest.raises(Invalid, match=r"qdrant\.unnamed"):
             agent.take(where={"qdrant.unnamed": bad})
+    without = agent.take(tables=("unnamed",), exclude_columns=("qdrant.unnamed.a",))
+    with pytest.raises(Invalid, match="left out"):
+        agent.restore(without, scope=Scope(where=where))
 
 
 def test_a_collection_of_another_shape_is_refused_or_made_anew(agent: Agent) -> None:

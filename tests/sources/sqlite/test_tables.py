@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from snapstore.backends.memory import MemoryBackend
 from snapstore.errors import Unsupported
 from snapstore.operations.plan import Mode
+from snapstore.operations.scope import Scope
 from snapstore.operations.state import of_snapshot
 from snapstore.repository import Repository
 from tests.sources.sqlite.agent import Agent
@@ -190,6 +191,15 @@ def test_rows_are_found_by_the_collation_of_the_key(agent: Agent) -> None:
     """)
     agent.restore(snapshot)
     assert agent.dump() == before
+
+
+def test_of_rows_that_are_alike_a_condition_means_each(agent: Agent) -> None:
+    agent.run("CREATE TABLE hides (rowid, _rowid_, oid); INSERT INTO hides VALUES (1, 1, 1), (1, 1, 1), (2, 2, 2)")
+    before = agent.take()
+    agent.run("DELETE FROM hides; INSERT INTO hides VALUES (1, 1, 1)")
+    restored = agent.restore(before, Mode.UPDATE, scope=Scope(where={"main.hides": "oid = 1"}))
+    assert restored.plan.tables[0].insert == 1
+    assert agent.run("SELECT oid FROM hides") == [(1,), (1,)]
 
 
 def test_rows_found_by_content_are_deleted_by_their_own_value(agent: Agent) -> None:
