@@ -24,6 +24,7 @@ LAYERS = {
     "snapstore.errors": 0,
     "snapstore.digest": 1,
     "snapstore.plainjson": 1,
+    "snapstore.packed": 1,
     "snapstore.seal": 2,
     "snapstore.encryption": 3,
     "snapstore.rows": 2,
@@ -69,8 +70,8 @@ LIBRARIES = {
     "pyarrow": {"snapstore.operations.parquet"},
     "obstore": {"snapstore.backends.cloud"},
     "zstandard": {"snapstore.blobs", "snapstore.repository"},
-    # schema blobs; config, snapshots and tombstones; the directory of a bundle.
-    "msgpack": {"snapstore.tree", "snapstore.repository", "snapstore.backends.bundle"},
+    # read in one place; written where config, keys and tombstones are.
+    "msgpack": {"snapstore.packed", "snapstore.repository"},
     # the server's source; and the command line where it makes a server of its own.
     "psycopg": {"snapstore.sources.postgres", "snap_cli.embedded", "snap_cli.demo"},
     "apsw": {"snapstore.sources.sqlite"},

@@ -28,7 +28,7 @@ import click
 from snap_cli import passphrases
 from snap_cli.errors import MISUSE, NoRepository, secrets_in
 from snap_cli.expanding import expand, with_password
-from snap_cli.places import backend_of, is_url, shown
+from snap_cli.places import backend_of, is_private, is_url, shown
 from snap_cli.progress import watched
 from snap_cli.render import jsonable, paint, safe
 from snap_cli.settings import FILE, NamedSource, Settings, read_settings
@@ -40,11 +40,14 @@ from snapstore.errors import NotFound, Unavailable
 from snapstore.operations.capture import Progress
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.repository.keyring import Passphrase
+from snapstore.seal import PLAIN
 
 __all__ = ["App", "command", "common_options", "show_help_without_command"]
 
 _DEFAULT_REPOSITORY = ".snapstore"
-_COMMON = ("repo", "passphrase_file", "passphrase_command", "no_cache", "limit_upload", "json", "quiet", "verbose")
+_COMMON = (
+    "repo", "passphrase_file", "passphrase_command", "no_cache", "limit_upload", "trust", "json", "quiet", "verbose",
+)  # fmt: skip
 _CACHE_BYTES = 1_000_000_000
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -60,6 +63,7 @@ class App:
     verbose: int = 0
     passphrase_file: str | None = None
     passphrase_command: str | None = None
+    trust: bool = False
     secrets: list[str] = field(default_factory=list)
     no_cache: bool = False
     limit_upload: int | None = None
@@ -242,6 +246,12 @@ class App:
                 f"{place}: {error.strerror or error}", hint="Check the path and who may read it."
             ) from error
 
+    def trusts(self, repository: Repository) -> bool:
+        """Whether what the repository says may be acted on, and not only put back as rows: only this user can have
+        written it, or somebody with a key, or --trust was given (docs/security.md).
+        """
+        return self.trust or repository.seal is not PLAIN or (not is_url(self.place) and is_private(self.place))
+
     def limited(self, backend: Backend) -> Backend:
         """The backend, written to no faster than --limit-upload or SNAP_LIMIT_UPLOAD allows."""
         text = os.environ.get("SNAP_LIMIT_UPLOAD")
@@ -313,6 +323,8 @@ def common_options(function: Function) -> Function:
                          help="Keep nothing of a bucket on this machine [SNAP_CACHE: where]."),
             click.option("--limit-upload", type=SIZE, metavar="SIZE", expose_value=False, callback=_set("limit_upload"),
                          help="Write so many bytes a second at most, as in 2MB [SNAP_LIMIT_UPLOAD]."),
+            click.option("--trust", is_flag=True, expose_value=False, callback=_set("trust"),
+                         help="Believe a plain repository that others can write to: run its SQL, connect as it says."),
             click.option("--json", is_flag=True, expose_value=False, callback=_set("json"),
                          help="One JSON document on stdout; errors as JSON on stderr."),
             click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_set("quiet"),

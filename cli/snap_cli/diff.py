@@ -137,7 +137,7 @@ def _states(
         return [of_snapshot(repository, one, source) for one in (before, after)]
     held = before or after
     assert held is not None
-    found = live_sources(app, held, source=source, to=to)
+    found = live_sources(app, repository, held, source=source, to=to)
     with app.progress() as progress:
         now = live_state(repository, held, found, stack, progress)
     for told in now.missing:

@@ -23,8 +23,8 @@ _SHOWN = 8
 
 def found_elsewhere(held: SnapshotSource, live: Source, state: State) -> list[Mention]:
     """The files that name the folder they were taken from, where they are to go to another."""
-    if held.kind != "file" or live.url == held.url:
-        return []
+    if held.kind != "file" or live.url == held.url or held.url.startswith("export:"):
+        return []  # an export does not say which folder it was
     return list(mentions(state, bytes(place_of(held.url))))
 
 

@@ -15,6 +15,7 @@ from snap_cli.restore import conditions_by_table
 from snap_cli.sources import live_sources, live_state
 from snapstore.errors import Invalid, Unsupported
 from snapstore.operations.guess import guess_roles
+from snapstore.operations.selected import files_of
 from snapstore.operations.state import LIVE, State, of_snapshot, read_objects
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.sources.roles import Roles
@@ -74,9 +75,12 @@ def export_command(
         matching = {}
         for table, condition in conditions_by_table(state.tables, tables, conditions, state.label).items():
             own = next(one for one in state.tables if one.name == table)
-            (_, live), *_ = live_sources(app, snapshot, source=own.source if len(snapshot.sources) > 1 else None, to=to)
+            (_, live), *_ = live_sources(
+                app, repository, snapshot, source=own.source if len(snapshot.sources) > 1 else None, to=to
+            )
             matching[table] = stack.enter_context(live.matching(own.table, condition))
         objects = {}
+        files = {one.name: files_of(one.selection) for one in snapshot.sources if one.kind == "file"}
         if name != LIVE:
             objects = {
                 one.name: encode_objects(read_objects(repository.blobs, one.objects)) for one in snapshot.sources
@@ -84,7 +88,8 @@ def export_command(
         with app.progress() as progress:
             exported = export(
                 state, output, Format(form), Choice(not no_vectors, user, matching), roles=roles,
-                at=datetime.now(UTC) if name == LIVE else snapshot.time, objects=objects, progress=progress,
+                at=datetime.now(UTC) if name == LIVE else snapshot.time, objects=objects, files=files,
+                progress=progress,
             )  # fmt: skip
     for told in exported.missing:
         app.warn(told)
@@ -125,7 +130,7 @@ def _state(
         return
     snapshot = resolve(snapshots, "latest")
     with ExitStack() as stack:
-        pairs = live_sources(app, snapshot, source=source, to=to)
+        pairs = live_sources(app, repository, snapshot, source=source, to=to)
         with app.progress() as progress:
             state = live_state(repository, snapshot, pairs, stack, progress)
         yield snapshot, state

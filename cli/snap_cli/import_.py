@@ -8,6 +8,7 @@ import click
 
 from snap_cli.context import App, command
 from snap_cli.manifests import rows_in
+from snap_cli.places import is_private
 from snap_cli.render import paint, plural
 from snap_cli.restore import carry_out
 from snap_cli.sources import one_source, open_named
@@ -16,6 +17,7 @@ from snapstore.operations.forget import rm
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask
 from snapstore.operations.take import Request, take
+from snapstore.sources import Selection
 
 __all__ = ["import_command"]
 
@@ -38,6 +40,7 @@ __all__ = ["import_command"]
 )
 @click.option("--source", metavar="NAME", help="Of several sources in the export, this one.")
 @click.option("--tag", "tags", multiple=True, help="A name for the snapshot; may be given several times.")
+@click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def import_command(
@@ -49,6 +52,7 @@ def import_command(
     conflict: str,
     source: str | None,
     tags: tuple[str, ...],
+    plan_id: str | None,
     yes: bool,
 ) -> None:
     """Read back what `snap export` wrote: as a snapshot, and from there into a live source.
@@ -58,6 +62,8 @@ def import_command(
     """
     if bool(to) == as_snapshot:
         raise Invalid("say where to", hint="Either --to URL, or --as-snapshot.")
+    if plan_id is not None and (dry_run or as_snapshot):
+        raise Invalid("--plan goes with --to, and not with --dry-run")
     try:
         from snapstore.operations.importing import ExportSource, read_export
     except ImportError as error:
@@ -69,10 +75,12 @@ def import_command(
     export = read_export(path)
     names = [name for name in export.sources if source in (None, name)]
     if not names:
+        if source is None:
+            raise Invalid(f"there are no rows in the export {path}", hint="Only the shapes of its tables were taken.")
         raise Invalid(f"the export has no source {source!r}", hint=f"It has: {', '.join(export.sources)}.")
     if to and len(names) > 1:
         raise Invalid("the export has several sources", hint=f"Pick one with --source: {', '.join(names)}.")
-    requests = [Request(name, ExportSource(export, name)) for name in names]
+    requests = [Request(name, ExportSource(export, name), export.chosen.get(name, Selection())) for name in names]
     with app.progress() as progress:
         taken = take(
             repository, requests, tags=tags, description=f"imported from {path.name}", host=app.host, full=True,
@@ -89,10 +97,13 @@ def import_command(
         held, live = snapshot.sources[0], open_named(app, one_source(app, to))
         again = ["snap", *(["-r", app.repo] if app.repo else []), "import", str(path), "--to", live.url]
         again += ["--conflict", conflict] if conflict != "skip" else []
-        ask = Ask(mode=Mode(conflict), source=held.name)
+        again += ["--source", source] if source else []
+        ask = Ask(mode=Mode(conflict), source=held.name, trusted=app.trust or is_private(export.folder))
         carry_out(
-            app, repository, snapshot, held, live, ask, dry_run=dry_run, plan_id=None, yes=yes, verify=True, again=again
-        )
+            app, repository, snapshot, held, live, ask,
+            dry_run=dry_run, plan_id=plan_id, yes=yes, verify=True,
+            again=again,
+        )  # fmt: skip
     finally:
         if dry_run:
             rm(repository, [snapshot.id])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -53,7 +54,7 @@ def init_command(app: App, path: str | None, encrypt: bool) -> None:
     if app.is_interactive and not app.quiet and offer(app):
         app.say("next: snap sources, then snap take")
         return
-    found = "" if path is None else f" -r {path}"
+    found = "" if app.repo is None else f" -r {shlex.quote(app.repo)}"
     app.say(f"next: snap{found} take postgresql://user@host/database")
 
 

@@ -109,7 +109,8 @@ def tell_narrowed(source: SnapshotSource) -> list[str]:
         example = "" if found["paths"] == 1 else f", {clean(found['example'])} for one"
         what = clean(found["example"]) if found["paths"] == 1 else plural(found["paths"], "path")
         told.append(f"{source.name}: left out by {clean(reason)}: {what}{example}")
-    for start, what in (("only the tables", "tables"), ("without the tables", "exclude")):
+    chosen = (("only the files", "only"), ("only the tables", "tables"), ("without the tables", "exclude"))
+    for start, what in chosen:
         if source.selection.get(what):
             told.append(f"{source.name}: {start} {clean(', '.join(source.selection[what]))}")
     words = [str(one) for one in source.selection.get("filter", ())]

@@ -7,13 +7,15 @@ What a bucket needs comes with an extra, and is loaded only if one is named.
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from snapstore.backends import Backend
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.errors import Unsupported
 
-__all__ = ["backend_of", "is_url", "shown"]
+__all__ = ["backend_of", "is_private", "is_url", "shown"]
 
 
 def is_url(place: str) -> bool:
@@ -24,6 +26,15 @@ def is_url(place: str) -> bool:
 def shown(place: str) -> str:
     """The place for people."""
     return place if is_url(place) else str(Path(place).expanduser().absolute())
+
+
+def is_private(place: str | Path) -> bool:
+    """Whether nobody but this user (and root) may write to this folder, by its owner and mode."""
+    try:
+        found = Path(place).expanduser().stat()
+    except OSError:
+        return False
+    return found.st_uid in (os.getuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def backend_of(place: str, *, create: bool = False, allow_http: bool = False) -> Backend:

@@ -102,7 +102,7 @@ def restore_command(
     mode = Mode.EXACT if exact else Mode(conflict or "skip")
     repository = app.repository()
     snapshot = app.snapshot(repository, name)
-    pairs = live_sources(app, snapshot, source=source, to=to)
+    pairs = live_sources(app, repository, snapshot, source=source, to=to)
     if dry_run:
         for told in tell_links(links_of(app, repository, snapshot)):
             app.say(f"{snapshot.id[:8]}: {told}")
@@ -118,7 +118,7 @@ def restore_command(
     again += ["--to", to if to in app.settings.sources else pairs[0][1].url] if to else []
     again += ["--recreate"] if recreate else []
     again += ["--no-privileges"] if no_privileges else []
-    base = Ask(mode=mode, recreate=recreate, privileges=not no_privileges)
+    base = Ask(mode=mode, recreate=recreate, privileges=not no_privileges, trusted=app.trusts(repository))
     ignored = ignored_by(app, [own.name for own, _ in pairs], ignore_columns, all_columns=all_columns)
     check_ignored(
         ignore_columns, [one for own, _ in pairs for one in of_snapshot(repository, snapshot, own.name).tables]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -64,7 +65,10 @@ def install_command(
     _check(app, sources)
     job = Job(_name(app), times, _words(app, sources))
     if is_printed or sys.platform == "win32":
-        app.out(f"every {times.text}: {' '.join(job.words)}")
+        if app.json:
+            app.document({"job": job.name, "times": times.text, "words": list(job.words)})
+            return
+        app.out(f"every {times.text}: {shlex.join(job.words)}")
         app.out(f"on Windows: {windows_instruction(job)}")
         return
     app.repository()  # a job for a repository that does not open would fail every night

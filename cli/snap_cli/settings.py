@@ -101,11 +101,23 @@ def read_settings(folder: Path) -> Settings:
     for place in (folder, *folder.parents):
         path = place / FILE
         if path.is_file():
+            _check_author(path, folder)
             settings = _settings(Words.read(path))
             if settings.runs_commands:
                 _check_owner(path)
             return settings
     return Settings()
+
+
+def _check_author(path: Path, folder: Path) -> None:
+    """Raise `Invalid` for a file of somebody else in a folder above: in /tmp anybody may leave one, and whoever writes
+    it says which repository the memory goes to.
+    """
+    if path.stat().st_uid not in (os.getuid(), 0, folder.stat().st_uid):
+        raise Invalid(
+            f"{path} belongs to somebody else, who would say where the memory goes",
+            hint="Move it away, or make a snap.toml of your own in this folder.",
+        )
 
 
 def _check_owner(path: Path) -> None:

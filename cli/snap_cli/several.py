@@ -6,6 +6,7 @@ how to take it back, and how to go on.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -135,5 +136,5 @@ def _tell_where_it_stands(
     left = names[len(done) :]
     app.warn(
         f"not restored: {', '.join(left)}; the same command goes on where it stopped, "
-        f"and `{' '.join(again)} --source {left[0]}` restores only {left[0]}"
+        f"and `{clean(shlex.join([*again, '--source', left[0]]))}` restores only {clean(left[0])}"
     )

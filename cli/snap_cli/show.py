@@ -63,7 +63,7 @@ def show_command(app: App, name: str, source: str | None, to: str | None, where:
         return
     with ExitStack() as stack:
         if label == LIVE:
-            found = live_sources(app, snapshot, source=source, to=to)
+            found = live_sources(app, repository, snapshot, source=source, to=to)
             with app.progress() as progress:
                 tables = live_state(repository, snapshot, found, stack, progress).tables
         else:
@@ -77,7 +77,11 @@ def show_command(app: App, name: str, source: str | None, to: str | None, where:
             if key is not None:
                 raise Invalid("--where chooses rows of a table, and a key names one row", hint="Leave one of them out.")
             held = next((own for own in snapshot.sources if own.name == table.source), None)
-            asked = live_source(app, held, to) if held is not None and to is not None else None
+            asked = (
+                live_source(app, held, to, trusted=app.trusts(repository))
+                if held is not None and to is not None
+                else None
+            )
             _where(app, snapshot if label != LIVE else None, table, where, limit, asked)
         elif key is None:
             _table(app, snapshot if label != LIVE else None, table)

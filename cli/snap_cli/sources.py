@@ -16,9 +16,10 @@ from pathlib import PurePath
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from snap_cli.context import App
+from snap_cli.render import clean
 from snap_cli.settings import NamedSource
 from snap_cli.words import nearest
-from snapstore.errors import Invalid, NotFound, Unsupported
+from snapstore.errors import Conflict, Invalid, NotFound, Unsupported
 from snapstore.operations.capture import Progress
 from snapstore.operations.selected import files_of, selection_of
 from snapstore.operations.state import State, live
@@ -191,14 +192,27 @@ def qualified_column(column: str, schema: str) -> str:
     return column if column.count(".") != 1 else f"{schema}.{column}"
 
 
-def live_source(app: App, held: SnapshotSource, text: str | None) -> Source:
+def live_source(app: App, held: SnapshotSource, text: str | None, *, trusted: bool) -> Source:
     """The live source that belongs to a snapshot's: the one named, the one of its name in snap.toml, or the one it was
     taken from. Which one it is, is said.
+
+    Raises `Conflict` where only the snapshot names it and is not `trusted`: whoever wrote it there would get what the
+    user's password opens, or the password.
     """
     if text:
         source, why = open_named(app, one_source(app, text)), ""
     elif held.name in app.settings.sources:
         source, why = open_named(app, app.settings.sources[held.name]), f" (snap.toml: {held.name})"
+    elif held.url.startswith("export:"):
+        raise Invalid(
+            f"the snapshot has {held.name} from an export ({held.url.partition(':')[2]}), and no live source with it",
+            hint="Name the live one with --to URL.",
+        )
+    elif not trusted:
+        raise Conflict(
+            f"the snapshot says it was taken from {clean(held.url)}, and others can write to this repository",
+            hint="Nothing was connected to. Name the live source with --to (or SNAP_SOURCE, or snap.toml), or --trust.",
+        )
     else:
         source, why = open_source(app, held.url), " (as recorded)"
     app.say(f"live: {source.url}{why}")  # short, so that it is one line of a terminal
@@ -206,7 +220,7 @@ def live_source(app: App, held: SnapshotSource, text: str | None) -> Source:
 
 
 def live_sources(
-    app: App, snapshot: Snapshot, *, source: str | None = None, to: str | None = None
+    app: App, repository: Repository, snapshot: Snapshot, *, source: str | None = None, to: str | None = None
 ) -> list[tuple[SnapshotSource, Source]]:
     """The snapshot's sources, each with the live one to compare or to restore.
 
@@ -239,7 +253,24 @@ def live_sources(
     left_out = ", ".join(own.name for own in chosen if own not in meant)
     if left_out:
         app.warn(f"left out: {left_out} ({'--to' if to else 'SNAP_SOURCE'} is {meant[0].name})")
-    return [(held, live_source(app, held, text)) for held in meant]
+    trusted = app.trusts(repository)
+    check_conditions(meant, trusted=trusted)
+    return [(held, live_source(app, held, text, trusted=trusted)) for held in meant]
+
+
+def check_conditions(sources: Sequence[SnapshotSource], *, trusted: bool) -> None:
+    """Raises `Conflict` for a snapshot of the rows that met a condition, where it is not trusted: to compare it, the
+    live database is asked which rows meet it, and a condition is SQL.
+    """
+    found = {table.name: table.where for held in sources for table in held.tables if table.where}
+    for held in sources:
+        found |= selection_of(held.selection).where
+    for name, condition in () if trusted else found.items():
+        raise Conflict(
+            f"the snapshot holds the rows of {clean(name)} where {clean(condition)}, and others can write to this "
+            "repository",
+            hint="Nothing was run. Where that condition is yours, go on with --trust.",
+        )
 
 
 def _leads_to(app: App, text: str, held: SnapshotSource) -> bool:

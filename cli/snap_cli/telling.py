@@ -44,7 +44,7 @@ def confirm(app: App, plans: Sequence[Plan]) -> None:
     right = {str(deletes), f"{deletes:,}", *names, *(name.partition(".")[2] for name in names)} - {"0"}
     word = f"{deletes} (the number of rows)" if deletes else names[0]
     answer = click.prompt(
-        f"This deletes {' and '.join(told)}. Type {word} or the table's name to go on",
+        clean(f"This deletes {' and '.join(told)}. Type {word} or the table's name to go on"),
         default="",
         show_default=False,
         err=True,

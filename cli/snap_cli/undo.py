@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from snap_cli.context import App, command
@@ -50,8 +52,8 @@ def undo_command(
             )
         safety = earlier[-1]
     app.say(f"the restore of {(safety.safety or 'nothing')[:8]} on {moment(safety.time)} UTC is taken back")
-    held, live = live_sources(app, safety, to=to)[0]
-    ask = undo_ask(repository, safety)
+    held, live = live_sources(app, repository, safety, to=to)[0]
+    ask = replace(undo_ask(repository, safety), trusted=app.trusts(repository))
     if to is None:
         _check_place(live, held)
     again = ["snap", *(["-r", app.repo] if app.repo else []), "undo", safety.id[:8]]

@@ -149,7 +149,7 @@ def _restored(app: App, repository: Repository, snapshot: Snapshot) -> list[Live
 
 def _live(app: App, repository: Repository, snapshot: Snapshot, to: str | None) -> list[LiveTable]:
     with ExitStack() as stack:
-        pairs = live_sources(app, snapshot, to=to)
+        pairs = live_sources(app, repository, snapshot, to=to)
         chosen = {held.name for held, _ in pairs}
         held = of_snapshot(repository, snapshot)
         held = replace(held, tables=tuple(table for table in held.tables if table.source in chosen))

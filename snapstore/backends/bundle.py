@@ -23,13 +23,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import msgpack
 from blake3 import blake3
 
 from snapstore.backends import Entry, Stored
 from snapstore.backends.memory import MemoryBackend
 from snapstore.digest import DIGEST_BYTES, Buffer
 from snapstore.errors import Corrupt, Exists, NotFound, Unavailable, Unsupported
+from snapstore.packed import pack, unpack
 
 __all__ = ["BundleFile", "BundleWriter", "Since"]
 
@@ -131,7 +131,7 @@ class BundleWriter:
             for entry in self._small.list():
                 self._append(entry.name, [self._small.get(entry.name).data])
             objects = [[name, one.length, one.digest] for name, one in self._placed.items()]
-            directory = msgpack.packb({"objects": objects, "since": [list(one) for one in since]})
+            directory = pack({"objects": objects, "since": [list(one) for one in since]}, "a bundle")
             size = self._write([directory, _trailer(directory)], at=self._end)
             os.ftruncate(self._file.fileno(), size)
             os.fsync(self._file.fileno())
@@ -275,7 +275,7 @@ class BundleFile:
             raise self._damaged("its directory")
         try:
             return _decoded(packed, start)
-        except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise Corrupt(f"{self._path} is not as a bundle is: {error}", hint=_AGAIN) from error
 
     def _damaged(self, what: str) -> Corrupt:
@@ -287,7 +287,7 @@ class BundleFile:
 
 def _decoded(packed: bytes, end: int) -> tuple[dict[str, _Placed], tuple[Since, ...]]:
     """Objects and what they build upon. Raises `ValueError` and its like for what no writer writes."""
-    fields = msgpack.unpackb(packed, strict_map_key=True)
+    fields = unpack(packed, "the directory of a bundle")
     placed: dict[str, _Placed] = {}
     at = len(_HEAD)
     for name, length, digest in fields["objects"]:

@@ -203,7 +203,7 @@ def _memory(name: str, memory: dict[str, Any], roles: Roles, heat: str) -> str:
     lines = [f"## {_inline(name)}" + (f" ({heat})" if heat else ""), ""]
     content = memory.get(roles.content)
     if content is not None:
-        lines += [f"> {line}" for line in _text(content).splitlines() or [""]]
+        lines += [f"> {_quoted(line)}" for line in _text(content).splitlines() or [""]]
         lines.append("")
     lines += [
         f"- {_inline(column)}: {_code(_text(value))}"
@@ -229,12 +229,22 @@ def _text(value: Any) -> str:
 def _inline(text: str) -> str:
     """Text within a line, none of which is markup."""
     plain = " ".join(text.split())
-    return re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", "".join(one if one.isprintable() else "�" for one in plain))
+    return re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", _printable(plain))
+
+
+def _quoted(line: str) -> str:
+    """A line of what a memory says, which may have Markdown in it but no HTML."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", _printable(line.expandtabs(4)))
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey."""
+    return "".join(one if one.isprintable() else "�" for one in text)
 
 
 def _code(text: str) -> str:
     """Text as code, in as many back-ticks as it needs."""
-    plain = " ".join(text.split()) or " "
+    plain = _printable(" ".join(text.split())) or " "
     ticks = "`" * (1 + max((len(one) for one in re.findall(r"`+", plain)), default=0))
     pad = " " if plain[0] == "`" or plain[-1] == "`" else ""
     return f"{ticks}{pad}{plain}{pad}{ticks}"

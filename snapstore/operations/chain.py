@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from snapstore.operations.selected import selection_of
+from snapstore.operations.selected import files_of, selection_of
 from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
 from snapstore.sources import Selection
 from snapstore.sources.patterns import fits
@@ -26,8 +26,8 @@ __all__ = ["Chain", "Step", "Unknown", "between", "chains"]
 class Step:
     """One snapshot that knows of a table; `table` is None where there was no such table then.
 
-    Where `is_whole` is False the rows were chosen by a condition, or damage hid some: a row that is not there may have
-    been there.
+    Where `is_whole` is False the rows were chosen (by a condition, or files by other patterns than in other snapshots),
+    or damage hid some: a row that is not there may have been there.
     """
 
     snapshot: Snapshot
@@ -89,10 +89,13 @@ def chains(snapshots: Sequence[Snapshot]) -> list[Chain]:
 def _steps(states: Sequence[tuple[Snapshot, SnapshotSource]], name: str) -> tuple[list[Step], list[Unknown]]:
     steps: list[Step] = []
     unknown: list[Unknown] = []
-    for snapshot, source in states:
+    choices = [files_of(source.selection) for _, source in states]
+    is_one_choice = len({(one.only, one.ignore) for one in choices}) == 1
+    for (snapshot, source), choice in zip(states, choices, strict=True):
+        is_chosen = not is_one_choice and bool(choice.only or choice.ignore)
         entry = next((table for table in source.tables if table.name == name), None)
         if entry is not None and entry.root is not None:
-            steps.append(Step(snapshot, entry, entry.where is None and not source.hidden(name)))
+            steps.append(Step(snapshot, entry, entry.where is None and not source.hidden(name) and not is_chosen))
         elif entry is not None:
             unknown.append(Unknown(snapshot, "it holds only the shape of the table"))
         elif snapshot.safety is not None:

@@ -22,7 +22,7 @@ from snapstore.operations.scope import Scope
 from snapstore.operations.state import State, StateTable, scratch
 from snapstore.repository import Repository
 from snapstore.rows import Batch, Cells, Table
-from snapstore.sources import Conversion, Converts, Source
+from snapstore.sources import Conversion, Converts, Source, untrusted
 from snapstore.tree.builder import TreeBuilder
 from snapstore.tree.node import encode_schema
 from snapstore.tree.values import portions
@@ -73,10 +73,13 @@ def _without(wanted: StateTable, columns: set[str], store: BlobStore) -> StateTa
 
 
 @contextmanager
-def in_live_types(repository: Repository, wanted: State, live: State, source: Source, scope: Scope) -> Iterator[State]:
+def in_live_types(
+    repository: Repository, wanted: State, live: State, source: Source, scope: Scope, *, trusted: bool = True
+) -> Iterator[State]:
     """The wanted state, its tables turned into the live types where these differ and the engine does that.
 
-    A table that it does not turn stays as it is, and says why (`StateTable.refusal`).
+    A table that it does not turn stays as it is, and says why (`StateTable.refusal`): the engine is given the types in
+    the snapshot's words, so one that is not `trusted` is never turned.
     """
     there = {table.name: table for table in live.tables}
     with ExitStack() as stack:
@@ -85,6 +88,8 @@ def in_live_types(repository: Repository, wanted: State, live: State, source: So
         for table in wanted.tables:
             now = there.get(table.name)
             if now is not None and scope.means(table.name) and _can_turn(table, now):
+                if not trusted:
+                    raise untrusted([f"the types of the columns of {table.name}, which are others now"])
                 store = store or stack.enter_context(scratch(repository))
                 tables.append(_turned(table, now.table, source, store, repository.cut_key, scope))
             else:

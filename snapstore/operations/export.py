@@ -31,7 +31,8 @@ from snapstore.operations.formats import Csv, Format, JsonDocument, JsonLines, W
 from snapstore.operations.state import State, StateTable
 from snapstore.plainjson import dump
 from snapstore.rows import Batch, Table
-from snapstore.sources.plain import Form
+from snapstore.sources import Selection
+from snapstore.sources.plain import HEX, SHOWN, Form
 from snapstore.sources.roles import Roles
 from snapstore.tree.node import encode_schema
 from snapstore.tree.values import resolve
@@ -74,9 +75,11 @@ def export(
     roles: Roles | None = None,
     at: datetime | None = None,
     objects: Mapping[str, bytes] | None = None,
+    files: Mapping[str, Selection] | None = None,
     progress: Progress = silent,
 ) -> Exported:
-    """Write the state into a new folder. `objects` is by source what recreating needs beyond tables (format.md §4).
+    """Write the state into a new folder. `objects` is by source what recreating needs beyond tables (format.md §4),
+    `files` what chose the files of a tree: of others its snapshot says nothing.
 
     Raises `Exists` for a folder that is there and not empty, `Invalid` for a user where no column says whose a row is.
     """
@@ -94,7 +97,7 @@ def export(
     except OSError as error:
         raise Unavailable(f"{folder} cannot be made: {error.strerror or error}") from error
     try:
-        exported = _Export(state, making, form, choice, roles, progress).written(at, objects or {})
+        exported = _Export(state, making, form, choice, roles, progress).written(at, objects or {}, files or {})
         making.chmod(0o755)
         with suppress(FileNotFoundError):
             folder.rmdir()
@@ -130,15 +133,13 @@ class _Export:
         self._ids: set[str] = set()
         self._missing: list[str] = []
 
-    def written(self, at: datetime | None, objects: Mapping[str, bytes]) -> Exported:
+    def written(self, at: datetime | None, objects: Mapping[str, bytes], files: Mapping[str, Selection]) -> Exported:
         """Everything, with what says what it is."""
         shapes: list[dict[str, Any]] = []
         with ExitStack() as stack:
             writer = stack.enter_context(self._writer(at))
             for own in self._in_order():
                 shapes.append(self._shape(own))
-                if shapes[-1]["lacks"]:
-                    self._missing.append(f"{shapes[-1]['label']}: {shapes[-1]['lacks']}")
                 if own.tree is None:
                     self._missing.append(f"{shapes[-1]['label']}: only its shape was taken")
                 else:
@@ -150,12 +151,16 @@ class _Export:
             "format": self._form.value,
             "tables": shapes,
             "objects": {name: base64.b64encode(data).decode() for name, data in objects.items()},
+            "chosen": {
+                name: {"only": one.only, "ignore": one.ignore, "attributes": one.attributes}
+                for name, one in files.items()
+            },
         }
         (self._folder / METADATA).write_bytes(dump(about, indent=True))
-        files = checksums(self._folder)
-        document = {"algorithm": "sha256", "files": files, "combined": combined(files)}
+        sums = checksums(self._folder)
+        document = {"algorithm": "sha256", "files": sums, "combined": combined(sums)}
         (self._folder / CHECKSUMS).write_bytes(dump(document, indent=True))
-        return Exported({shape["label"]: shape.get("rows", 0) for shape in shapes}, files, tuple(self._missing))
+        return Exported({shape["label"]: shape.get("rows", 0) for shape in shapes}, sums, tuple(self._missing))
 
     def _writer(self, at: datetime | None) -> Writer:
         if self._form is Format.MARKDOWN:
@@ -183,7 +188,7 @@ class _Export:
             "snapshot": self._state.label,
             "timestamp": at.isoformat() if at else None,
             "user_id": self._choice.user or None,
-            "is_filtered": bool(self._choice.user or self._choice.matching),
+            "is_filtered": any(shape["incomplete"] for shape in shapes),
             "counts": {shape["part"] or shape["label"]: shape.get("rows", 0) for shape in shapes},
         }
 
@@ -201,17 +206,22 @@ class _Export:
             "part": self._part(own),
             "columns": [{"name": one.name, "type": one.type, "vector": one.is_vector} for one in forms],
             "left_out": left_out,
-            "lacks": self._lacks(own),
+            "incomplete": self._incomplete(own),
             "shape": base64.b64encode(encode_schema(own.table)).decode(),
         }
 
-    def _lacks(self, own: StateTable) -> str:
-        """In words, which rows there were that are not written: an import must not be taken for the whole table."""
-        words = [f"only the rows where {own.entry.where}"] if own.entry.where is not None else []
-        words += [own.damage] if own.damage else []
-        if own.name in self._choice.matching or (self._choice.user and self._part(own)):
-            words.append("the export holds only some of the rows")
-        return "; ".join(words)
+    def _incomplete(self, own: StateTable) -> str:
+        """Why rows of it may be missing, so that nobody takes what is not here for what was not there."""
+        damage = own.damage or self._state.why_missing(own.name)
+        reasons = [damage] if damage else []
+        if own.entry.where is not None:
+            reasons.append(f"only the rows that meet {own.entry.where} were taken")
+        self._missing += [f"{own.name}: {one}" for one in reasons]
+        if own.name in self._choice.matching:
+            reasons.append("only the rows that meet a condition were exported")
+        if self._choice.user and self._part(own):
+            reasons.append(f"only the rows of the user {self._choice.user} were exported")
+        return "; ".join(reasons)
 
     def _table(self, own: StateTable, label: str, writer: Writer) -> dict[str, Any]:
         """Its rows; how many they are, and in which file."""
@@ -245,7 +255,7 @@ class _Export:
             for name in names:
                 if name not in known:
                     raise Invalid(f"{own.name} has no column {name!r}", hint="Mend the roles in snap.toml.")
-            return [[str(one) for one in column] for column in _values(own, batch, [known[name] for name in names])]
+            return [[_word(one) for one in column] for column in _values(own, batch, [known[name] for name in names])]
 
         roles = self._roles
         if part == "relationships":
@@ -257,6 +267,11 @@ class _Export:
             (ids,) = words(own.table.key[0].name)
             self._ids.update(one for one, is_own in zip(ids, keep, strict=True) if is_own)
         return np.array(keep, np.bool_)
+
+
+def _word(value: Any) -> str:
+    """A value as people name it."""
+    return str(value[SHOWN] if isinstance(value, dict) and HEX in value else value)
 
 
 def _values(own: StateTable, batch: Batch, forms: Sequence[Form]) -> list[list[Any]]:

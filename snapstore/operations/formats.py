@@ -20,7 +20,10 @@ from snapstore.errors import Invalid
 from snapstore.plainjson import dump, load
 from snapstore.sources.plain import HEX, Form
 
-__all__ = ["Csv", "Files", "Format", "JsonDocument", "JsonLines", "Rows", "Writer", "from_text", "to_text"]
+__all__ = ["AGAIN", "Csv", "Files", "Format", "JsonDocument", "JsonLines", "Rows", "Writer", "from_text", "to_text"]
+
+
+AGAIN = "Export again, and import that."
 
 
 class Format(StrEnum):

@@ -24,7 +24,9 @@ from snapstore import keys
 from snapstore.errors import Corrupt, Invalid, NotFound, Unsupported
 from snapstore.multiset import by_content
 from snapstore.operations.export import CHECKSUMS, METADATA, VERSION, checksums, combined, forms_of
+from snapstore.operations.formats import AGAIN
 from snapstore.operations.rowfiles import rows_in
+from snapstore.operations.selected import files_of
 from snapstore.plainjson import load
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection, Target, View
@@ -40,7 +42,7 @@ _BATCH_ROWS = 2048
 class Part:
     """One table of an export: its shape without what was left out, how many rows, and the file they are in.
 
-    `lacks` says in words which rows the table had that the export does not; empty if it has all.
+    `incomplete` says why rows of it may be missing, if any may.
     """
 
     table: Table
@@ -50,19 +52,19 @@ class Part:
     member: str
     rows: int
     left_out: tuple[str, ...]
-    lacks: str = ""
+    incomplete: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export as it says it is; `objects` by source. Its files were checked."""
+    """An export as it says it is; by source its `objects`, and what chose files of a tree. Its own were checked."""
 
     folder: Path
     format: str
     label: str
-    is_filtered: bool
     parts: tuple[Part, ...]
     objects: Mapping[str, bytes]
+    chosen: Mapping[str, Selection]
 
     @property
     def sources(self) -> list[str]:
@@ -84,46 +86,57 @@ def read_export(folder: Path) -> Export:
             raise Unsupported(f"{folder} is an export of version {about['version']}", hint="Use a newer snap.")
         if about["format"] == "markdown":
             raise Invalid(f"{folder} is for reading: Markdown does not hold every value", hint="Export as JSON.")
-        # Exports of before said it of the whole alone.
-        lacks = "the export holds only some of the rows" if about["is_filtered"] else ""
-        parts = tuple(_part({"lacks": lacks, **one}) for one in about["tables"] if "file" in one)
+        parts = tuple(_part(one) for one in about["tables"] if "file" in one)
         objects = {name: base64.b64decode(data) for name, data in about["objects"].items()}
-        return Export(folder, about["format"], about["snapshot"], bool(about["is_filtered"]), parts, objects)
+        chosen = {name: files_of(one) for name, one in about["chosen"].items()}
+        if len({(part.source, part.table.name) for part in parts}) != len(parts):
+            raise ValueError("a table occurs twice")
+        return Export(folder, _text(about["format"]), _text(about["snapshot"]), parts, objects, chosen)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Corrupt(f"{folder / METADATA} is not what an export says of itself: {error}") from error
+        raise Corrupt(f"{folder / METADATA} is not what an export says of itself: {error}", hint=AGAIN) from error
 
 
 def _part(one: Mapping[str, Any]) -> Part:
     table = decode_schema(base64.b64decode(one["shape"]), f"the shape of {one['name']}")
-    left_out = tuple(one["left_out"])
-    member = one["part"] or one["label"]
+    left_out = tuple(_text(name) for name in one["left_out"])
+    member = _text(one["part"] or one["label"])
     if left_out:
         definition = {**table.definition, "left_out": [*table.definition.get("left_out", ()), *left_out]}
         kept = tuple(column for column in table.columns if column.name not in left_out)
         table = replace(table, columns=kept, definition=definition)
-    return Part(table, one["source"], one["kind"], one["file"], member, int(one["rows"]), left_out, str(one["lacks"]))
+    return Part(
+        table, _text(one["source"]), _text(one["kind"]), _text(one["file"]), member, int(one["rows"]), left_out,
+        _text(one["incomplete"]),
+    )  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    """The text that this must be, since it goes into a manifest."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
 
 
 def _check(folder: Path) -> None:
     document = _document(folder / CHECKSUMS)
     said = document.get("files")
     if not isinstance(said, dict) or document.get("combined") != combined(said):
-        raise Corrupt(f"{folder / CHECKSUMS} was changed: its own sum does not fit", hint="Export again.")
+        raise Corrupt(f"{folder / CHECKSUMS} was changed: its own sum does not fit", hint=AGAIN)
     now = checksums(folder)
     for name, digest in said.items():
         if name not in now:
-            raise Corrupt(f"{folder / name} is missing from the export")
+            raise Corrupt(f"{folder / name} is missing from the export", hint=AGAIN)
         if now[name] != digest:
-            raise Corrupt(f"{folder / name} was changed since it was exported", hint="Export again.")
+            raise Corrupt(f"{folder / name} was changed since it was exported", hint=AGAIN)
 
 
 def _document(path: Path) -> dict[str, Any]:
     try:
         document = load(path.read_bytes())
     except ValueError as error:
-        raise Corrupt(f"{path} is no JSON: {error}") from error
+        raise Corrupt(f"{path} is no JSON: {error}", hint=AGAIN) from error
     if not isinstance(document, dict):
-        raise Corrupt(f"{path} is not an object")
+        raise Corrupt(f"{path} is not an object", hint=AGAIN)
     return document
 
 
@@ -178,18 +191,23 @@ class _View:
     @property
     def missing(self) -> Sequence[str]:
         told = [
-            f"table {part.table.name}: the export has no {', '.join(part.left_out)}"
+            f"the export has no {', '.join(part.left_out)} ({part.table.name})"
             for part in self._parts.values()
             if part.left_out
         ]
+        told = [
+            f"table {part.table.name}: {part.incomplete}" for part in self._parts.values() if part.incomplete
+        ] + told
         told += [f"table {name}: {number:,} rows say nothing of {one}" for (name, one), number in self._absent.items()]
-        return [*told, *(f"table {part.table.name}: {part.lacks}" for part in self._parts.values() if part.lacks)]
+        return told
 
     def read(self, table: Table) -> Iterator[Batch]:
         part = self._parts[table.name]
         path = (self._export.folder / part.file).resolve()
         if self._export.folder.resolve() not in path.parents:
-            raise Corrupt(f"{self._export.folder / METADATA} leads out of its folder: {part.file!r}")
+            raise Corrupt(f"{self._export.folder / METADATA} leads out of its folder: {part.file!r}", hint=AGAIN)
+        if not path.is_file():
+            raise Corrupt(f"{path} is missing from the export", hint=AGAIN)
         forms = forms_of(part.table)
         groups = self._columns(table.name, rows_in(path, self._export.format, part.member, forms, _BATCH_ROWS), forms)
         count = 0
@@ -197,7 +215,7 @@ class _View:
             count += len(batch)
             yield batch
         if count != part.rows:
-            raise Corrupt(f"{path} has {count:,} rows of {table.name}, and the export says {part.rows:,}")
+            raise Corrupt(f"{path} has {count:,} rows of {table.name}, and the export says {part.rows:,}", hint=AGAIN)
 
     def _columns(
         self, name: str, rows: Iterator[Sequence[Mapping[str, Any]]], forms: Sequence[Form]

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from snapstore.errors import Corrupt
-from snapstore.operations.formats import Files, Rows, from_text, to_text
+from snapstore.operations.formats import AGAIN, Files, Rows, from_text, to_text
 from snapstore.plainjson import dump, load
 from snapstore.sources.plain import Form
 
@@ -40,8 +40,11 @@ class Arrow(Files):
         """As `Writer.table`."""
         name = self._name(label, part)
         kinds = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
-        types = [pa.list_(pa.float32()) if one.is_vector else kinds.get(one.scalar, pa.string()) for one in forms]
-        schema = pa.schema([(one.name, kind) for one, kind in zip(forms, types, strict=True)] + [(EXACT, pa.string())])
+        types = [pa.list_(pa.float32()) if one.is_list else kinds.get(one.scalar, pa.string()) for one in forms]
+        exact = EXACT
+        while any(one.name == exact for one in forms):
+            exact += "$"
+        schema = pa.schema([(one.name, kind) for one, kind in zip(forms, types, strict=True)] + [(exact, pa.string())])
         with pq.ParquetWriter(self._folder / name, schema, compression="zstd") as writer:
             yield _ArrowRows(writer, schema, name, forms)
 
@@ -59,11 +62,11 @@ class _ArrowRows:
         for form, values in zip(self._forms, columns, strict=True):
             held: list[Any] = []
             for at, value in enumerate(values):
-                is_native = form.is_vector or form.scalar
+                is_native = form.is_list or form.scalar
                 if is_native and isinstance(value, dict):
                     exact[at][form.name] = value
                     held.append(None)
-                elif not form.scalar and not form.is_vector and value is not None:
+                elif not form.scalar and not form.is_list and value is not None:
                     held.append(to_text(form, value))
                 else:
                     held.append(value)
@@ -75,18 +78,19 @@ class _ArrowRows:
 
 def rows_in_parquet(path: Path, forms: Sequence[Form], count: int) -> Iterator[list[dict[str, Any]]]:
     """The rows of a file, `count` at a time. Raises `Corrupt` naming it."""
-    texts = [one for one in forms if not one.scalar and not one.is_vector]
+    texts = [one for one in forms if not one.scalar and not one.is_list]
     try:
         with pq.ParquetFile(path) as file:
+            name = file.schema_arrow.names[-1]
             for batch in file.iter_batches(count):
                 rows = batch.to_pylist()
                 for row in rows:
                     for one in texts:
                         if row.get(one.name) is not None:
                             row[one.name] = from_text(one, row[one.name])
-                    exact = row.pop(EXACT, None)
+                    exact = row.pop(name, None)
                     if exact is not None:
                         row.update(load(exact))
                 yield rows
-    except pa.ArrowException as error:
-        raise Corrupt(f"{path} cannot be read as Parquet: {error}") from error
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise Corrupt(f"{path} cannot be read as Parquet: {error}", hint=AGAIN) from error

@@ -30,7 +30,7 @@ from snapstore.operations.state import State, captured_state, live, of_snapshot,
 from snapstore.operations.touched import write_touched
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
-from snapstore.sources import Gradual, Selection, Source, Target
+from snapstore.sources import Gradual, Selection, Source, Target, untrusted
 
 __all__ = ["Ask", "Restored", "plan_restore", "restore"]
 
@@ -44,6 +44,8 @@ class Ask:
     `tables` are patterns; `keys` and `where` narrow the rows, by table name. `exclude_columns` (`schema.table.column`)
     stay as they are. A difference in `ignore_columns` alone is none (patterns of `table.column`), while a row that is
     inserted has them. `recreate` rebuilds tables whose shape differs. `privileges` gives what is made those it had.
+    Unless the snapshot is `trusted`, rows alone are put back: whatever would run SQL that stands in it (making tables,
+    functions, views; conditions; other types) is a `Conflict`.
     """
 
     mode: Mode = Mode.SKIP
@@ -54,6 +56,7 @@ class Ask:
     ignore_columns: tuple[str, ...] = ()
     recreate: bool = False
     privileges: bool = True
+    trusted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,7 @@ def _attempt(
             safety = _commit_safety(repository, heart.pending, snapshot, before, plan, touched, host)
             definition = read_objects(repository.blobs, held.objects)
             todo = works(plan, state, wanted, target)
-            target.begin(definition, todo, privileges=ask.privileges)
+            target.begin(definition, todo, privileges=ask.privileges, trusted=ask.trusted)
             apply(plan, state, wanted, target, ask.scope, progress)
             target.finish()
             if verify:
@@ -192,7 +195,7 @@ def _turned(repository: Repository, wanted: State, live: State, source: Source, 
         if ask.recreate:
             yield state
         else:
-            with in_live_types(repository, state, live, source, ask.scope) as turned:
+            with in_live_types(repository, state, live, source, ask.scope, trusted=ask.trusted) as turned:
                 yield turned
 
 
@@ -206,6 +209,9 @@ def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask
     if held.kind != source.kind:
         raise Invalid(f"{held.name} was taken from {held.kind}; it cannot be restored into {source.kind}")
     state = of_snapshot(repository, snapshot, held.name).narrowed(ask.tables)
+    conditions = [*ask.scope.where, *(table.name for table in state.tables if table.entry.where)]
+    if conditions and not ask.trusted:
+        raise untrusted([f"the rows of {name} that meet a condition" for name in conditions])
     state = state.ignoring({held.name: ask.ignore_columns})
     for name in (*ask.scope.keys, *ask.scope.where):
         if all(table.name != name for table in state.tables):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from snapstore.errors import Corrupt, Invalid
-from snapstore.operations.formats import from_text
+from snapstore.operations.formats import AGAIN, from_text
 from snapstore.plainjson import dump, load
 from snapstore.sources.plain import Form
 
@@ -34,17 +34,20 @@ def rows_in(path: Path, form: str, member: str, forms: Sequence[Form], count: in
     if found is None:
         raise Invalid(f"{path} is of no format that can be read: {form}")
     rows = found(path, member, forms)
-    while group := list(islice(rows, count)):
-        yield group
+    try:
+        while group := list(islice(rows, count)):
+            yield group
+    except ValueError as error:  # no UTF-8, or no end of a quoted field
+        raise Corrupt(f"{path} cannot be read as {form}: {error}", hint=AGAIN) from error
 
 
 def _object(path: Path, number: int, line: bytes) -> Row:
     try:
         row = load(line)
     except ValueError as error:
-        raise Corrupt(f"{path}, line {number}: no JSON: {error}") from error
+        raise Corrupt(f"{path}, line {number}: no JSON: {error}", hint=AGAIN) from error
     if not isinstance(row, dict):
-        raise Corrupt(f"{path}, line {number}: not an object")
+        raise Corrupt(f"{path}, line {number}: not an object", hint=AGAIN)
     return row
 
 
@@ -61,14 +64,14 @@ def _in_document(path: Path, member: str, forms: Sequence[Form]) -> Iterator[Row
     with path.open("rb") as file:
         before = _line_that_begins(file, start)
         if not before:
-            raise Corrupt(f"{path} has no {member}")
+            raise Corrupt(f"{path} has no {member}", hint=AGAIN)
         for number, line in enumerate(file, before + 1):
             plain = line.strip()
             if plain in (b"]", b"],"):
                 return
             if plain:
                 yield _object(path, number, plain.removesuffix(b","))
-    raise Corrupt(f"{path} ends within {member}")
+    raise Corrupt(f"{path} ends within {member}", hint=AGAIN)
 
 
 def _line_that_begins(file: IO[bytes], start: bytes) -> int:
@@ -88,7 +91,8 @@ def _in_csv(path: Path, member: str, forms: Sequence[Form]) -> Iterator[Row]:
             raise Invalid(f"{path} has the columns {', '.join(names)}; not known: {', '.join(unknown) or 'none'}")
         for number, record in enumerate(records, 2):
             if len(record) != len(names):
-                raise Corrupt(f"{path}, record {number}: {len(record)} fields where the header has {len(names)}")
+                told = f"{len(record)} fields where the header has {len(names)}"
+                raise Corrupt(f"{path}, record {number}: {told}", hint=AGAIN)
             yield {
                 name: None if text is None else from_text(known[name], text)
                 for name, text in zip(names, record, strict=True)
@@ -115,7 +119,7 @@ def _records(file: IO[str], path: Path) -> Iterator[list[str | None]]:
         yield fields
         pending = []
     if pending:
-        raise Corrupt(f"{path} ends within a quoted field")
+        raise Corrupt(f"{path} ends within a quoted field", hint=AGAIN)
 
 
 def _field(text: str, at: int, path: Path) -> tuple[str | None, int]:
@@ -123,11 +127,13 @@ def _field(text: str, at: int, path: Path) -> tuple[str | None, int]:
     if at < len(text) and text[at] == '"':
         parts, start = [], at + 1
         while True:
-            end = text.index('"', start)
+            end = text.find('"', start)
+            if end < 0:
+                raise Corrupt(f"{path}: a quoted field that does not end")
             parts.append(text[start:end])
             if text[end + 1 : end + 2] != '"':
                 if text[end + 1 : end + 2] not in (",", ""):
-                    raise Corrupt(f"{path}: text behind a quoted field")
+                    raise Corrupt(f"{path}: text behind a quoted field", hint=AGAIN)
                 return '"'.join(parts), end + 1 if end + 1 < len(text) else len(text) + 1
             start = end + 2
     end = text.find(",", at)

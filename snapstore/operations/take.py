@@ -22,7 +22,7 @@ from snapstore.operations.capture import Progress, silent
 from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.parent import Parent, parents_in
 from snapstore.operations.room import require_room
-from snapstore.operations.selected import selection_fields
+from snapstore.operations.selected import files_of, selection_fields
 from snapstore.operations.state import StateTable, evened, stable_capture
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
@@ -209,6 +209,9 @@ def _counted(source: SnapshotSource, parent: Parent | None, repository: Reposito
     """The source with rows added, changed and removed against its parent."""
     if parent is None:
         return source
+    mine, its = files_of(source.selection), files_of(parent.source.selection)
+    if (mine.only, mine.ignore) != (its.only, its.ignore):
+        return source  # what one of them left out was neither added nor removed
     before = {table.name: table for table in parent.source.tables}
     tables = tuple(
         table

@@ -10,6 +10,7 @@ import msgpack
 
 from snapstore.digest import DIGEST_BYTES
 from snapstore.errors import Corrupt
+from snapstore.packed import unpack
 from snapstore.repository.sealed import checked, unchecked
 from snapstore.seal import PLAIN
 
@@ -82,8 +83,8 @@ def _decode(data: bytes, what: str) -> Config:
     version, body = unchecked("C", data, what)
     is_sealed = version == _SEALED_VERSION
     mark = body[-DIGEST_BYTES:] if is_sealed else b""
+    fields = unpack(body[: len(body) - len(mark)], what)
     try:
-        fields = msgpack.unpackb(body[: len(body) - len(mark)], strict_map_key=True)
         config = Config(
             fields["id"],
             b"" if is_sealed else fields["cut_key"],
@@ -92,7 +93,7 @@ def _decode(data: bytes, what: str) -> Config:
             str(fields["cipher"]) if is_sealed else "",
             mark,
         )
-    except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise Corrupt(f"{what} is damaged: it is not a configuration ({error})") from error
     if not all(isinstance(one, bytes) for one in (config.id, config.cut_key)):
         raise Corrupt(f"{what} is damaged: an id or key that is not bytes")

@@ -26,6 +26,7 @@ import msgpack
 
 from snapstore.backends import Backend
 from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, SnapstoreError, Unsupported, WrongKey
+from snapstore.packed import unpack
 from snapstore.repository import config
 from snapstore.repository.sealed import checked, unchecked
 from snapstore.repository.snapshot import utc_text
@@ -289,7 +290,7 @@ def _decode(data: bytes, key_id: str) -> _Stored:
     (length,) = _HEAD.unpack_from(body)
     head = body[_HEAD.size : _HEAD.size + length]
     try:
-        fields: dict[str, Any] = msgpack.unpackb(head, strict_map_key=True)
+        fields: dict[str, Any] = unpack(head, name)
         cost = Cost(fields["memory_kib"], fields["passes"], fields["lanes"])
         stored = _Stored(
             key_id, head, fields["repository"], cost, fields["salt"], fields["wrapped"], body[_HEAD.size + length :]
@@ -297,7 +298,7 @@ def _decode(data: bytes, key_id: str) -> _Stored:
         numbers = all(type(one) is int for one in (cost.memory_kib, cost.passes, cost.lanes))
         texts = all(type(one) is bytes for one in (stored.repository_id, stored.salt, stored.wrapped))
         is_sound = numbers and texts and fields["kdf"] == "argon2id" and cost.is_sane and len(stored.salt) >= 8
-    except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise Corrupt(f"{name} is damaged: it is not a key ({error})") from error
     if not is_sound:
         raise Corrupt(f"{name} is damaged: a key that nobody could use")
@@ -309,10 +310,10 @@ def _about(stored: _Stored, seal: Seal) -> Key:
     salt, sealed = stored.about[: seal.salt_bytes], stored.about[seal.salt_bytes :]
     try:
         about = seal.open(name, sealed, salt=salt, bound=_HEAD.pack(len(stored.head)) + stored.head)
-        fields = msgpack.unpackb(about, strict_map_key=True)
-        removed = tuple(bytes(id_).hex() for id_ in fields["removed"])
+        fields = unpack(bytes(about), name)
+        removed = tuple(id_.hex() for id_ in fields["removed"])
         return Key(stored.id, str(fields["label"]), str(fields["created"]), bool(fields["leaving"]), removed)
-    except (Corrupt, ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+    except (Corrupt, TypeError, KeyError, AttributeError) as error:
         raise Corrupt(
             f"{name} was not written by somebody who has a key of this repository, or is damaged",
             hint=f"It opens nothing that others do not. Remove it: `snap key remove {stored.id[:8]}`.",

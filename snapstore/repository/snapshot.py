@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import msgpack
 import zstandard
 
+from snapstore.blobs.frame import content_size, decompress
 from snapstore.digest import DIGEST_BYTES, Digest
 from snapstore.errors import Corrupt
+from snapstore.packed import MOST_BYTES, pack, unpack
 from snapstore.repository.sealed import seal, unseal
 from snapstore.seal import Seal
 
@@ -36,7 +37,6 @@ __all__ = [
 ]
 
 PENDING, COMMITTED, ENDED = "pending", "committed", "ended"
-_LIMIT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,12 @@ def encode(snapshot: Snapshot, by: Seal) -> bytes:
         "version": snapshot.version,
         "seen": dict(snapshot.seen),
     }
-    return seal("S", snapshot.name, zstandard.ZstdCompressor(level=9).compress(msgpack.packb(fields)), by)
+    return seal(
+        "S",
+        snapshot.name,
+        zstandard.ZstdCompressor(level=9).compress(pack(fields, f"the snapshot {snapshot.id[:8]}")),
+        by,
+    )
 
 
 def decode(data: bytes, name: str, by: Seal) -> Snapshot:
@@ -199,10 +204,11 @@ def decode(data: bytes, name: str, by: Seal) -> Snapshot:
 
 
 def _decode(body: bytes, what: str) -> Snapshot:
+    length = content_size(body, what)
+    if length > MOST_BYTES:
+        raise Corrupt(f"{what} claims to be {length:,} bytes, and at most {MOST_BYTES:,} are written")
+    fields = unpack(decompress(body, length, what), what)
     try:
-        if zstandard.get_frame_parameters(body).content_size > _LIMIT_BYTES:
-            raise Corrupt(f"{what} claims to be over {_LIMIT_BYTES} bytes")
-        fields = msgpack.unpackb(zstandard.ZstdDecompressor().decompress(body), strict_map_key=True)
         return Snapshot(
             id=_text(fields["id"]),
             time=datetime.strptime(fields["time"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC),
@@ -223,9 +229,7 @@ def _decode(body: bytes, what: str) -> Snapshot:
             version=_count(fields.get("version")) or 0,
             seen={_text(id_): _count(version) or 0 for id_, version in fields.get("seen", {}).items()},
         )
-    except (
-        ValueError, TypeError, KeyError, AttributeError, RecursionError, msgpack.UnpackException, zstandard.ZstdError,
-    ) as error:  # fmt: skip
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Corrupt(f"{what} is damaged: it is not a manifest ({error})") from error
 
 

@@ -20,6 +20,7 @@ import msgpack
 
 from snapstore.backends import Backend
 from snapstore.errors import Corrupt, Exists, NotFound
+from snapstore.packed import unpack
 from snapstore.repository.sealed import seal, unseal
 from snapstore.repository.snapshot import utc_text
 from snapstore.seal import Seal
@@ -46,10 +47,10 @@ def encode(tombstone: Tombstone, by: Seal) -> bytes:
 def decode(data: bytes, what: str, by: Seal) -> Tombstone:
     """The tombstone in the object of this name. Raises `Corrupt` or `Unsupported`, naming it."""
     body = unseal("D", what, data, by)
+    fields = unpack(body, what)
     try:
-        fields = msgpack.unpackb(body, strict_map_key=True)
         pack, nonce, time = fields["pack"], fields["nonce"], fields["time"]
-    except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as error:
+    except (TypeError, KeyError) as error:
         raise Corrupt(f"{what} is damaged: it is not a tombstone ({error})") from error
     if not isinstance(pack, str) or not isinstance(nonce, bytes) or not isinstance(time, str):
         raise Corrupt(f"{what} is damaged: it is not a tombstone")

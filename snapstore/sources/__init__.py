@@ -19,11 +19,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from snapstore.errors import Conflict
 from snapstore.rows import Batch, Cells, Table
 
 __all__ = [
     "Conversion", "Converts", "Counts", "Dated", "Gradual", "Hinting", "Lists", "Noting", "Reference", "Refers",
-    "Selection", "Source", "Stamped", "Target", "View", "Work",
+    "Selection", "Source", "Stamped", "Target", "View", "Work", "untrusted",
 ]  # fmt: skip
 
 
@@ -216,11 +217,14 @@ class Target(View, Protocol):
     def notes(self) -> Sequence[str]:
         """What people should know of how it was done, told after `finish`."""
 
-    def begin(self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True) -> None:
+    def begin(
+        self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True, trusted: bool = True
+    ) -> None:
         """Make what is missing (extensions, schemas, types, sequences, tables without indexes and constraints) and
         clear the way (user triggers, foreign keys that would fire, indexes dearer to keep than to rebuild).
 
-        With `privileges` False what is made gets none of the privileges it had.
+        With `privileges` False what is made gets none of the privileges it had. Unless the definition is `trusted` none
+        of the text in it is run: where something would be made it raises `untrusted`.
         """
 
     def replaces(self, table: Table, columns: Sequence[str]) -> bool:
@@ -240,6 +244,19 @@ class Target(View, Protocol):
 
     def finish(self) -> None:
         """Indexes, constraints, triggers and sequences as `definition` and the tables' definitions say."""
+
+
+def untrusted(names: Sequence[str]) -> Conflict:
+    """The error for what would run SQL out of a snapshot that others could have written."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return Conflict(
+        f"this would run SQL that stands in the snapshot, and others can write to this repository: "
+        f"{', '.join(names[:_SHOWN])}{more}",
+        hint="Nothing was changed. Where you know who wrote it, go on with --trust; rows alone need none.",
+    )
+
+
+_SHOWN = 6
 
 
 @runtime_checkable

@@ -19,10 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.errors import Corrupt, Invalid
+from snapstore.errors import Corrupt, Invalid, Unsupported
 from snapstore.rows import Cells, Column, KeyPart
 from snapstore.sources.display import display
 from snapstore.sources.postgres import plain as postgres
+from snapstore.sources.qdrant import display as qdrant
+from snapstore.sources.qdrant import plain as qdrant_plain
+from snapstore.sources.qdrant.points import DENSE
 from snapstore.sources.sqlite import display as sqlite
 from snapstore.sources.sqlite import plain as sqlite_plain
 
@@ -53,20 +56,25 @@ class Form:
 
     @property
     def is_vector(self) -> bool:
-        """Whether cells are vectors of numbers."""
+        """Whether cells are vectors, of whatever kind."""
         return self.stride in _ELEMENTS
+
+    @property
+    def is_list(self) -> bool:
+        """Whether cells are vectors that are one number after the other: neither sparse nor several in one."""
+        return self.is_vector and (self.type == DENSE or not qdrant.is_ours(self.type))
 
     @property
     def scalar(self) -> str:
         """What all plain values of this type are: int, float, bool or str; nothing where they may be anything."""
-        if self.is_vector:
+        if self.is_vector or qdrant.is_ours(self.type):
             return ""
         return sqlite_plain.scalar(self.type) if sqlite.is_ours(self.type) else postgres.scalar(self.type)
 
     def values(self, cells: Cells) -> list[Any]:
         """The value of each cell: None for NULL, an array of float32 for a vector."""
         plain = cells.to_list()
-        if self.is_vector:
+        if self.is_list:
             return [None if cell is None else self._vector(cell) for cell in plain]
         to_value, to_cell = self._turns()
         return [None if cell is None else self._value(cell, to_value, to_cell) for cell in plain]
@@ -81,9 +89,12 @@ class Form:
         return Cells.of(cells, width=self.width)
 
     def _turns(self) -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
+        of_engine = postgres.to_cell
         if sqlite.is_ours(self.type):
-            return lambda cell: display(self.type, cell, stride=self.stride), sqlite_plain.to_cell(self.type)
-        return lambda cell: display(self.type, cell, stride=self.stride), postgres.to_cell(self.type)
+            of_engine = sqlite_plain.to_cell
+        elif qdrant.is_ours(self.type):
+            of_engine = qdrant_plain.to_cell
+        return lambda cell: display(self.type, cell, stride=self.stride), of_engine(self.type)
 
     def _value(self, cell: bytes, to_value: Callable[[bytes], Any], to_cell: Callable[[Any], bytes]) -> Any:
         value = to_value(cell)
@@ -91,16 +102,17 @@ class Form:
             nested = postgres.nested(value)
             value = value if nested is None else nested
         try:
-            if to_cell(value) == cell and not (isinstance(value, dict) and HEX in value):
+            is_ours = isinstance(value, dict) and HEX in value
+            if to_cell(value) == cell and postgres.is_held(value) and not is_ours:
                 return value
         except _NOT_ONE:
             pass
-        return {HEX: cell.hex(), SHOWN: value}
+        return {HEX: cell.hex(), SHOWN: value if postgres.is_held(value) else str(value)}
 
     def _vector(self, cell: bytes) -> Any:
         if len(cell) % self.stride == 0:
             elements = np.frombuffer(cell, _ELEMENTS[self.stride]).astype(np.float32)
-            if len(elements) and np.isfinite(elements).all():
+            if len(elements) and np.isfinite(elements).all() and not (_bits(elements) == _ROUNDED_TWICE).any():
                 return elements
         return {HEX: cell.hex(), SHOWN: display(self.type, cell, stride=self.stride)}
 
@@ -108,7 +120,7 @@ class Form:
         try:
             if isinstance(value, dict) and HEX in value and value.keys() <= {HEX, SHOWN}:
                 return bytes.fromhex(value[HEX])
-            if self.is_vector and isinstance(value, list | np.ndarray):
+            if self.is_list and isinstance(value, list | np.ndarray):
                 return self._elements(value)
             return to_cell(value)
         except _NOT_ONE as error:
@@ -128,8 +140,16 @@ class Form:
         return Invalid(f"column {self.name} ({self.type}) cannot hold {shown}")
 
 
+def _bits(elements: Vectors) -> NDArray[np.uint32]:
+    """Without the sign."""
+    return elements.view(np.uint32) & np.uint32(0x7FFF_FFFF)
+
+
+_ROUNDED_TWICE = 0x15AE_43FD
+"""7.038531e-26, the one float32 whose shortest decimal is another one if it is read as a float64 first, as JSON is."""
+
 _NOT_ONE = (
     ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, FloatingPointError, AttributeError,
-    struct.error, Corrupt,
+    struct.error, Corrupt, Unsupported,
 )  # fmt: skip
 """What turning a value into a cell raises where it is none of the type."""

@@ -11,15 +11,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import ge
 from typing import Any
 
-import msgpack
 import numpy as np
 
 from snapstore.digest import Digest
 from snapstore.errors import Corrupt
+from snapstore.packed import pack, unpack
 from snapstore.rows import Column, KeyPart, Table
 from snapstore.tree import reference
+from snapstore.tree.cuts import LIMIT
 from snapstore.tree.reference import Ref
 
 __all__ = [
@@ -77,8 +79,8 @@ def decode_node(data: bytes, what: str, *, level: int, is_key: bool) -> Node:
     if own_level != level or count == 0 or len(data) < at + 9 * count:
         raise Corrupt(f"{what}: a node of level {own_level} with {count} children where level {level} was expected")
     counts = np.frombuffer(data, "<u8", count, at).tolist()
-    if not all(counts):
-        raise Corrupt(f"{what}: a child without rows")
+    if count > LIMIT or not all(counts) or max(counts) > LIMIT**level:
+        raise Corrupt(f"{what}: {count} children of up to {max(counts)} rows, which no writer makes")
     refs, at = reference.split(data, at + 8 * count, count, what)
     if any(ref[0] == reference.INLINE for ref in refs):
         raise Corrupt(f"{what}: an inline chunk inside a node")
@@ -91,6 +93,9 @@ def decode_node(data: bytes, what: str, *, level: int, is_key: bool) -> Node:
         for length in lengths:
             separators.append(data[at : at + length])
             at += length
+        # One blob cannot be two of the children then: a few cannot claim more rows than anybody could ever read.
+        if any(map(ge, separators, separators[1:])):
+            raise Corrupt(f"{what}: separators that do not ascend")
     if at != len(data):
         raise Corrupt(f"{what}: a node whose size does not fit its {count} children")
     return Node(counts, refs, separators)
@@ -112,6 +117,8 @@ def decode_root(data: bytes, what: str) -> Root:
     refs, end = reference.split(data, _ROOT_HEAD.size, columns + 1, what)
     if end != len(data) or (height and any(reference.inline_chunk(ref) is not None for ref in refs)):
         raise Corrupt(f"{what}: a table blob whose references do not fit")
+    if rows > LIMIT ** (height + 1):
+        raise Corrupt(f"{what}: {rows} rows in trees of height {height}")
     key = refs[0]
     if (key == reference.NULLS) != (rows == 0) or key[0] not in (reference.BLOB, reference.NULL, reference.INLINE):
         raise Corrupt(f"{what}: a table blob of {rows} rows whose keys are missing or constant")
@@ -132,15 +139,15 @@ def encode_schema(table: Table) -> bytes:
 
 def decode_schema(data: bytes, what: str) -> Table:
     """The table of a schema blob; raises `Corrupt`."""
+    fields = unpack(data, what)
     try:
-        fields = msgpack.unpackb(data, strict_map_key=True)
         table = Table(
             str(fields["name"]),
             tuple(KeyPart(str(n), str(t), str(e), bool(lossless)) for n, t, e, lossless in fields["key"]),
             tuple(Column(str(n), str(t), int(width), int(stride)) for n, t, width, stride in fields["columns"]),
             dict(fields["definition"]),
         )
-    except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise Corrupt(f"{what}: not a schema ({error})") from error
     if any(not 0 <= column.width < 65536 or column.stride not in (1, 2, 4, 8) for column in table.columns):
         raise Corrupt(f"{what}: a column of impossible width or stride")
@@ -154,10 +161,7 @@ def encode_objects(definition: Mapping[str, Any]) -> bytes:
 
 def decode_objects(data: bytes, what: str) -> dict[str, Any]:
     """The map of a source's schema blob; raises `Corrupt`."""
-    try:
-        definition = msgpack.unpackb(data, strict_map_key=True)
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise Corrupt(f"{what}: it cannot be read ({error})") from error
+    definition = unpack(data, what)
     if not isinstance(definition, dict):
         raise Corrupt(f"{what}: it is not a map")
     return definition
@@ -165,8 +169,7 @@ def decode_objects(data: bytes, what: str) -> dict[str, Any]:
 
 def pack_canonical(value: Any) -> bytes:
     """msgpack with every map's keys in ascending byte order, so equal values are equal bytes."""
-    packed: bytes = msgpack.packb(_sorted(value))
-    return packed
+    return pack(_sorted(value), "a schema")
 
 
 def _sorted(value: Any) -> Any:

@@ -135,6 +135,9 @@ class TableTree:
                 columns.append(parsed.refs)
         if sum(key.counts) != span.count:
             raise Corrupt(f"{self._name(0, span.refs[0])}: {sum(key.counts)} rows where its parent says {span.count}")
+        # Siblings end at different keys, so no node can stand in the place of two (see `decode_node`).
+        if span.separator is not None and key.separators[-1] != span.separator:
+            raise Corrupt(f"{self._name(0, span.refs[0])}: its last key is not the one its parent says")
         return [
             Span(span.level - 1, count, separator, refs)
             for count, separator, refs in zip(key.counts, key.separators, zip(*columns, strict=True), strict=True)

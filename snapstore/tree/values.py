@@ -177,7 +177,7 @@ def part_digests(data: bytes, what: str) -> tuple[list[Digest], list[int], int]:
         raise Corrupt(f"{what}: a parts blob whose size does not fit its {count} parts")
     parts = np.frombuffer(data, _PART, count, _HEAD.size)
     lengths = parts["length"].tolist()
-    if sum(lengths) != total:
+    if sum(lengths) != total or max(lengths, default=0) > PART_MOST_BYTES:
         raise Corrupt(f"{what}: parts of {sum(lengths)} bytes for a cell of {total}")
     return [Digest(name.tobytes()) for name in parts["digest"]], lengths, total
 
@@ -192,4 +192,8 @@ def _join_parts(data: bytes, name: str, fetch: Fetch) -> bytes:
     parts = fetch.get_many(digests)
     if [len(part) for part in parts] != lengths:
         raise Corrupt(f"parts blob {name}: a part has another length than it says")
-    return b"".join(parts)
+    try:
+        return b"".join(parts)
+    except MemoryError as error:
+        # One part may stand in a list a million times: what a store of a few megabytes can claim has no other bound.
+        raise Corrupt(f"parts blob {name}: a cell of {sum(lengths):,} bytes, for which there is no room") from error

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from snapstore.operations.export import checksums, combined
 from tests.cli.command import Snap, rows, run
 
 
@@ -120,3 +124,74 @@ def test_sqlite_goes_out_and_comes_back(snap: Snap, folder: Path) -> None:
         snap("export", "latest", "--format", form, "-o", form)
         snap("import", form, "--as-snapshot", "--tag", form)
         assert "no differences" in snap("diff", "latest~1", "latest").stdout, form
+
+
+def test_exact_deletes_nothing_that_an_export_left_out(snap: Snap, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "a.db")) as database, database:
+        database.execute("CREATE TABLE memories (id INTEGER PRIMARY KEY, content TEXT, owner TEXT)")
+        database.executemany(
+            "INSERT INTO memories VALUES (?, '', ?)", [(n, "ann" if n % 2 else "bob") for n in range(9)]
+        )
+    url = f"sqlite://{folder}/a.db"
+    snap("take", url)
+    snap("export", "latest", "--format", "json", "--user", "ann", "-o", "of-ann")
+    snap("export", "latest", "--format", "csv", "--where", "id < 3", "-o", "some", "--to", url)
+    snap("take", url, "--where", "memories=id < 3")
+    assert (
+        "only the rows that meet id < 3 were taken"
+        in snap("export", "latest", "--format", "jsonl", "-o", "filtered").stderr
+    )
+    for name in ("of-ann", "some", "filtered"):
+        assert "main.memories: only the rows" in snap("import", name, "--as-snapshot").stderr
+        (table,) = snap.json("restore", "latest", "--to", url, "--exact", "--dry-run")["tables"]
+        assert (table["delete"], table["insert"]) == (0, 0), name
+
+
+def test_an_import_of_a_file_tree_knows_what_chose_its_files(snap: Snap, folder: Path) -> None:
+    tree = folder / "tree"
+    tree.mkdir()
+    for name in ("a.md", "b.md", "c.txt"):
+        (tree / name).write_text(name, encoding="utf-8")
+    snap("take", str(tree), "--only", "*.md")
+    snap("export", "latest", "--format", "json", "-o", "out")
+    (tree / "a.md").unlink()
+    snap("import", "out", "--as-snapshot")
+    assert "no live source" in snap("restore", "latest", code=2).stderr
+    dry = snap("restore", "latest", "--to", str(tree), "--exact", "--dry-run")
+    assert "would" not in dry.stderr
+    snap("restore", "latest", "--to", str(tree), "--exact", "--yes")
+    assert sorted(one.name for one in tree.iterdir()) == ["a.md", "b.md", "c.txt"]
+
+
+def test_what_a_dry_run_of_an_import_says_can_be_typed(snap: Snap, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "a.db")) as database, database:
+        database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        database.execute("INSERT INTO t VALUES (1), (2)")
+    snap("take", f"sqlite://{folder}/a.db")
+    snap("export", "latest", "--format", "json", "-o", "out")
+    with closing(sqlite3.connect(folder / "a.db")) as database, database:
+        database.execute("DELETE FROM t WHERE id = 2")
+    dry = snap("import", "out", "--to", f"sqlite://{folder}/a.db", "--dry-run").stdout
+    _, *words = shlex.split(dry.splitlines()[-1])
+    assert "1 row inserted" in snap(*words).stdout
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"kind": []}, {"source": 5}, {"file": 7}, {"file": "../x"}, {"file": "none"}, {"left_out": [3]}, {"rows": 9}],
+)
+def test_an_export_that_lies_about_itself_is_refused_and_nothing_is_kept(
+    snap: Snap, folder: Path, field: dict[str, object]
+) -> None:
+    (folder / "tree").mkdir()
+    (folder / "tree/a.md").write_text("a", encoding="utf-8")
+    snap("take", "./tree")
+    snap("export", "latest", "--format", "jsonl", "-o", "out")
+    about = json.loads((folder / "out/metadata.json").read_bytes())
+    about["tables"][0].update(field)
+    (folder / "out/metadata.json").write_text(json.dumps(about), encoding="utf-8")
+    files = checksums(folder / "out")
+    sums = json.dumps({"files": files, "combined": combined(files)})
+    (folder / "out/checksums.json").write_text(sums, encoding="utf-8")
+    snap("import", "out", "--as-snapshot", code=4)
+    assert len(snap.json("list")) == 1

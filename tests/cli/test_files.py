@@ -155,3 +155,16 @@ def test_without_its_library_only_folders_are_refused(snap: Snap, memory: Path) 
     )
     assert refused.returncode == 1
     assert b"pip install 'snapstore[files]'" in refused.stderr
+
+
+def test_a_file_that_patterns_left_out_has_not_vanished(snap: Snap, memory: Path) -> None:
+    snap("take", "./memory")
+    table = snap.json("take", "./memory", "--only", "notes/")["sources"][0]["tables"][0]
+    assert table["removed"] is None
+    snap("take", "./memory", "--only", "notes/")
+    told = snap("log", "files:index.json").stdout
+    assert "vanished" not in told
+    assert "only the files notes/" in snap("diff", "latest~2", "latest").stderr
+    (memory / "index.json").unlink()
+    snap("take", "./memory")
+    assert "vanished" in snap("log", "files:index.json").stdout

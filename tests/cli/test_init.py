@@ -37,3 +37,7 @@ def test_init_does_not_settle_among_other_files(folder: Path) -> None:
         assert sorted(place.iterdir()) == before
     (folder / "file").write_text("", encoding="utf-8")
     Snap(folder)("init", "file", code=2)
+
+
+def test_the_next_step_names_the_repository_that_was_named(snap: Snap) -> None:
+    assert "next: snap -r 'a b' take" in snap("-r", "a b", "init").stderr

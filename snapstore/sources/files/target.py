@@ -69,7 +69,9 @@ class FilesTarget(FilesView):
         """As `Target.notes`."""
         return tuple(self._notes)
 
-    def begin(self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True) -> None:
+    def begin(
+        self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True, trusted: bool = True
+    ) -> None:
         """As `Target.begin`; there is nothing to make but files, and modes are among their rows."""
         for one in work:
             if one.recreate:

@@ -74,7 +74,8 @@ class FilesView:
                 f"{len(unreadable)} of what is in {shown(os.fsencode(self._place))} cannot be read:\n{told}",
                 hint="Leave it out with --ignore, or take the rest and name these as missing: --allow-partial.",
             )
-        self._missing += [f"{shown(path)}: {why}" for path, why in unreadable]
+        # As of a table that damage hid rows of: what may have been there is not deleted for not being held.
+        self._missing += [f"table {TABLE}: {shown(path)}: {why}" for path, why in unreadable]
 
     @property
     def tables(self) -> Sequence[Table]:
@@ -196,7 +197,7 @@ class FilesView:
                 except SnapstoreError as error:
                     if not self._selection.partial or error.again:
                         raise
-                    self._missing.append(error.message)
+                    self._missing.append(f"table {TABLE}: {error.message}")
                     row = None
                 if row is None or row.stamp != stamp_of(entry, before_ns=self._before_ns):
                     self._is_still = False

@@ -18,11 +18,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from snapstore.errors import Conflict, Corrupt, Invalid, SnapstoreError, Unavailable, Unsupported
 
-__all__ = ["OLDEST_VERSION", "check_url", "connect", "redact", "translate", "translated"]
+__all__ = ["OLDEST_VERSION", "check_url", "connect", "execute_one", "redact", "translate", "translated"]
 
 OLDEST_VERSION = 130_000  # pg_current_snapshot and what the catalogue queries use
 
@@ -63,6 +64,14 @@ def _is_direct(connection: psycopg.Connection[Any]) -> bool:
     except psycopg.Error:
         return False  # whatever is wrong, the first statement that matters says so
     return row is not None and row[0] == connection.info.backend_pid
+
+
+def execute_one(connection: psycopg.Connection[Any], statement: sql.SQL | sql.Composed) -> psycopg.Cursor[Any]:
+    """Execute a statement with words of a snapshot in it, which the server refuses if they make several of it.
+
+    Asking for binary results makes the driver use the extended protocol, which takes one statement.
+    """
+    return connection.execute(statement, binary=True)
 
 
 def check_url(url: str) -> None:

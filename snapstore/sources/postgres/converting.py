@@ -26,7 +26,7 @@ from snapstore import keys
 from snapstore.errors import SnapstoreError, Unsupported
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
 from snapstore.sources.postgres.applying import insert_rows
-from snapstore.sources.postgres.connection import connect, translated
+from snapstore.sources.postgres.connection import connect, execute_one, translated
 from snapstore.sources.postgres.culprit import first_refused, named_row
 from snapstore.sources.postgres.ddl import text
 from snapstore.sources.postgres.reading import read_cells
@@ -75,7 +75,7 @@ class Conversion:
         self._try(self._assign())
         self._savepoint("SAVEPOINT snapstore_lost")
         try:
-            self._connection.execute(self._count_lost())
+            execute_one(self._connection, self._count_lost())
         except psycopg.Error:
             self.lost = dict.fromkeys(self.columns)  # there is no way back to compare by
         self._savepoint("ROLLBACK TO snapstore_lost")
@@ -144,7 +144,7 @@ class Conversion:
 
     def _try(self, statement: sql.Composed) -> None:
         try:
-            self._connection.execute(statement)
+            execute_one(self._connection, statement)
         except psycopg.Error as error:
             raise self._refusal(error) from error
 

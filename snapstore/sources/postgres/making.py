@@ -22,6 +22,7 @@ from psycopg import sql
 from snapstore.errors import Conflict, Unsupported
 from snapstore.sources import Selection, Work
 from snapstore.sources.patterns import fits
+from snapstore.sources.postgres.connection import execute_one
 from snapstore.sources.postgres.ddl import comment_on, create_table
 from snapstore.sources.postgres.objectddl import create_object
 from snapstore.sources.postgres.objects import Objects
@@ -198,7 +199,7 @@ def make_table(connection: psycopg.Connection[Any], table: Definition, objects: 
             if (owner["schema"], owner["name"]) == (table["schema"], table["name"]):
                 sequences[owner["column"]] = one
     for statement in create_table(table, sequences):
-        connection.execute(statement)
+        execute_one(connection, statement)
 
 
 def make_object(connection: psycopg.Connection[Any], one: Definition) -> None:
@@ -207,7 +208,7 @@ def make_object(connection: psycopg.Connection[Any], one: Definition) -> None:
         _make_extension(connection, one)
     else:
         for statement in create_object(one):
-            connection.execute(statement)
+            execute_one(connection, statement)
 
 
 def _make_extension(connection: psycopg.Connection[Any], one: Definition) -> None:

@@ -22,7 +22,7 @@ from psycopg import sql
 from snapstore.errors import Invalid
 from snapstore.rows import Batch, Table
 from snapstore.sources.postgres.applying import insert_rows
-from snapstore.sources.postgres.connection import connect, translated
+from snapstore.sources.postgres.connection import connect, execute_one, translated
 from snapstore.sources.postgres.ddl import text
 from snapstore.sources.postgres.locking import set_locally
 
@@ -52,7 +52,7 @@ def matching(url: str, table: Table, where: str) -> Iterator[Callable[[Batch], N
             connection.execute(sql.SQL("TRUNCATE {}").format(given))
             insert_rows(connection, there, [batch])
             try:
-                answers = connection.execute(query).fetchall()
+                answers = execute_one(connection, query).fetchall()
             except psycopg.Error as error:
                 if (error.sqlstate or "")[:2] not in _CONDITION_STATES:
                     raise
@@ -66,7 +66,7 @@ def matching(url: str, table: Table, where: str) -> Iterator[Callable[[Batch], N
         with translated(f"a condition on {table.name} cannot be tried"):
             connection.execute("BEGIN")
             set_locally(connection)
-            connection.execute(_create(columns))
+            execute_one(connection, _create(columns))
         yield meets
     finally:
         connection.close()  # rolls back

@@ -17,11 +17,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-__all__ = ["is_json", "nested", "scalar", "to_cell"]
+__all__ = ["is_held", "is_json", "nested", "scalar", "to_cell"]
 
 ToCell = Callable[[Any], bytes]
 
 _JSON = {"pg_catalog.json", "pg_catalog.jsonb"}
+_DEEPEST = 100  # writers and readers stop at 128 (serde) or 254 (orjson)
 _EPOCH = date(2000, 1, 1)
 _START = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -35,7 +36,7 @@ def nested(text: str) -> Any:
     """The document in this text, if it says nothing that a reader of JSON would lose; else None."""
     try:
         value = json.loads(text)
-        return value if _dumped(value) == text and _is_held(value) else None
+        return value if _dumped(value) == text and is_held(value) else None
     except (ValueError, RecursionError):
         return None
 
@@ -98,12 +99,11 @@ def _dumped(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _is_held(value: Any) -> bool:
-    """Whether every reader holds its numbers as they are: whole ones of 64 bits."""
-    if isinstance(value, dict):
-        return all(map(_is_held, value.values()))
-    if isinstance(value, list):
-        return all(map(_is_held, value))
+def is_held(value: Any, depth: int = _DEEPEST) -> bool:
+    """Whether every reader of JSON holds it as it is: whole numbers of 64 bits, nothing too deep."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return depth > 0 and all(is_held(one, depth - 1) for one in inner)
     return type(value) is not int or -(1 << 63) <= value < 1 << 63
 
 

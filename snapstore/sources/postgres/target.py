@@ -23,11 +23,12 @@ from psycopg import sql
 
 from snapstore.errors import Conflict
 from snapstore.rows import Batch, Cells, Table
-from snapstore.sources import Selection, Work
+from snapstore.sources import Selection, Work, untrusted
 from snapstore.sources.postgres import ddl
 from snapstore.sources.postgres.applying import delete_rows, explained, insert_rows, update_rows
 from snapstore.sources.postgres.aside import Aside
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
+from snapstore.sources.postgres.connection import execute_one
 from snapstore.sources.postgres.extrasddl import create_extras, create_rules, create_trigger
 from snapstore.sources.postgres.finals import (
     check_all_roles,
@@ -37,7 +38,7 @@ from snapstore.sources.postgres.finals import (
     set_sequences,
     set_settings,
 )
-from snapstore.sources.postgres.large import LARGE_OBJECTS, LargeObjects, is_large_objects
+from snapstore.sources.postgres.large import LARGE_OBJECTS, LargeObjects, is_large_objects, is_object_id
 from snapstore.sources.postgres.lineage import ancestors_of, children_first, join, join_indexes, joins_empty
 from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making
 from snapstore.sources.postgres.objectddl import finish_materialized_view
@@ -85,7 +86,9 @@ class PostgresTarget(PostgresView):
         """As `Target.notes`."""
         return (*self._aside.notes, *self._notes)
 
-    def begin(self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True) -> None:
+    def begin(
+        self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True, trusted: bool = True
+    ) -> None:
         """As `Target.begin`. Raises `Conflict` for what stands in the way and would have to be dropped with it.
 
         Replaced rows count in `deletes` and in `inserts`.
@@ -98,6 +101,8 @@ class PostgresTarget(PostgresView):
             self._drop([one for one in work if one.recreate and one.exists])
             live = read_objects(self._connection)
             self._making = plan_making(definition, work, live, self._selection, privileges=privileges)
+            if not trusted:
+                self._refuse_texts(definition.get("objects", {}), work)
             check_all_roles(
                 self._connection,
                 definition.get("objects", {}),
@@ -253,6 +258,26 @@ class PostgresTarget(PostgresView):
                     hint="drop these first, or restore the rows of the live table without making it anew",
                 ) from error
 
+    def _refuse_texts(self, objects: Mapping[str, Any], work: Sequence[Work]) -> None:
+        """Raise for everything that would be made in the words of the definition; sequences are set by numbers."""
+        making = self._making
+        named = [*making.early, *making.late, *making.last, *(key for key in making.tables if key not in making.early)]
+        grants = objects.get("grants", {}).get("grants", ()) if "grants" in making.meant else ()
+        if any(is_large_objects(one.table) and one.inserts for one in work) and any(
+            is_object_id(one["on"]) for one in grants
+        ):
+            named.append("privileges of large objects")
+        if making.is_whole:
+            has = {setting.partition("=")[0] for setting in making.live_settings}
+            settings = objects.get("settings", {}).get("settings", ()) if "settings" in making.meant else ()
+            named += [f"the setting {one.partition('=')[0]}" for one in settings if one.partition("=")[0] not in has]
+            if making.was_empty:
+                named.append("privileges and the comment of the database")
+            elif "default privileges" in making.meant and objects["default privileges"]["grants"]:
+                named.append("default privileges")
+        if named:
+            raise untrusted(named)
+
     def _make(self, key: str) -> None:
         objects = self._wanted.get("objects", {})
         with explained(f"{key} cannot be made"):
@@ -279,7 +304,7 @@ class PostgresTarget(PostgresView):
 
     def _run(self, statements: Iterable[ddl.Statement]) -> None:
         for statement in statements:
-            self._connection.execute(statement)
+            execute_one(self._connection, statement)
 
     @contextmanager
     def _qualified(self) -> Iterator[None]:

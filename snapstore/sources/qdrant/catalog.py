@@ -17,7 +17,7 @@ from snapstore.errors import Invalid, NotFound, Unavailable, Unsupported
 from snapstore.rows import Column, Table
 from snapstore.sources import Selection
 from snapstore.sources.patterns import fits
-from snapstore.sources.qdrant.collections import SCHEMA, Shape, list_aliases, list_collections, read_shape
+from snapstore.sources.qdrant.collections import BROKEN, SCHEMA, Shape, list_aliases, list_collections, read_shape
 from snapstore.sources.qdrant.connection import Session
 from snapstore.sources.qdrant.points import KEY, VALUE, column_of
 from snapstore.sources.qdrant.reading import Survey, condition_of, survey_points
@@ -58,7 +58,7 @@ def read_catalog(session: Session, selection: Selection, *, absent: bool = False
         except NotFound:
             continue  # dropped since the list was made
         except (Unsupported, Unavailable) as error:
-            if isinstance(error, Unavailable) and not (selection.partial and "red" in error.message):
+            if isinstance(error, Unavailable) and not (selection.partial and error.message.startswith(BROKEN)):
                 raise
             refused.append(f"table {whole}: {error.message}")
             continue

@@ -58,6 +58,10 @@ def list_collections(session: Session) -> list[str]:
     return sorted(str(one["name"]) for one in session.request(failing, "GET", "/collections")["collections"])
 
 
+BROKEN = "the server says that the collection"
+"""How the one `Unavailable` begins that is about a collection, and not about the server."""
+
+
 def list_aliases(session: Session) -> dict[str, str]:
     """The collection of each alias."""
     failing = "its aliases cannot be listed"
@@ -84,7 +88,7 @@ def read_shape(session: Session, name: str, aliases: Mapping[str, str]) -> Shape
         config = _without_nulls(found["config"])
     if found["status"] == "red":
         raise Unavailable(
-            f"the server says that the collection {name} is red: {found.get('optimizer_status')}",
+            f"{BROKEN} {name} is red: {found.get('optimizer_status')}",
             hint="Look into the server's log; what it still answers may be incomplete.",
         )
     params = config["params"]

@@ -66,7 +66,9 @@ class QdrantTarget(QdrantView):
             told.append(words[what].format(what, name) if what in words else points)
         return ", ".join(told)
 
-    def begin(self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True) -> None:
+    def begin(
+        self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True, trusted: bool = True
+    ) -> None:
         """As `Target.begin`: collections that are to be made anew are dropped, those that are missing made."""
         self._work = work
         made = [one.table for one in work if not one.exists or one.recreate]

@@ -24,7 +24,10 @@ import apsw
 
 from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, SnapstoreError, Unavailable, Unsupported
 
-__all__ = ["beside", "connect", "memory", "open_reading", "open_writing", "place_of", "quoted", "translated", "url_of"]
+__all__ = [
+    "beside", "connect", "create", "memory", "open_reading", "open_writing", "place_of", "quoted", "translated",
+    "url_of",
+]  # fmt: skip
 
 _SCHEME = "sqlite://"
 _SUFFIXES = ("", "-wal", "-journal")
@@ -133,6 +136,28 @@ def open_writing(place: Path, *, wait_seconds: float = 10.0, create: bool = Fals
         # What is held was there, so it may come back: a CHECK that was added later, or ignored, is not ours to judge.
         connection.execute("PRAGMA foreign_keys = 0; PRAGMA ignore_check_constraints = 1")
     return connection
+
+
+def create(connection: apsw.Connection, statement: str) -> None:
+    """Execute a CREATE statement that a snapshot holds. Raises `Corrupt` for any other: SQLite never kept it so.
+
+    The engine would run all statements of a text; and one alone could write to other files (ATTACH, VACUUM INTO).
+    """
+    count = 0
+
+    def is_first(cursor: apsw.Cursor, text: str, bindings: object) -> bool:
+        nonlocal count
+        count += 1
+        return count == 1 and re.match(r"CREATE\s", text, re.IGNORECASE) is not None
+
+    cursor = connection.cursor()
+    cursor.exec_trace = is_first
+    try:
+        cursor.execute(statement)
+        for _ in cursor:
+            pass
+    except apsw.ExecTraceAbort as error:
+        raise Corrupt(f"{statement[:80]!r} is not one CREATE statement, and a snapshot holds no other") from error
 
 
 def memory() -> apsw.Connection:

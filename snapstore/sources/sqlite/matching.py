@@ -20,7 +20,7 @@ from snapstore.multiset import DIGEST_BYTES
 from snapstore.rows import Batch, Table
 from snapstore.sources.patterns import mentioned
 from snapstore.sources.sqlite.applying import insert_rows
-from snapstore.sources.sqlite.connection import memory, quoted, translated
+from snapstore.sources.sqlite.connection import create, memory, quoted, translated
 from snapstore.sources.sqlite.reading import read_rows
 
 __all__ = ["matching"]
@@ -39,7 +39,7 @@ def matching(table: Table, where: str) -> Iterator[Callable[[Batch], NDArray[np.
     name = f"main.{quoted(table.definition['name'])}"
     try:
         with translated(table.name, "a table like it cannot be made in memory"):
-            connection.execute(table.definition["sql"])
+            create(connection, table.definition["sql"])
         check_condition(connection, table, where)
 
         def meets(batch: Batch) -> NDArray[np.bool_]:

@@ -23,10 +23,10 @@ import apsw
 
 from snapstore.errors import Conflict, Unavailable
 from snapstore.rows import Batch, Cells, Table
-from snapstore.sources import Selection, Work
+from snapstore.sources import Selection, Work, untrusted
 from snapstore.sources.sqlite.applying import delete_rows, insert_rows, update_rows
 from snapstore.sources.sqlite.catalog import Catalog, is_empty, read_catalog
-from snapstore.sources.sqlite.connection import beside, open_writing, quoted, translated
+from snapstore.sources.sqlite.connection import beside, create, open_writing, quoted, translated
 from snapstore.sources.sqlite.view import SqliteView
 
 __all__ = ["SqliteTarget", "open_target"]
@@ -51,8 +51,12 @@ class SqliteTarget(SqliteView):
         """As `Dated.doubt`: what this transaction writes is in no file yet, so it is read."""
         return "it is being restored"
 
-    def begin(self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True) -> None:
+    def begin(
+        self, definition: Mapping[str, Any], work: Sequence[Work], *, privileges: bool = True, trusted: bool = True
+    ) -> None:
         """As `Target.begin`; there are no privileges here."""
+        if not trusted:
+            self._refuse_texts(definition, work)
         self._wanted, self._work = definition, work
         with translated(self._place, "it cannot be made ready"):
             if not self._connection.in_transaction:
@@ -64,6 +68,15 @@ class SqliteTarget(SqliteView):
                 if (not one.exists or one.recreate) and _has_rows(one.table):
                     self._make(one.table.definition["name"], one.table.definition["sql"])
                     self._tell_settings(one.table)
+
+    def _refuse_texts(self, definition: Mapping[str, Any], work: Sequence[Work]) -> None:
+        named = [one.table.name for one in work if not one.exists or one.recreate]
+        if self._was_empty:
+            named += [f"view {view['name']}" for view in definition["views"]]
+        parts = {one.table.part_of.casefold() for one in work}
+        named += [f"virtual table {one['name']}" for one in definition["virtual"] if one["name"].casefold() in parts]
+        if named:
+            raise untrusted(named)
 
     def replaces(self, table: Table, columns: Sequence[str]) -> bool:
         """As `Target.replaces`: where a unique index holds such a column, and for virtual tables always."""
@@ -142,7 +155,7 @@ class SqliteTarget(SqliteView):
                 f"{self._place}: {name} cannot be made: a {found} of that name is there",
                 hint="Rename or drop it, then try again; nothing was changed.",
             )
-        self._connection.execute(sql)
+        create(self._connection, sql)
 
     def _has(self, name: str) -> bool:
         query = "SELECT count(*) FROM main.sqlite_schema WHERE name = ? COLLATE NOCASE"

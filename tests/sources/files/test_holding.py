@@ -148,7 +148,7 @@ def test_what_may_not_be_read_is_refused_or_named(memory: Memory, monkeypatch: p
     with pytest.raises(Unavailable, match="secret cannot be read: Permission denied"):
         memory.take()
     taken = memory.take(partial=True)
-    assert taken.snapshot.sources[0].missing == ("secret cannot be read: Permission denied",)
+    assert taken.snapshot.sources[0].missing == ("table tree.files: secret cannot be read: Permission denied",)
     assert taken.snapshot.sources[0].tables[0].rows == 1
 
 
