@@ -2,15 +2,14 @@
 
     offer(app)                  # asks about each, writes snap.toml here; False if nothing was written
 
-Nothing is opened but the first bytes of files that look like databases.
+Nothing is opened but the first bytes of files that look like databases, and what somebody has chosen: which memory
+system it looks like is said, and goes into the file if that is wanted too.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,7 +19,10 @@ from snap_cli.context import App
 from snap_cli.render import clean
 from snap_cli.settings import FILE
 from snap_cli.sources import open_source
+from snap_cli.suggesting import settings, toml_key, toml_text
 from snapstore.errors import SnapstoreError
+from snapstore.operations.probe import probe
+from snapstore.sources import Selection
 from snapstore.sources.opening import name_of
 
 __all__ = ["DEFAULT_RETENTION", "offer"]
@@ -34,16 +36,19 @@ keep-monthly = 12
 """
 
 _SQLITE = b"SQLite format 3\0"
+_MEMORIES = ("chroma.sqlite3", "memory.jsonl", "*.lance/_versions")
 _SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3")
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A source: its name, what is written for its URL, and how it is shown."""
+    """A source: its name, what is written for its URL, how it is shown and opened, and what is written beneath."""
 
     name: str
     url: str
     shown: str
+    place: str
+    lines: tuple[str, ...] = ()
 
 
 def offer(app: App) -> bool:
@@ -54,11 +59,12 @@ def offer(app: App) -> bool:
     chosen: list[_Found] = []
     for found in _find(app, folder):
         if click.confirm(f"Take snapshots of {clean(found.shown)}?", default=True, err=True):
-            chosen.append(_renamed(found, [one.name for one in chosen]))
+            chosen.append(_known(app, _renamed(found, [one.name for one in chosen])))
     if not click.confirm(f"Write {FILE} here?", default=True, err=True):
         return False
-    text = "" if app.repo is None else f"repository = {_text(app.repo)}\n\n"
-    text += "".join(f"[sources.{_key(one.name)}]\nurl = {_text(one.url)}\n\n" for one in chosen)
+    text = "" if app.repo is None else f"repository = {toml_text(app.repo)}\n\n"
+    for one in chosen:
+        text += "\n".join([f"[sources.{toml_key(one.name)}]", f"url = {toml_text(one.url)}", *one.lines, "", ""])
     with (folder / FILE).open("x", encoding="utf-8") as file:
         file.write(text + DEFAULT_RETENTION)
     names = ", ".join(one.name for one in chosen) or "no sources yet"
@@ -74,13 +80,18 @@ def _find(app: App, folder: Path) -> Iterator[_Found]:
             pass
         else:
             # The variable, not what it holds: that has a password.
-            yield _Found(name_of(shown), "${DATABASE_URL}", f"{shown} (DATABASE_URL)")
+            yield _Found(name_of(shown), "${DATABASE_URL}", f"{shown} (DATABASE_URL)", app.database_url)
     for place in sorted(folder.iterdir()):
         if place.suffix in _SUFFIXES and place.is_file() and _is_sqlite(place):
             yield from _openable(app, place.stem, f"sqlite://{quote(str(place))}")
-    for place in (folder / ".claude",):
-        if place.is_dir():
-            yield from _openable(app, "claude", f"file://{quote(str(place))}")
+    for place in sorted(folder.iterdir()):
+        if place.name == ".claude" or _is_memory(place):
+            yield from _openable(app, place.name.removeprefix("."), f"file://{quote(str(place))}")
+
+
+def _is_memory(place: Path) -> bool:
+    """Whether it is a folder with what a memory system keeps at the top of its own."""
+    return place.is_dir() and any(next(place.glob(pattern), None) is not None for pattern in _MEMORIES)
 
 
 def _is_sqlite(place: Path) -> bool:
@@ -97,20 +108,27 @@ def _openable(app: App, name: str, url: str) -> Iterator[_Found]:
         url = open_source(app, url).url
     except SnapstoreError:
         return
-    yield _Found(name, url.replace("${", "$${"), url)
+    yield _Found(name, url.replace("${", "$${"), url, url)
 
 
 def _renamed(found: _Found, taken: list[str]) -> _Found:
     """With a name that is a source's, and no other's."""
     name = found.name.replace(":", "_")
     numbered = (f"{name}{number or ''}" for number in (0, *range(2, len(taken) + 3)))
-    return _Found(next(one for one in numbered if one not in taken), found.url, found.shown)
+    return replace(found, name=next(one for one in numbered if one not in taken))
 
 
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
-
-
-def _text(value: str) -> str:
-    # JSON's texts are TOML's, but for one character that TOML wants escaped.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+def _known(app: App, found: _Found) -> _Found:
+    """With what is known of the memory system that it looks like, if somebody wants that in the file."""
+    try:
+        known = probe(open_source(app, found.place), Selection()).known
+    except SnapstoreError:  # it cannot be reached now; `snap sources` tells why, and the same as here once it can
+        return found
+    for one in known:
+        app.say(f"it looks like {one.preset.name}{f'. {one.preset.advice}' if one.preset.advice else ''}")
+    lines = settings(known, found.name)
+    for line in filter(None, lines):
+        app.say(f"  {clean(line)}")
+    if not lines or not click.confirm("Write that too?", default=True, err=True):
+        return found
+    return replace(found, lines=tuple(lines))

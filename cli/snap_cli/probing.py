@@ -13,6 +13,7 @@ from snap_cli.errors import FAILED, INCOMPLETE, secrets_in, without_secrets
 from snap_cli.render import clean, columns, count, paint, plural
 from snap_cli.settings import NamedSource
 from snap_cli.sources import chosen_sources, open_source, selection_of_named, url_of
+from snap_cli.suggesting import known_json, told
 from snapstore.errors import SnapstoreError
 from snapstore.operations.probe import Probed, ProbedTable, probe
 from snapstore.sources.opening import schema_of
@@ -44,8 +45,9 @@ def sources_command(context: click.Context, /, sources: tuple[str, ...]) -> None
     """Look at sources as a take would: are they there, and what would be held.
 
     Without a name: SNAP_SOURCE, else every source in snap.toml. Tables with more than 100,000 rows in PostgreSQL are
-    estimated (~). Exits with 1 if a source cannot be reached or is not as snap.toml says, with 3 if something in one
-    would not be held.
+    estimated (~). Memory systems that are known by their tables and files are named, with what snap.toml may say of
+    them; nothing of that is done by itself. Exits with 1 if a source cannot be reached or is not as snap.toml says,
+    with 3 if something in one would not be held.
     """
     app: App = context.obj
     looks = [_look(app, one) for one in chosen_sources(app, sources)]
@@ -92,6 +94,7 @@ def _json(app: App, look: _Look) -> dict[str, Any]:
         ],
         "missing": list(look.found.missing) if look.found else [],
         "ignored": list(look.named.ignored),
+        "known": known_json(look.found.known) if look.found else [],
         "error": None if error is None else without_secrets(error.message, app.secrets),
         "hint": None if error is None else without_secrets(error.hint, app.secrets),
     }
@@ -109,11 +112,13 @@ def _tell(app: App, look: _Look) -> None:
     app.out(columns(rows_of, right={1}) if look.found.tables else "  no tables")
     if not look.named.selection.rows:
         app.out("  only the shapes of tables, no rows")
-    for told in look.found.missing:
-        app.out(f"  {paint('not held:', 'yellow')} {clean(told)}")
+    for missing in look.found.missing:
+        app.out(f"  {paint('not held:', 'yellow')} {clean(missing)}")
     if look.found.missing and look.would_fail:
         number = plural(len(look.found.missing), "thing")
         app.out(f"  a take is refused for {number}; --allow-partial (allow-partial in snap.toml) leaves them out")
+    for line in told(look.found.known, look.named.name, look.named):
+        app.out(line)
 
 
 def _rows(table: ProbedTable) -> str:

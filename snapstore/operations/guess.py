@@ -3,7 +3,8 @@
     roles = guess_roles([table.table for table in state.tables])
     roles.memory, roles.content, roles.heat
 
-What a person said in `snap.toml` comes first; this fills in the rest.
+What a person said in `snap.toml` comes first, then what is known of the system whose tables these are (`presets`), then
+what the names suggest.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from snapstore.rows import Table
+from snapstore.sources.presets import known_memories
 from snapstore.sources.roles import Roles
 
 __all__ = ["guess_roles"]
@@ -40,18 +42,21 @@ _ENDS = (
 def guess_roles(tables: Sequence[Table], given: Roles | None = None) -> Roles:
     """What is given, and for what is not the likeliest table and columns; empty where nothing is likely."""
     found = given or Roles()
+    known = next((one.roles for one in known_memories(tables) if one.roles.memory), None)
+    if known is not None and found.memory in ("", known.memory, known.memory.partition(".")[2]):
+        found = _filled(found, {field.name: getattr(known, field.name) for field in fields(known)})
     memory = _table(tables, found.memory) if found.memory else _likeliest(tables)
     if memory is not None:
         names = {column.name: column for column in memory.columns} | dict.fromkeys(
             (part.name for part in memory.key if part.name), None
         )
-        known = {"memory": memory.name}
+        likeliest = {"memory": memory.name}
         for role, likely in _NAMES.items():
             column = next((name for name in likely if name in names), "")
             if role == "vector" and not column:
                 column = next((one.name for one in memory.columns if one.stride > 1), "")
-            known[role] = column
-        found = _filled(found, known)
+            likeliest[role] = column
+        found = _filled(found, likeliest)
     relationship = _table(tables, found.relationship) if found.relationship else _between(tables)
     if relationship is not None:
         start, end = _ends(relationship) or ("", "")

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from snapstore.sources import Counts, Selection, Source
+from snapstore.sources import Counts, Lists, Selection, Source
+from snapstore.sources.presets import KnownMemory, known_files, known_memories
 
 __all__ = ["Probed", "ProbedTable", "probe"]
 
@@ -31,10 +32,11 @@ class ProbedTable:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """The tables that would be held, and what is meant and would not be, with the reason."""
+    """The tables that would be held, what is meant and would not be, and the memory systems they look like."""
 
     tables: tuple[ProbedTable, ...]
     missing: tuple[str, ...]
+    known: tuple[KnownMemory, ...] = ()
 
 
 def probe(source: Source, selection: Selection) -> Probed:
@@ -48,4 +50,5 @@ def probe(source: Source, selection: Selection) -> Probed:
             rows, is_counted = view.count(table) if isinstance(view, Counts) else (None, False)
             left_out = tuple(table.definition.get("left_out", ()))
             tables.append(ProbedTable(table.name, rows, is_counted, left_out, selection.where.get(table.name)))
-        return Probed(tuple(tables), tuple(view.missing))
+        known = known_memories(view.tables) + known_files(view.paths() if isinstance(view, Lists) else ())
+        return Probed(tuple(tables), tuple(view.missing), tuple(known))

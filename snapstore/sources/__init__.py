@@ -23,8 +23,8 @@ from snapstore.errors import Conflict
 from snapstore.rows import Batch, Cells, Table
 
 __all__ = [
-    "Conversion", "Converts", "Counts", "Dated", "Gradual", "Hinting", "Noting", "Reference", "Refers", "Selection",
-    "Source", "Stamped", "Target", "View", "Work", "untrusted",
+    "Conversion", "Converts", "Counts", "Dated", "Gradual", "Hinting", "Lists", "Noting", "Reference", "Refers",
+    "Selection", "Source", "Stamped", "Target", "View", "Work", "untrusted",
 ]  # fmt: skip
 
 
@@ -110,6 +110,14 @@ class Counts(Protocol):
 
     def count(self, table: Table) -> tuple[int, bool]:
         """How many rows `read` would give, and whether that was counted; else it is the engine's estimate."""
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """A view that knows the paths of what it would read before it reads it."""
+
+    def paths(self) -> Iterable[bytes]:
+        """Them, relative to its folder, ascending."""
 
 
 @runtime_checkable

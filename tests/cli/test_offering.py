@@ -80,3 +80,43 @@ def test_a_script_is_asked_nothing(found: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("DATABASE_URL", VARIABLE["DATABASE_URL"])
     Snap(found)("init")
     assert not (found / "snap.toml").exists()
+
+
+def test_a_memory_system_is_named_and_its_settings_are_written_if_that_is_wanted(folder: Path) -> None:
+    connection = apsw.Connection(str(folder / "agent.db"))
+    connection.execute(
+        "CREATE TABLE store (prefix text, key text, value text, created_at, updated_at, expires_at,"
+        " PRIMARY KEY (prefix, key))"
+    )
+    connection.close()
+    (folder / "index").mkdir()
+    (folder / "index" / "chroma.sqlite3").write_bytes(b"")
+    said = talk(folder, ["n", "y", "y", "y", "y"])
+    assert "looks like LangGraph's store" in said
+    assert "looks like Chroma." in said
+    settings = read_settings(folder)
+    agent = settings.sources["agent"]
+    assert agent.ignored == ("main.store.expires_at",)
+    assert (agent.roles.memory, agent.roles.content, agent.roles.group) == ("main.store", "value", "prefix")
+    assert settings.sources["index"].url == f"file://{folder}/index"
+    [agent_look, index_look] = Snap(folder).json("sources")["sources"]
+    assert agent_look["known"][0]["ignored"] == ["main.store.expires_at"]
+    assert index_look["known"][0]["name"] == "Chroma"
+    shown = Snap(folder)("sources").stdout
+    assert "looks like LangGraph's store: main.store" in shown
+    assert "snap.toml may say so" not in shown  # it does
+    told = Snap(folder)("sources", f"sqlite://{folder}/agent.db").stdout
+    assert 'ignore-columns = ["main.store.expires_at"]' in told
+    assert '    content = "value"' in told
+
+
+def test_who_wants_no_settings_of_a_system_gets_the_source_alone(folder: Path) -> None:
+    connection = apsw.Connection(str(folder / "agent.db"))
+    connection.execute(
+        "CREATE TABLE store (prefix, key, value, created_at, updated_at, expires_at, PRIMARY KEY (prefix, key))"
+    )
+    connection.close()
+    talk(folder, ["n", "y", "n", "y"])
+    agent = read_settings(folder).sources["agent"]
+    assert agent.ignored == ()
+    assert agent.roles.memory == ""

@@ -87,6 +87,10 @@ class FilesView:
         """Nothing: a folder is made of its rows."""
         return {}
 
+    def paths(self) -> Iterable[bytes]:
+        """As `Lists.paths`."""
+        return (entry.path for entry in self._found.entries)
+
     @property
     def position(self) -> Mapping[str, Any]:
         """The folder, how many paths are rows, and how many are none, by the pattern or reason, with an example."""
