@@ -191,7 +191,7 @@ PRESETS = (
         advice="Every save writes all files: take and restore the whole folder, with no save under way.",
     ),
     Preset("the MCP memory server", files=("memory.jsonl",), advice="`snap diff --rows` tells what changed by entity."),
-    Preset("the MCP memory server", files=("memory.json",), advice="Later versions of it keep memory.jsonl."),
+    Preset("the MCP memory server", files=("memory.json",), advice="Newer ones keep memory.jsonl."),
 )  # fmt: skip
 
 
