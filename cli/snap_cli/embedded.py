@@ -21,6 +21,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +43,7 @@ _LONGEST_FOLDER = 104 - len("/.s.PGSQL.5432") - 1
 
 # PostgreSQL refuses to run as root; this account exists everywhere and owns nothing.
 _UNPRIVILEGED = "nobody"
+_REMOVALS = 100
 
 # Nothing outlives the server, so nothing need reach the disk.
 _SETTINGS = {"fsync": "off", "listen_addresses": "", "port": "5432", "timezone": "UTC", "log_timezone": "UTC"}
@@ -181,8 +183,13 @@ class EmbeddedServer:
         if watcher is not None:
             # The watcher ends at the end of its input, even if this wait is interrupted.
             watcher.communicate("stop\n")
-        if folder is not None:
+        # An interrupt just then may have left us without a watcher that writes there for a moment longer.
+        for _ in range(_REMOVALS):
+            if folder is None or not folder.exists():
+                break
             shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                time.sleep(0.05)
 
     def _start(self, folder: Path) -> None:
         if self._account is not None:

@@ -158,9 +158,9 @@ def test_commands_that_others_may_have_written_are_not_run(snap: Snap, folder: P
     path = folder / "snap.toml"
     path.write_text("passphrase-command = 'touch ran'\n", encoding="utf-8")
     path.chmod(0o666)
-    assert "none was run" in snap.error("list", code=2)["message"]
+    assert "nothing was done" in snap.error("list", code=2)["message"]
     path.write_text("[sources.a]\nurl = 'sqlite:///x.db'\npassword-command = 'touch ran'\n", encoding="utf-8")
-    assert "none was run" in snap.error("sources", code=2)["message"]
+    assert "nothing was done" in snap.error("sources", code=2)["message"]
     assert not (folder / "ran").exists()
     path.write_text("[sources.a]\nurl = 'sqlite:///x.db'\n", encoding="utf-8")
     snap("list")

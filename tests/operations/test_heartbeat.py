@@ -153,7 +153,7 @@ def test_it_beats_once_in_ten_minutes_and_not_by_itself() -> None:
 
 def test_what_ended_early_after_a_beat_is_not_stored_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its packs are in the index: a take that fails after hours is repeated at the cost of what it had not stored."""
-    monkeypatch.setattr("snapstore.blobs.writer._VALUE_PACK_BYTES", 1 << 20)
+    monkeypatch.setattr("snapstore.blobs.packer._VALUE_PACK_BYTES", 1 << 20)
     store = Slow()
     repository = Repository.init(store)
     clock = Clock(store)
