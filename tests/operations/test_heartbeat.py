@@ -51,7 +51,7 @@ class Slow(MemoryBackend):
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         for entry in super().list(prefix):
-            yield Entry(entry.name, entry.size_bytes, self.written[entry.name], entry.tag)
+            yield Entry(entry.name, entry.size_bytes, self.written.get(entry.name, self.now), entry.tag)
 
 
 class Clock:
