@@ -164,7 +164,7 @@ class Marks:
             merged = np.concatenate([self._live, *self._waiting])
             self._live = merged[:0]
             self._waiting.clear()
-            # In place, and by comparing neighbours: np.unique takes three times the memory (measured).
+            # In place, and by comparing neighbours: np.unique needs room for more copies of it.
             merged.sort()
             is_first = np.ones(len(merged), np.bool_)
             np.not_equal(merged[1:], merged[:-1], out=is_first[1:])
