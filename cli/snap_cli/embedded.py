@@ -18,11 +18,13 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -205,16 +207,17 @@ class EmbeddedServer:
         initdb = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         initdb += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         try:
-            self._watcher = subprocess.Popen(
-                ["/bin/sh", "-c", _WATCH, "snap-embedded", self._programs, folder, *initdb],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                start_new_session=True,  # Ctrl-C in a terminal is for us, not for the server
-                cwd="/",
-                env=_environment(),
-                **identity,
-            )
+            with _undisturbed():
+                self._watcher = subprocess.Popen(
+                    ["/bin/sh", "-c", _WATCH, "snap-embedded", self._programs, folder, *initdb],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,  # Ctrl-C in a terminal is for us, not for the server
+                    cwd="/",
+                    env=_environment(),
+                    **identity,
+                )
         except OSError as error:
             raise Unavailable(f"the embedded PostgreSQL could not be run: {error}") from error
         self._wait_until_ready()
@@ -233,6 +236,23 @@ class EmbeddedServer:
                 connection.execute(statement)
         except psycopg.Error as error:
             raise Unavailable(f"the embedded PostgreSQL in {self.folder}: {error}") from error
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits until the process that is being started can be named, and so ended."""
+    came: list[int] = []
+    try:
+        before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    except ValueError:  # not the main thread, which alone is interrupted
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came and callable(before):
+        before(signal.SIGINT, None)
 
 
 def _find(version: int) -> Path:
