@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 from snapstore.asked import asked, held_in, opened, request_of
 from snapstore.backends.cachefolder import CacheFolder
 from snapstore.backends.places import backend_of, check_new
-from snapstore.errors import Invalid, Unsupported
+from snapstore.errors import Invalid
+from snapstore.extras import Extra
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.chain import between, chains
 from snapstore.operations.condition import Condition, matching
@@ -299,14 +300,9 @@ class Snapstore:
 
         Raises `Exists` for a folder that is not empty, `Unsupported` without the extra `export`.
         """
-        try:
+        with Extra("export", "an export needs"):
             from snapstore.operations.export import Choice, export
             from snapstore.operations.formats import Format
-        except ImportError as error:
-            raise Unsupported(
-                f"an export needs a library that is not installed: {error.name}",
-                hint="Install it with: pip install 'snapstore[export]'",
-            ) from error
         snapshot = None if name == LIVE else self.snapshot(name)
         objects = {
             one.name: encode_objects(read_objects(self.repository.blobs, one.objects))

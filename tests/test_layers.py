@@ -23,6 +23,7 @@ HERE = Path(__file__).parent.parent
 LAYERS = {
     "snapstore.errors": 0,
     "snapstore.digest": 1,
+    "snapstore.extras": 1,
     "snapstore.plainjson": 1,
     "snapstore.packed": 1,
     "snapstore.seal": 2,

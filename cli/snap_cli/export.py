@@ -14,7 +14,8 @@ from snap_cli.context import App, command
 from snap_cli.render import clean, columns, count
 from snap_cli.restore import conditions_by_table
 from snap_cli.sources import live_sources
-from snapstore.errors import Invalid, Unsupported
+from snapstore.errors import Invalid
+from snapstore.extras import Extra
 from snapstore.operations.guess import guess_roles
 from snapstore.operations.livestate import live_state
 from snapstore.operations.selected import files_of
@@ -68,14 +69,9 @@ def export_command(
     Which table and columns are the memory, its content, owner, heat and relationships is found from their names, and
     said; `[sources.NAME.roles]` in snap.toml says it otherwise. `snap import` reads all but Markdown back, to the bit.
     """
-    try:
+    with Extra("export", "an export needs"):
         from snapstore.operations.export import Choice, export
         from snapstore.operations.formats import Format
-    except ImportError as error:
-        raise Unsupported(
-            f"an export needs a library that is not installed: {error.name}",
-            hint="Install it with: pip install 'snapstore[export]'",
-        ) from error
     repository = app.repository()
     with ExitStack() as stack:
         snapshot, state = stack.enter_context(_state(app, repository, name, source, to))

@@ -13,7 +13,8 @@ from snap_cli.render import paint, plural
 from snap_cli.restore import carry_out
 from snap_cli.sources import one_source, open_named
 from snapstore.backends.places import is_private
-from snapstore.errors import Invalid, Unsupported
+from snapstore.errors import Invalid
+from snapstore.extras import Extra
 from snapstore.operations.forget import rm
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask
@@ -67,13 +68,8 @@ def import_command(
         raise Invalid("say where to", hint="Either --to URL, or --as-snapshot.")
     if plan_id is not None and (dry_run or as_snapshot):
         raise Invalid("--plan goes with --to, and not with --dry-run")
-    try:
+    with Extra("export", "an import needs"):
         from snapstore.operations.importing import ExportSource, read_export
-    except ImportError as error:
-        raise Unsupported(
-            f"an import needs a library that is not installed: {error.name}",
-            hint="Install it with: pip install 'snapstore[export]'",
-        ) from error
     repository = app.repository()
     export = read_export(path)
     names = [name for name in export.sources if source in (None, name)]

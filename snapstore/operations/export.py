@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.errors import Exists, Invalid, Unavailable
+from snapstore.extras import Extra
 from snapstore.keys import decode_equal
 from snapstore.operations.archive import Archive
 from snapstore.operations.capture import Progress, silent
@@ -166,8 +167,8 @@ class _Export:
         if self._form is Format.MARKDOWN:
             return Archive(self._folder, self._roles, self._state.label, at)
         if self._form is Format.PARQUET:
-            from snapstore.operations.parquet import Arrow  # an extra: see test_layers.py
-
+            with Extra("parquet", "Parquet needs"):
+                from snapstore.operations.parquet import Arrow
             return Arrow(self._folder)
         kinds = {Format.JSON: JsonDocument, Format.JSONL: JsonLines, Format.CSV: Csv}
         return kinds[self._form](self._folder)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from snapstore.errors import Corrupt, Invalid
+from snapstore.extras import Extra
 from snapstore.operations.formats import AGAIN, from_text
 from snapstore.plainjson import dump, load
 from snapstore.sources.plain import Form
@@ -26,8 +27,8 @@ Row = Mapping[str, Any]
 def rows_in(path: Path, form: str, member: str, forms: Sequence[Form], count: int) -> Iterator[Sequence[Row]]:
     """The rows of one table, `count` at a time. Raises `Corrupt` naming the file and the line."""
     if form == "parquet":
-        from snapstore.operations.parquet import rows_in_parquet  # an extra: see test_layers.py
-
+        with Extra("parquet", "Parquet needs"):
+            from snapstore.operations.parquet import rows_in_parquet
         yield from rows_in_parquet(path, forms, count)
         return
     found = {"json": _in_document, "jsonl": _in_lines, "csv": _in_csv}.get(form)

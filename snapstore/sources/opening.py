@@ -14,7 +14,8 @@ import os
 from pathlib import PurePath
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from snapstore.errors import Invalid, Unsupported
+from snapstore.errors import Invalid
+from snapstore.extras import Extra
 from snapstore.sources import Source
 
 __all__ = ["URLS", "name_of", "schema_of", "source", "url_of_path"]
@@ -38,49 +39,22 @@ def source(url: str, *, key: str = "") -> Source:
     """
     scheme, mark, _ = url.partition("://")
     if mark and scheme == _SQLITE:
-        return _sqlite_source(url)
+        with Extra("sqlite", "SQLite needs"):
+            from snapstore.sources.sqlite.source import SqliteSource
+        return SqliteSource(url)
     if mark and scheme in _QDRANT:
-        return _qdrant_source(url, key)
+        with Extra("qdrant", "Qdrant needs"):
+            from snapstore.sources.qdrant.source import QdrantSource
+        return QdrantSource(url, key=key)
     if mark and scheme == _FILE:
-        return _files_source(url)
+        with Extra("files", "file trees need"):
+            from snapstore.sources.files.source import FilesSource
+        return FilesSource(url)
     if mark and scheme not in _POSTGRES:
         raise Invalid(f"there are no sources under {scheme}://", hint=URLS)
     from snapstore.sources.postgres.source import PostgresSource  # the driver: see test_layers.py
 
     return PostgresSource(url)
-
-
-def _sqlite_source(url: str) -> Source:
-    try:
-        from snapstore.sources.sqlite.source import SqliteSource
-    except ImportError as error:
-        raise Unsupported(
-            f"SQLite needs a library that is not installed: {error.name}",
-            hint="Install it with: pip install 'snapstore[sqlite]'",
-        ) from error
-    return SqliteSource(url)
-
-
-def _qdrant_source(url: str, key: str) -> Source:
-    try:
-        from snapstore.sources.qdrant.source import QdrantSource
-    except ImportError as error:
-        raise Unsupported(
-            f"Qdrant needs a library that is not installed: {error.name}",
-            hint="Install it with: pip install 'snapstore[qdrant]'",
-        ) from error
-    return QdrantSource(url, key=key)
-
-
-def _files_source(url: str) -> Source:
-    try:
-        from snapstore.sources.files.source import FilesSource
-    except ImportError as error:
-        raise Unsupported(
-            f"file trees need a library that is not installed: {error.name}",
-            hint="Install it with: pip install 'snapstore[files]'",
-        ) from error
-    return FilesSource(url)
 
 
 def url_of_path(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from snapstore import tagged
 from snapstore.backends.memory import MemoryBackend
-from snapstore.errors import Corrupt, Exists, Invalid, NotFound
+from snapstore.errors import Corrupt, Exists, Invalid, NotFound, Unsupported
 from snapstore.operations.archive import Archive
 from snapstore.operations.export import Choice, Exported, checksums, combined, export
 from snapstore.operations.formats import Csv, Format, JsonLines, from_text, to_text
@@ -198,6 +199,20 @@ def test_the_archive_is_read_by_people(world: World, tmp_path: Path) -> None:
     assert "- embedding: `3 dimensions`" in text
     with pytest.raises(Invalid, match="for reading"):
         read_export(tmp_path / "md")
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_parquet_without_its_library_says_how_to_get_it(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_read: bool
+) -> None:
+    snapshot = world.take()
+    if is_read:
+        exported(world, snapshot, tmp_path / "out", Format.PARQUET)
+    monkeypatch.delitem(sys.modules, "snapstore.operations.parquet", raising=False)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(Unsupported, match="pyarrow") as caught:
+        imported(tmp_path / "out") if is_read else exported(world, snapshot, tmp_path / "out", Format.PARQUET)
+    assert "snapstore[parquet]" in caught.value.hint
 
 
 def test_a_folder_that_holds_something_is_left_alone(world: World, tmp_path: Path) -> None:
