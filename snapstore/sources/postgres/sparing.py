@@ -1,0 +1,69 @@
+"""Rows into a table without those that the server refuses, each of which is found and told.
+
+    write_taken(connection, table, batches, write, refused)     # `write` puts batches in; `refused` is told of a row
+
+Every batch is written under a savepoint. One that fails is undone and tried again in halves, down to the single rows
+that fail alone, so a few bad rows cost about log2(rows of a batch) attempts each, and a batch of nothing but bad rows
+two for each of them. What is no row's own fault (a lost connection, a full disk, a missing privilege, a deadlock) is
+raised as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import psycopg
+
+from snapstore.rows import Batch, Table
+from snapstore.sources import Refusal
+from snapstore.sources.postgres.culprit import RefusedError
+
+__all__ = ["Refused", "said", "write_taken"]
+
+Refused = Callable[[Refusal], None]
+
+# What a single row can be refused for (PostgreSQL manual, appendix A): its values, a constraint, the check of a view,
+# an error that a function raised (of a CHECK, a domain or an index), an index entry that is too large. Whatever else
+# ends a statement is about all rows or none.
+_OWN = ("22", "23", "44", "P0001", "P0004", "54000")
+
+
+def write_taken(
+    connection: psycopg.Connection[Any],
+    table: Table,
+    batches: Iterable[Batch],
+    write: Callable[[Iterable[Batch]], int],
+    refused: Refused,
+) -> int:
+    """Write every row that the server takes and tell those it refuses; returns how many both are together."""
+    done = 0
+    for batch in batches:
+        waiting = [batch]
+        while waiting:
+            some = waiting.pop()
+            if not len(some):
+                continue
+            connection.execute("SAVEPOINT snapstore_taken")
+            try:
+                done += write([some])
+            except (psycopg.Error, RefusedError) as error:
+                cause = error if isinstance(error, psycopg.Error) else error.__cause__
+                if not isinstance(cause, psycopg.Error) or not (cause.sqlstate or "").startswith(_OWN):
+                    raise
+                connection.execute("ROLLBACK TO SAVEPOINT snapstore_taken")
+                if len(some) == 1:
+                    refused(Refusal(table.name, some.keys[0] or b"", said(cause)))
+                    done += 1
+                else:
+                    middle = len(some) // 2
+                    waiting += [some.slice(middle, len(some)), some.slice(0, middle)]
+            connection.execute("RELEASE SAVEPOINT snapstore_taken")
+    return done
+
+
+def said(error: psycopg.Error) -> str:
+    """The server's words on one line, with its DETAIL: it has the values that are in the way."""
+    primary = error.diag.message_primary or str(error)
+    detail = error.diag.message_detail or ""
+    return " ".join((f"{primary}: {detail}" if detail else primary).split())
