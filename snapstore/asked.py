@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from snapstore.errors import Invalid
+from snapstore.operations.ask import Ask
 from snapstore.operations.named import one_table, row_key
 from snapstore.operations.plan import Mode
-from snapstore.operations.ask import Ask
 from snapstore.operations.scope import Scope
 from snapstore.operations.state import of_snapshot
 from snapstore.operations.take import Request

@@ -25,8 +25,8 @@ from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
-from snapstore.operations.sparing import Refused, carry_out_taken, check_spares
 from snapstore.operations.selected import files_of, selection_fields
+from snapstore.operations.sparing import Refused, carry_out_taken, check_spares
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
 from snapstore.operations.touched import write_touched
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from snapstore.operations.ask import OnError
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Restored
@@ -18,7 +20,7 @@ INSERT INTO edges SELECT i, i, i % 200 + 1 FROM generate_series(1, 200) i;
 """
 
 
-def spared(world: World, snapshot: Snapshot, mode: Mode = Mode.UPDATE, **ask: object) -> Restored:
+def spared(world: World, snapshot: Snapshot, mode: Mode = Mode.UPDATE, **ask: Any) -> Restored:
     return world.restore(snapshot, mode, on_error=OnError.SKIP, **ask)
 
 

@@ -9,8 +9,8 @@ transaction, and one statement that joins it by key, so that the server plans on
 is bounded by a batch.
 
 Errors are ours, and name the table, the row by its key (where the batches can be gone through again to find it), the
-server's words and its DETAIL. Where somebody wants to be told of rows that are refused they are none: the others go in. What else stands in the way of rows (triggers, foreign keys) is up to
-`snapstore.sources.postgres.target`.
+server's words and its DETAIL. Where somebody wants to be told of rows that are refused they are none: the others go in.
+What else stands in the way of rows (triggers, foreign keys) is up to `snapstore.sources.postgres.target`.
 """
 
 from __future__ import annotations

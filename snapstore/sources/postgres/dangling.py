@@ -83,7 +83,9 @@ def dangling(connection: psycopg.Connection[Any], links: Iterable[Link]) -> Iter
     for link in links:
         table = link.table
         where = link.other_relation.as_string(connection)
-        [row] = rows_of(connection, "SELECT relkind = 'p' AS is_partitioned FROM pg_class WHERE oid = %s::regclass", (where,))
+        [row] = rows_of(
+            connection, "SELECT relkind = 'p' AS is_partitioned FROM pg_class WHERE oid = %s::regclass", (where,)
+        )
         lacks = _lacks(link, is_partitioned=row["is_partitioned"])
         reason = f"it refers to a row of {link.other} that is not there (foreign key {link.name})"
         with closing(read_cells(connection, table, None if table.by_content else (), also=lacks)) as found:

@@ -95,7 +95,8 @@ SELECT n.nspname AS schema, c.relname AS table_name, k.conname AS name, rn.nspna
     JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = part.number ORDER BY place) AS other_columns,
   ARRAY(SELECT 'OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ')'
     FROM unnest(k.conpfeqop) WITH ORDINALITY AS part(number, place)
-    JOIN pg_operator o ON o.oid = part.number JOIN pg_namespace n ON n.oid = o.oprnamespace ORDER BY place) AS operators,
+    JOIN pg_operator o ON o.oid = part.number JOIN pg_namespace n ON n.oid = o.oprnamespace
+    ORDER BY place) AS operators,
   EXISTS (SELECT FROM pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgenabled <> 'O') AS altered
 FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
