@@ -26,7 +26,7 @@ from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
 from snapstore.operations.selected import files_of, selection_fields
-from snapstore.operations.sparing import Refused, carry_out_taken, check_spares
+from snapstore.operations.sparing import Refused, carry_out_taken, check_spares, without_unturned
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
 from snapstore.operations.touched import write_touched
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
@@ -66,6 +66,7 @@ def plan_restore(
             reading = live(repository, held.name, source, selection, progress=heart.progress(progress))
             state = stack.enter_context(reading)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
+            ask, _ = without_unturned(ask, state, wanted)
             return make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
     finally:
         repository.abandon(heart.pending)
@@ -141,12 +142,13 @@ def _attempt(
             gradual = target if isinstance(target, Gradual) else None
             state, before = _before(repository, heart, target, source.url, selection, held, parent, progress)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
+            ask, refused = without_unturned(ask, state, wanted)
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
             plan.check(plan_id)
             definition = read_objects(repository.blobs, held.objects)
             if ask.on_error is OnError.SKIP:
                 spared = carry_out_taken(plan, state, wanted, target, definition, ask, progress)
-                plan, refused = spared.plan, spared.refused
+                plan, refused = spared.plan, (*refused, *spared.refused)
                 ask = dataclasses.replace(ask, scope=spared.scope)
             if plan.is_empty:
                 repository.abandon(heart.pending)
@@ -182,7 +184,10 @@ def _turned(repository: Repository, wanted: State, live: State, source: Source, 
         if ask.recreate:
             yield state
         else:
-            with in_live_types(repository, state, live, source, ask.scope, trusted=ask.trusted) as turned:
+            spares = ask.on_error is OnError.SKIP
+            with in_live_types(
+                repository, state, live, source, ask.scope, trusted=ask.trusted, spares=spares
+            ) as turned:
                 yield turned
 
 

@@ -26,7 +26,7 @@ from snapstore.operations.state import State, StateTable
 from snapstore.rows import Cells
 from snapstore.sources import Refusal, Source, Spares, Target, Trying
 
-__all__ = ["Refused", "Spared", "carry_out_taken", "check_spares"]
+__all__ = ["Refused", "Spared", "carry_out_taken", "check_spares", "without_unturned"]
 
 _Place = tuple[str, bytes]
 
@@ -64,6 +64,32 @@ def check_spares(source: Source) -> None:
         )
 
 
+def without_unturned(ask: Ask, live: State, wanted: State) -> tuple[Ask, tuple[Refused, ...]]:
+    """The same, but for rows that could not be turned into the live types, and those of them that it would have
+    changed.
+    """
+    there = {table.name: table for table in live.tables}
+    without: dict[str, frozenset[bytes]] = {}
+    refused: list[Refused] = []
+    for table in wanted.tables:
+        if not table.unturned:
+            continue
+        keys = [one.key for one in table.unturned]
+        without[table.name] = frozenset(keys)
+        tree = there[table.name].tree
+        old = set() if tree is None else set(tree.lookup(keys, ()).keys.to_list())
+        meant = ask.scope.keys.get(table.name)
+        for one in table.unturned:
+            doing = "update" if one.key in old else "insert"
+            if (meant is None or one.key in meant) and not (doing == "update" and ask.mode is Mode.SKIP):
+                refused.append(_told(table, one, doing))
+    return (replace(ask, scope=replace(ask.scope, without=without)) if without else ask), tuple(refused)
+
+
+def _told(table: StateTable, one: Refusal, doing: str) -> Refused:
+    return Refused(one.table, keys_of(table.table.key, Cells.of([one.key]))[0], one.key, doing, one.reason)
+
+
 def carry_out_taken(
     plan: Plan, live: State, wanted: State, target: Target, definition: Mapping[str, Any], ask: Ask, progress: Progress
 ) -> Spared:
@@ -86,7 +112,8 @@ def carry_out_taken(
         if not attempt.found:
             break
         refused |= attempt.refused()
-        scope = replace(scope, without=_keys_by_table(refused))
+        unturned = [(name, key) for name, own in ask.scope.without.items() for key in own]
+        scope = replace(scope, without=_keys_by_table([*refused, *unturned]))
         plan = make_plan(live, wanted, ask.mode, scope=scope, recreate=ask.recreate)
     return Spared(plan, scope, tuple(refused[place] for place in sorted(refused)))
 
@@ -138,14 +165,8 @@ class _Attempt:
         """The rows that were refused, as people are told of them."""
         doings = self._doings(self.found)
         return {
-            (name, key): Refused(
-                name,
-                keys_of(self._tables[name][1].table.key, Cells.of([key]))[0],
-                key,
-                doings.get((name, key), "update"),
-                one.reason,
-            )
-            for (name, key), one in self.found.items()
+            place: _told(self._tables[one.table][1], one, doings.get(place, "update"))
+            for place, one in self.found.items()
         }
 
     def _doings(self, places: Iterable[_Place]) -> dict[_Place, str]:

@@ -346,8 +346,10 @@ class Conversion(Protocol):
     def notes(self) -> Mapping[str, str]:
         """What people should know of how the cells of a column are turned, by its name."""
 
-    def turn(self, batch: Batch) -> Batch:
-        """The same rows as rows of `table`. Raises `Unsupported` naming a row whose cells cannot be turned."""
+    def turn(self, batch: Batch, refused: Callable[[Refusal], None] | None = None) -> Batch:
+        """The same rows as rows of `table`. Raises `Unsupported` naming a row whose cells cannot be turned; where
+        `refused` can be told of such rows they are left out instead.
+        """
 
 
 @runtime_checkable

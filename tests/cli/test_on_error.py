@@ -105,9 +105,7 @@ def test_a_folder_cannot_leave_out_rows_and_nothing_is_begun(snap: Snap, url: st
 
 def test_several_sources_have_one_list(snap: Snap, url: str, folder: Path) -> None:
     graph = folder / "graph.db"
-    execute(
-        graph, "CREATE TABLE nodes (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO nodes VALUES (1, 'a'), (2, 'b')"
-    )
+    execute(graph, "CREATE TABLE nodes (id INTEGER PRIMARY KEY, name); INSERT INTO nodes VALUES (1, 'a'), (2, 'b')")
     snap("take", url, f"sqlite://{graph}")
     run(url, "DELETE FROM memories; " + REFUSING)
     execute(graph, "DELETE FROM nodes; CREATE UNIQUE INDEX names ON nodes (name); INSERT INTO nodes VALUES (9, 'b')")

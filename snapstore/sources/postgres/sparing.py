@@ -11,7 +11,7 @@ raised as it came.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 import psycopg
 
@@ -19,7 +19,7 @@ from snapstore.rows import Batch, Table
 from snapstore.sources import Refusal
 from snapstore.sources.postgres.culprit import RefusedError
 
-__all__ = ["Refused", "said", "write_taken"]
+__all__ = ["Refused", "is_about_a_row", "said", "write_taken"]
 
 Refused = Callable[[Refusal], None]
 
@@ -49,7 +49,7 @@ def write_taken(
                 done += write([some])
             except (psycopg.Error, RefusedError) as error:
                 cause = error if isinstance(error, psycopg.Error) else error.__cause__
-                if not isinstance(cause, psycopg.Error) or not (cause.sqlstate or "").startswith(_OWN):
+                if not is_about_a_row(cause):
                     raise
                 connection.execute("ROLLBACK TO SAVEPOINT snapstore_taken")
                 if len(some) == 1:
@@ -60,6 +60,11 @@ def write_taken(
                     waiting += [some.slice(middle, len(some)), some.slice(0, middle)]
             connection.execute("RELEASE SAVEPOINT snapstore_taken")
     return done
+
+
+def is_about_a_row(error: BaseException | None) -> TypeGuard[psycopg.Error]:
+    """Whether it is a row's own fault."""
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(_OWN)
 
 
 def said(error: psycopg.Error) -> str:
