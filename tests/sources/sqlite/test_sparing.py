@@ -95,12 +95,26 @@ def test_a_change_that_is_refused_leaves_the_live_row(agent: Agent) -> None:
     assert agent.run("SELECT count(*) FROM edges") == [(300,)]
 
 
-def test_a_row_of_an_index_kept_in_tables_is_never_left_out(tmp_path: Path) -> None:
+def test_a_row_of_a_virtual_table_is_left_out(tmp_path: Path) -> None:
     agent = Agent(tmp_path / "agent.db")
     agent.run("CREATE VIRTUAL TABLE words USING fts5 (body); INSERT INTO words VALUES ('one'), ('ONE')")
     snapshot = agent.take()
     agent.run("DELETE FROM words; CREATE UNIQUE INDEX in_the_way ON words_content (c0 COLLATE NOCASE)")
+    assert left_out(spared(agent, snapshot), "main.words") == [{"rowid": 2}]
+    assert agent.run("SELECT rowid FROM words('one')") == [(1,)]
+
+
+def test_a_row_of_an_index_kept_in_tables_is_never_left_out(tmp_path: Path) -> None:
+    agent = Agent(tmp_path / "agent.db")
+    agent.run(
+        "PRAGMA writable_schema = 1;"
+        "INSERT INTO sqlite_schema VALUES ('table', 'mem', 'mem', 0, 'CREATE VIRTUAL TABLE mem USING mystery(x)');"
+        "PRAGMA writable_schema = RESET"
+    )
+    agent.run("CREATE TABLE mem_store (x); INSERT INTO mem_store VALUES (1), (1)")
+    snapshot = agent.take()
+    agent.run("DELETE FROM mem_store; CREATE UNIQUE INDEX in_the_way ON mem_store (x)")
     before = agent.dump()
-    with pytest.raises(Conflict, match="part of words"):
+    with pytest.raises(Conflict, match="part of mem"):
         spared(agent, snapshot, Mode.EXACT)
     assert agent.dump() == before
