@@ -53,8 +53,11 @@ class FailedFile:
         if ask.on_error is OnError.STOP or dry_run:
             yield cls(None, None)
             return
-        place = path or Path(f"failed-{snapshot.id[:8]}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
-        with _made(place) as lines:
+        name = f"failed-{snapshot.id[:8]}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        with _made([path] if path else [Path(f"{name}{more}.jsonl") for more in ("", "-2", "-3", "-4")]) as (
+            place,
+            lines,
+        ):
             found = cls(place, lines)
             try:
                 write_head(lines, snapshot, ask.mode)
@@ -89,21 +92,23 @@ class FailedFile:
 
 
 @contextmanager
-def _made(place: Path) -> Iterator[TextIO]:
-    try:
-        # It has values of rows in it, as the server tells them.
-        descriptor = os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o600)
-    except FileExistsError as error:
-        raise Exists(
-            f"{place} is there already", hint="Name another file with --failed; nothing was changed."
-        ) from error
-    except OSError as error:
-        raise Unavailable(
-            f"{place} cannot be made: {error.strerror}",
-            hint="Name a file that can be written with --failed; nothing was changed.",
-        ) from error
-    with os.fdopen(descriptor, "w", encoding="utf-8") as lines:
-        yield lines
+def _made(places: Sequence[Path]) -> Iterator[tuple[Path, TextIO]]:
+    """The first of these that is not there yet."""
+    for place in places:
+        try:
+            # It has values of rows in it, as the server tells them.
+            descriptor = os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o600)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise Unavailable(
+                f"{place} cannot be made: {error.strerror}",
+                hint="Name a file that can be written with --failed; nothing was changed.",
+            ) from error
+        with os.fdopen(descriptor, "w", encoding="utf-8") as lines:
+            yield place, lines
+        return
+    raise Exists(f"{places[-1]} is there already", hint="Name another file with --failed; nothing was changed.")
 
 
 def tell_failed(app: App, failed: FailedFile, again: Sequence[str]) -> None:

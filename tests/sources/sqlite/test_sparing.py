@@ -24,7 +24,7 @@ CREATE TABLE edges (source INT REFERENCES memories, target INT REFERENCES memori
   WITHOUT ROWID;
 INSERT INTO people VALUES ('Ann'), ('Bob');
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
-  INSERT INTO memories SELECT i, iif(i % 2, 'ann', 'BOB'), 'memory ' || i FROM n;
+  INSERT INTO memories SELECT i, CASE i % 2 WHEN 1 THEN 'ann' ELSE 'BOB' END, 'memory ' || i FROM n;
 INSERT INTO edges SELECT id, id + 1 FROM memories WHERE id < 300;
 INSERT INTO edges VALUES (300, 9999);
 """
