@@ -34,7 +34,7 @@ from snapstore.sources.postgres.forms import Form
 from snapstore.sources.postgres.oids import to_oids
 from snapstore.sources.postgres.querying import rows_of
 from snapstore.sources.postgres.reading import forms_in
-from snapstore.sources.postgres.sparing import Refused, write_taken
+from snapstore.sources.postgres.sparing import Refused, is_about_a_row, write_taken
 from snapstore.sources.postgres.stream import ahead
 
 __all__ = ["delete_rows", "explained", "insert_rows", "update_rows"]
@@ -129,6 +129,7 @@ def _updating(connection: psycopg.Connection[Any], table: Table, columns: Sequen
         for at, name in enumerate(columns)
     )
     names = [f"k{at}" for at in range(len(table.key))] + [f"c{at}" for at in range(len(columns))]
+    same: sql.Composed | None = None
 
     def rows(batches: Iterable[Batch]) -> Iterator[memoryview]:
         for batch in batches:
@@ -137,10 +138,12 @@ def _updating(connection: psycopg.Connection[Any], table: Table, columns: Sequen
                 yield encode(table.name, [*key.fields, *set_.fields], cells)
 
     def write(batches: Iterable[Batch]) -> int:
+        nonlocal same
         with _temporary(connection, table, key, "k", set_) as given:
             copied = _copy(connection, given, names, rows(batches))
+            same = same or _same_key(connection, table, key)
             statement = sql.SQL("UPDATE ONLY {} AS live SET {} FROM {} AS given WHERE {} AND ").format(
-                relation(table.definition), settings, given, _same_key(connection, table, key)
+                relation(table.definition), settings, given, same
             )
             return _execute(connection, statement, given, copied, find=find)
 
@@ -193,7 +196,10 @@ def _named(table: Table, batches: Iterable[Batch], doing: str) -> Iterator[None]
         assert isinstance(cause, psycopg.Error)
         number = error.number if isinstance(error, RefusedError) else None
         row = named_row_at(table, batches, number)
-        raise _explanation(cause, f"{f'the row {row}' if row else 'rows'} {doing} {table.name}") from cause
+        ours = _explanation(cause, f"{f'the row {row}' if row else 'rows'} {doing} {table.name}")
+        if is_about_a_row(cause):
+            ours.hint = f"{ours.hint}; " * bool(ours.hint) + "--on-error skip leaves such rows out; nothing was changed"
+        raise ours from cause
 
 
 def _execute(

@@ -2,10 +2,10 @@
 
     write_taken(connection, table, batches, write, refused)     # `write` puts batches in; `refused` is told of a row
 
-Every batch is written under a savepoint. One that fails is undone and tried again in halves, down to the single rows
-that fail alone, so a few bad rows cost about log2(rows of a batch) attempts each, and a batch of nothing but bad rows
-two for each of them. What is no row's own fault (a lost connection, a full disk, a missing privilege, a deadlock) is
-raised as it came.
+Every batch is written under a savepoint. Of one that fails, the rows before the one that COPY names are written, then
+that one alone; where nothing names it, it is looked for by halves. How far it was to the last one says how many rows
+are written next, so neither few bad rows nor many cost more than some attempts each. What is no row's own fault (a lost
+connection, a full disk, a missing privilege, a deadlock) is raised as it came.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def write_taken(
     """Write every row that the server takes and tell those it refuses; returns how many both are together."""
     done = 0
     for batch in batches:
-        waiting = [batch]
-        while waiting:
-            some = waiting.pop()
-            if not len(some):
-                continue
+        at, size = 0, len(batch)
+        taken = 0  # rows since the last one that was refused: about as far away is the next
+        end = None  # before this one of the next rows is refused
+        while at < len(batch):
+            some = batch.slice(at, min(at + size, len(batch)))
             connection.execute("SAVEPOINT snapstore_taken")
             try:
                 done += write([some])
@@ -52,12 +52,19 @@ def write_taken(
                 if not is_about_a_row(cause):
                     raise
                 connection.execute("ROLLBACK TO SAVEPOINT snapstore_taken")
+                number = error.number if isinstance(error, RefusedError) else None
                 if len(some) == 1:
                     refused(Refusal(table.name, some.keys[0] or b"", said(cause)))
-                    done += 1
+                    done, at, end = done + 1, at + 1, None
+                    size, taken = max(2 * taken, 1), 0
+                elif number is None:
+                    end, size = at + len(some), len(some) // 2
                 else:
-                    middle = len(some) // 2
-                    waiting += [some.slice(middle, len(some)), some.slice(0, middle)]
+                    end, size = at + number + 1, max(number, 1)
+            else:
+                at, taken = at + len(some), taken + len(some)
+                end = end if end is not None and at < end else None
+                size = 2 * size if end is None else max((end - at) // 2, 1)
             connection.execute("RELEASE SAVEPOINT snapstore_taken")
     return done
 
