@@ -1,9 +1,11 @@
-"""Clients whose memory is a folder or a file: Chroma, LanceDB, the MCP memory server."""
+"""Clients whose memory is a folder or a file: Chroma, LanceDB, the MCP memory server, mcp-memory-service."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -91,4 +93,32 @@ def test_the_mcp_memory_server_answers_as_before(folder: Path, snap: Snap) -> No
     shutil.rmtree(place)
     held.comes_back()
     assert client.run("more") is True
+    held.comes_back()
+
+
+@needs("mcp_memory_service", "pysqlite3")
+def test_mcp_memory_service_answers_as_before(folder: Path, snap: Snap) -> None:
+    place = folder / "memory.db"
+    client = Client("mcp_service", (str(place),))
+    client.run("seed")
+    held = Held(snap, client, [f"sqlite://{place}"])
+    known = snap("sources", f"sqlite://{place}").stdout
+    assert "looks like mcp-memory-service" in known
+
+    client.run("wreck")
+    assert not held.is_there()
+    held.comes_back()
+
+    # A clean-up by hand that went too far.
+    with closing(sqlite3.connect(place)) as agent, agent:
+        agent.execute("DELETE FROM memories WHERE id % 2 = 0")
+        agent.execute("UPDATE memories SET content = 'nothing is left', tags = ''")
+        agent.execute("DROP TABLE memory_content_fts")
+        agent.execute("DROP TABLE memory_graph")
+    held.comes_back()
+
+    for path in folder.glob("memory.db*"):
+        path.unlink()
+    held.comes_back()
+    assert client.run("more") == ["dave likes chess"]
     held.comes_back()
