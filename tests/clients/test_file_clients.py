@@ -1,4 +1,6 @@
-"""Clients whose memory is a folder or a file: Chroma, LanceDB, the MCP memory server, mcp-memory-service."""
+"""Clients whose memory is a folder or a file: Chroma, LanceDB, txtai, the MCP memory server,
+mcp-memory-service.
+"""
 
 from __future__ import annotations
 
@@ -68,6 +70,28 @@ def test_lancedb_answers_as_before(folder: Path, snap: Snap) -> None:
     shutil.rmtree(place)
     held.comes_back()
     assert client.run("more") == [999]
+    held.comes_back()
+
+
+@needs("txtai", "faiss")
+def test_txtai_answers_as_before(folder: Path, snap: Snap) -> None:
+    place = folder / "index"
+    client = Client("txtai_index", (str(place),))
+    client.run("seed")
+    held = Held(snap, client, [f"file://{place}"])
+    assert "looks like txtai" in snap("sources", f"file://{place}").stdout
+
+    client.run("wreck")
+    assert not held.is_there()
+    held.comes_back()
+
+    garble(place / "embeddings")
+    (place / "documents").unlink()
+    held.comes_back()
+
+    shutil.rmtree(place)
+    held.comes_back()
+    assert client.run("more") == ["dave likes chess"]
     held.comes_back()
 
 
