@@ -204,8 +204,8 @@ def _run(
                 continue  # with the row after
             raise Conflict(
                 f"{table.name}: a row cannot be {doing}: {said} ({_told(row)})",
-                hint="Another row is in the way. --conflict update or --exact may resolve it, --on-error skip leaves such "
-                "rows out; nothing was changed.",
+                hint="Another row is in the way. --conflict update or --exact may resolve it, --on-error skip leaves "
+                "such rows out; nothing was changed.",
             ) from error
         done += 0 if one_by_one else connection.total_changes() - before
         return _Done(done, homeless)
