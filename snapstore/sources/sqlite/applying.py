@@ -25,7 +25,7 @@ from snapstore.sources.sqlite.connection import quoted
 from snapstore.sources.sqlite.modules import read_virtual
 from snapstore.sources.sqlite.reading import collated, columns_of, read_cells
 
-__all__ = ["Refuse", "Row", "delete_rows", "insert_rows", "inserted_columns", "update_rows"]
+__all__ = ["Refuse", "Row", "bound_rows", "delete_rows", "insert_rows", "inserted_columns", "update_rows"]
 
 Row = tuple[Any, ...]
 
@@ -240,6 +240,13 @@ def inserted_columns(table: Table) -> list[Column]:
     """The columns whose values an insert binds, in this order."""
     given = _given(table)
     return [column for column in columns_of(table) if column.name in given]
+
+
+def bound_rows(table: Table, batch: Batch) -> list[Row]:
+    """The values of these rows as an insert binds them, in the order of `inserted_columns`."""
+    fields = inserted_columns(table)
+    columns = [_values(field, own) for field, own in zip(fields, _cells(table, batch, fields), strict=True)]
+    return list(zip(*columns, strict=True))
 
 
 def _given(table: Table) -> set[str]:

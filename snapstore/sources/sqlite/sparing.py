@@ -19,11 +19,11 @@ from typing import Any
 
 import apsw
 
-from snapstore.rows import Column, Table
+from snapstore.rows import Table
 from snapstore.sources import Refusal
-from snapstore.sources.sqlite.applying import Refuse, Row, inserted_columns
+from snapstore.sources.sqlite.applying import Refuse, Row, bound_rows, inserted_columns
 from snapstore.sources.sqlite.connection import quoted, translated
-from snapstore.sources.sqlite.reading import columns_of, read_rows
+from snapstore.sources.sqlite.reading import read_rows
 
 __all__ = ["Sparing"]
 
@@ -63,13 +63,13 @@ class Sparing:
 
     def refuse(self, table: Table, *, is_insert: bool = False) -> Refuse | None:
         """What is done about a row of the table that is refused; None while nothing is tried."""
-        told, fields = self._refused, inserted_columns(table)
+        told = self._refused
         if told is None:
             return None
 
         def refuse(key: bytes, row: Row, said: str) -> None:
             if is_insert:
-                self._remember(table, fields, row)
+                self._remember(table, row)
             told(Refusal(table.name, key, said))
 
         return refuse
@@ -87,17 +87,17 @@ class Sparing:
             targets = [str(part[4]) for part in parts] if parts[0][4] is not None else self._primary_key(other)
             if not gone or len(targets) != len(parts):
                 continue
-            where = self._prepared(own, [str(part[3]) for part in parts], other, targets, gone)
+            try:
+                where = self._prepared(own, [str(part[3]) for part in parts], other, targets, gone)
+            except apsw.SQLError:  # the key refers to columns that cannot be referred to: it was never checked
+                continue
             for batch in list(read_rows(self._connection, table, where=where)):
-                for key in batch.keys.to_list():
+                for key, row in zip(batch.keys.to_list(), bound_rows(table, batch), strict=True):
                     yield Refusal(table.name, key or b"", f"it refers to a row of {other} that is left out")
-            fields = columns_of(table)
-            names = ", ".join(quoted(field.name) for field in fields)
-            for row in list(self._connection.execute(f"SELECT {names} FROM main.{quoted(own)} WHERE {where}")):
-                self._remember(table, fields, row)
+                    self._remember(table, row)
 
-    def _remember(self, table: Table, fields: Sequence[Column], row: Sequence[Any]) -> None:
-        values = {field.name.casefold(): value for field, value in zip(fields, row, strict=True)}
+    def _remember(self, table: Table, row: Row) -> None:
+        values = {field.name.casefold(): value for field, value in zip(inserted_columns(table), row, strict=True)}
         self._gone.setdefault(table.definition["name"].casefold(), []).append(values)
 
     def _primary_key(self, name: str) -> list[str]:

@@ -81,6 +81,18 @@ def test_parents_that_a_collation_makes_equal_are_followed(agent: Agent) -> None
     assert agent.run("SELECT count(*) FROM edges") == [(0,)]
 
 
+def test_a_key_to_columns_that_are_not_there_is_not_followed(tmp_path: Path) -> None:
+    agent = Agent(tmp_path / "agent.db")
+    agent.run("CREATE TABLE a (id INTEGER PRIMARY KEY, x)")
+    agent.run("CREATE TABLE b (id INTEGER PRIMARY KEY REFERENCES a (missing))")
+    agent.run("INSERT INTO a VALUES (1, 1), (2, 1); INSERT INTO b VALUES (1), (2)")
+    snapshot = agent.take()
+    agent.run("DELETE FROM a; DELETE FROM b; CREATE UNIQUE INDEX one ON a (x)")
+    done = spared(agent, snapshot)
+    assert left_out(done, "main.a") == [{"id": 2}]
+    assert agent.run("SELECT count(*) FROM b") == [(2,)]
+
+
 def test_a_change_that_is_refused_leaves_the_live_row(agent: Agent) -> None:
     snapshot = agent.take()
     agent.run("UPDATE memories SET body = 'b' || id; UPDATE memories SET body = 'memory 5' WHERE id = 1")
