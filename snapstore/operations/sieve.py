@@ -5,7 +5,8 @@
     sieve.may_hold(span)                        # False is sure, of any span of these trees
 
 Nearly all chunks do not hold what is looked for, and of those nobody need know which rows they are of. So chunks are
-taken by name, without keys, and only a span that may hold it is worth the walk to it. Memory grows with what is found.
+taken by name, without keys, and only a span that may hold it is worth the walk to it. Memory grows with what is found,
+and with the references of one tree.
 """
 
 from __future__ import annotations

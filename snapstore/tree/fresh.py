@@ -37,8 +37,8 @@ def fresh(before: TableTree | None, trees: Sequence[TableTree], number: int) -> 
     """What is new in the tree with this number (0 is the key, column i is i + 1) of each of `trees`, oldest first.
 
     They have one shape (`snapstore.tree.series.one_shape`), as has the one `before` them, if there is one. Raises
-    `NotFound` or `Corrupt`. What is held at once is the references that differ, some three bytes for each row of a
-    chunk that does.
+    `NotFound` or `Corrupt`. What is held at once is the references that differ: some ten bytes for each row of the
+    chunks that do.
     """
     chain = [before, *trees]
     tops = [next(iter(tree.spans()), None) if tree is not None else None for tree in chain]
