@@ -26,6 +26,7 @@ from snap_cli.render import clean, paint, plural
 from snap_cli.sources import chosen_sources, open_named, url_of
 from snap_cli.take import selection_from
 from snap_cli.telling import tell_done
+from snap_cli.typed import command_line
 from snapstore.errors import Invalid, SnapstoreError
 from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.livestate import live_state
@@ -140,8 +141,8 @@ def guard_command(
         if restore_on_failure or _agrees(app):
             restored = _put_back(app, repository, snapshot, pairs, found)
         else:
-            back = shlex.join(["snap", *(["-r", app.repo] if app.repo else []), "restore", snapshot.id[:8]])
-            app.say(f"to put everything back as it was: {back} --exact --recreate")
+            back = command_line(app, "restore", snapshot.id[:8], "--exact", "--recreate")
+            app.say(f"to put everything back as it was: {back}")
     elif code:
         app.warn(f"the command failed: exit code {code}; the memory is as it was before")
     app.result(
@@ -224,7 +225,8 @@ def _put_back(
                 restored = restore(repository, snapshot, live, ask, host=app.host, progress=progress)
         except SnapstoreError:
             left = ", ".join(own.name for own, _ in pairs[len(done) :])
-            app.warn(f"not put back: {left}; `snap restore {snapshot.id[:8]} --exact --recreate` tries again")
+            again = command_line(app, "restore", snapshot.id[:8], "--exact", "--recreate")
+            app.warn(f"not put back: {clean(left)}; `{clean(again)}` tries again")
             raise
         done.append(restored)
         if not app.json:

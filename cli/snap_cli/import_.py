@@ -12,6 +12,7 @@ from snap_cli.manifests import rows_in
 from snap_cli.render import paint, plural
 from snap_cli.restore import carry_out
 from snap_cli.sources import one_source, open_named
+from snap_cli.typed import typed
 from snapstore.backends.places import is_private
 from snapstore.errors import Invalid
 from snapstore.extras import Extra
@@ -94,7 +95,7 @@ def import_command(
             return
         app.say(f"snapshot {snapshot.id[:8]} of the export: {plural(rows_in(snapshot), 'row')}")
         held, live = snapshot.sources[0], open_named(app, one_source(app, to))
-        again = ["snap", *(["-r", app.repo] if app.repo else []), "import", str(path), "--to", live.url]
+        again = typed(app, "import", str(path), "--to", live.url)
         again += ["--conflict", conflict] if conflict != "skip" else []
         again += ["--source", source] if source else []
         ask = Ask(mode=Mode(conflict), source=held.name, trusted=app.trust or is_private(export.folder))

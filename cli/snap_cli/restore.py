@@ -21,6 +21,7 @@ from snap_cli.render import clean, plural
 from snap_cli.several import carry_out_all
 from snap_cli.sources import live_sources
 from snap_cli.telling import confirm, tell_done, tell_dry
+from snap_cli.typed import typed
 from snapstore.errors import Invalid
 from snapstore.operations.named import one_table
 from snapstore.operations.plan import Mode
@@ -114,7 +115,7 @@ def restore_command(
     if dry_run:
         for told in tell_links(links_of(app, repository, snapshot)):
             app.say(f"{snapshot.id[:8]}: {told}")
-    again = ["snap", *(["-r", app.repo] if app.repo else []), "restore", snapshot.id[:8]]
+    again = typed(app, "restore", snapshot.id[:8])
     again += ["--exact"] if exact else ["--conflict", mode.value] if mode is not Mode.SKIP else []
     again += [word for one in tables for word in ("--table", one)] + [word for one in keys for word in ("--key", one)]
     again += [word for one in conditions for word in ("--where", one)]

@@ -17,6 +17,7 @@ import click
 from snap_cli.context import App
 from snap_cli.plans import plan_json, plan_lines
 from snap_cli.render import clean, paint, plural, seconds
+from snap_cli.typed import command_line
 from snapstore.errors import Invalid
 from snapstore.operations.plan import Plan
 from snapstore.operations.restore import Restored
@@ -99,5 +100,6 @@ def tell_done(app: App, restored: Restored) -> None:
         app.out(clean(note))
     if restored.safety is not None:
         app.out(
-            f"the state before is the safety snapshot {paint(restored.safety.id[:8], 'bold')}; `snap undo` restores it"
+            f"the state before is the safety snapshot {paint(restored.safety.id[:8], 'bold')}; "
+            f"`{clean(command_line(app, 'undo'))}` restores it"
         )
