@@ -86,7 +86,10 @@ def tell_done(app: App, restored: Restored) -> None:
     for line in plan_lines(plan):
         app.out(line)
     if plan.is_empty:
-        app.out("nothing to do: the live rows are as this restore would leave them")
+        nothing = "" if restored.notes else "nothing to do: "
+        app.out(f"{nothing}the live rows are as this restore would leave them")
+        for note in restored.notes:
+            app.out(clean(note))
         return
     done = [
         plural(sum(getattr(table, what) for table in plan.tables), "row") + f" {word}"

@@ -162,8 +162,9 @@ def _attempt(
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
             plan.check(plan_id)
             if plan.is_empty:
+                made = _make_lacking(repository, target, held, ask)
                 repository.abandon(heart.pending)
-                return Restored(plan, None, time.monotonic() - began)
+                return Restored(plan, None, time.monotonic() - began, made)
             touched = _touched(repository, heart, plan, state, wanted, ask)
             safety = _commit_safety(repository, heart.pending, snapshot, before, plan, touched, host)
             definition = read_objects(repository.blobs, held.objects)
@@ -264,6 +265,15 @@ def _before(
         missing=captured.missing,
     )
     return captured_state(held.name, held.kind, captured, repository.blobs), before
+
+
+def _make_lacking(repository: Repository, target: Target, held: SnapshotSource, ask: Ask) -> tuple[str, ...]:
+    """Where every row and table is there, and all is to be as it was: the views and functions that are not."""
+    if not (ask.recreate and ask.trusted and ask.scope.is_all) or ask.tables:
+        return ()
+    target.begin(read_objects(repository.blobs, held.objects), [], privileges=ask.privileges)
+    target.finish()
+    return tuple(target.notes)
 
 
 def _touched(
