@@ -19,8 +19,6 @@ from snapstore.extras import Extra
 from snapstore.operations.forget import rm
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask
-from snapstore.operations.take import Request, take
-from snapstore.sources import Selection
 
 __all__ = ["import_command"]
 
@@ -70,22 +68,13 @@ def import_command(
     if plan_id is not None and (dry_run or as_snapshot):
         raise Invalid("--plan goes with --to, and not with --dry-run")
     with Extra("export", "an import needs"):
-        from snapstore.operations.importing import ExportSource, read_export
+        from snapstore.operations.importing import import_export, read_export
     repository = app.repository()
     export = read_export(path)
-    names = [name for name in export.sources if source in (None, name)]
-    if not names:
-        if source is None:
-            raise Invalid(f"there are no rows in the export {path}", hint="Only the shapes of its tables were taken.")
-        raise Invalid(f"the export has no source {source!r}", hint=f"It has: {', '.join(export.sources)}.")
-    if to and len(names) > 1:
-        raise Invalid("the export has several sources", hint=f"Pick one with --source: {', '.join(names)}.")
-    requests = [Request(name, ExportSource(export, name), export.chosen.get(name, Selection())) for name in names]
+    if to and source is None and len(export.sources) > 1:
+        raise Invalid("the export has several sources", hint=f"Pick one with --source: {', '.join(export.sources)}.")
     with app.progress() as progress:
-        taken = take(
-            repository, requests, tags=tags, description=f"imported from {path.name}", host=app.host, full=True,
-            progress=progress,
-        )  # fmt: skip
+        taken = import_export(repository, export, source, tags=tags, host=app.host, progress=progress)
     snapshot = taken.snapshot
     try:
         for told in (line for one in snapshot.sources for line in one.missing):

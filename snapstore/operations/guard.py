@@ -83,7 +83,7 @@ class Did:
         what += " and " if what and things else ""
         what += f"{things:,} definition{'' if things == 1 else 's'}" if things else ""
         word = "added, changed or deleted" if is_all else "deleted"
-        return f"{what} {word}, and --max-{limit.what} {limit.text} allows {most:,}"
+        return f"{what} {word}, and max-{limit.what} {limit.text} allows {most:,}"
 
 
 def _rows(one: TableDiff, held: int, *, is_all: bool) -> int:

@@ -122,8 +122,8 @@ def test_one_source_that_cannot_be_put_back_keeps_no_other_from_it(snap: Snap, u
 @pytest.mark.parametrize(
     ("limit", "sql", "told"),
     [
-        (["--max-deletes", "1"], "DELETE FROM visits", "2 rows deleted, and --max-deletes 1 allows 1"),
-        (["--max-deletes", "1%"], "DELETE FROM visits", "2 rows deleted, and --max-deletes 1% allows 1"),
+        (["--max-deletes", "1"], "DELETE FROM visits", "2 rows deleted, and max-deletes 1 allows 1"),
+        (["--max-deletes", "1%"], "DELETE FROM visits", "2 rows deleted, and max-deletes 1% allows 1"),
         (["--max-changes", "50"], "UPDATE memories SET heat = 2", "100 rows added, changed or deleted"),
         (["--max-deletes", "0"], "UPDATE memories SET heat = 2", ""),
         (
