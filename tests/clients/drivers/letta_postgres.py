@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +21,7 @@ def _use(url: str) -> None:
     """What Letta reads when it is imported: its types of columns depend on it."""
     # It takes the user of a URL without a host for the host.
     os.environ["PGUSER"] = str(conninfo_to_dict(url)["user"])
-    os.environ |= {"LETTA_PG_URI": url, "LETTA_DISABLE_SQLALCHEMY_POOLING": "true", "LETTA_DIR": os.getcwd()}
+    os.environ |= {"LETTA_PG_URI": url, "LETTA_DISABLE_SQLALCHEMY_POOLING": "true", "LETTA_DIR": tempfile.gettempdir()}
 
 
 def _run(url: str, deed: Callable[[Any], Awaitable[Any]]) -> Any:
