@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         WrongKey,
     )
     from snapstore.methods.restoring import Guarded
+    from snapstore.operations.ask import Ask, OnError
     from snapstore.operations.bundle import Bundled
     from snapstore.operations.copy import Copied
     from snapstore.operations.cut import CutPlan
@@ -43,9 +44,10 @@ if TYPE_CHECKING:
     from snapstore.operations.heal import Healed
     from snapstore.operations.log import RowHistory
     from snapstore.operations.plan import Mode, Plan, TablePlan
-    from snapstore.operations.restore import Ask, Restored, plan_restore, restore
+    from snapstore.operations.restore import Restored, plan_restore, restore
     from snapstore.operations.retention import Policy
     from snapstore.operations.scope import Scope
+    from snapstore.operations.sparing import Refused
     from snapstore.operations.state import State, StateTable, live, of_snapshot
     from snapstore.operations.stats import Stats
     from snapstore.operations.take import Request, Taken, take
@@ -76,9 +78,11 @@ __all__ = [
     "MemoryBackend",
     "Mode",
     "NotFound",
+    "OnError",
     "Plan",
     "Policy",
     "PostgresSource",
+    "Refused",
     "Repository",
     "Request",
     "Restored",
@@ -120,6 +124,7 @@ _HOMES = {
     "snapstore.asked": ("source",),
     "snapstore.methods.restoring": ("Guarded",),
     "snapstore.operations.bundle": ("Bundled",),
+    "snapstore.operations.ask": ("Ask", "OnError"),
     "snapstore.operations.copy": ("Copied",),
     "snapstore.operations.cut": ("CutPlan",),
     "snapstore.operations.export": ("Exported",),
@@ -146,8 +151,9 @@ _HOMES = {
     ),
     "snapstore.operations.diff": ("TableDiff", "diff", "row_changes"),
     "snapstore.operations.plan": ("Mode", "Plan", "TablePlan"),
-    "snapstore.operations.restore": ("Ask", "Restored", "plan_restore", "restore"),
+    "snapstore.operations.restore": ("Restored", "plan_restore", "restore"),
     "snapstore.operations.scope": ("Scope",),
+    "snapstore.operations.sparing": ("Refused",),
     "snapstore.operations.state": ("State", "StateTable", "live", "of_snapshot"),
     "snapstore.operations.take": ("Request", "Taken", "take"),
     "snapstore.operations.undo": ("undo_ask",),

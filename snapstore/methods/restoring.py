@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from snapstore.asked import asked, request_of
 from snapstore.errors import Conflict, Invalid, SnapstoreError
 from snapstore.methods.opened import Opened
+from snapstore.operations.ask import Ask
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.guard import Back, Did, Limit, Pairs, look, put_back
 from snapstore.operations.plan import Mode, Plan
-from snapstore.operations.restore import Ask, Restored, plan_restore, restore
+from snapstore.operations.restore import Restored, plan_restore, restore
 from snapstore.operations.state import matches
 from snapstore.operations.take import Request, take
 from snapstore.repository import Snapshot

@@ -18,12 +18,13 @@ from math import floor
 from typing import Literal
 
 from snapstore.errors import Invalid, SnapstoreError
+from snapstore.operations.ask import Ask
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.definitions import Became, Redefined, definition_changes
 from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.livestate import live_state
 from snapstore.operations.plan import Mode
-from snapstore.operations.restore import Ask, Restored, restore
+from snapstore.operations.restore import Restored, restore
 from snapstore.operations.state import of_snapshot
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Source
