@@ -80,7 +80,7 @@ class SqliteTarget(SqliteView):
 
     def _refuse_texts(self, definition: Mapping[str, Any], work: Sequence[Work]) -> None:
         named = [one.table.name for one in work if not one.exists or one.recreate]
-        if self._was_empty:
+        if self._was_empty or not work:
             named += [f"view {view['name']}" for view in definition["views"]]
         parts = {one.table.part_of.casefold() for one in work}
         named += [f"virtual table {one['name']}" for one in definition["virtual"] if one["name"].casefold() in parts]
@@ -234,12 +234,16 @@ class SqliteTarget(SqliteView):
             self._connection.execute("PRAGMA writable_schema = RESET")
 
     def _make_views(self, made: set[str]) -> None:
-        """The views of an empty database, or those that speak of a table that is made."""
+        """The views of an empty database, or those that speak of a table that is made; without any work all of them."""
         for view in self._wanted["views"]:
             words = {word.casefold() for word in re.findall(r"\w+", view["sql"])}
-            if self._has(view["name"]) or not (self._was_empty or any(name in words for name in made)):
+            if self._has(view["name"]) or not (
+                self._was_empty or not self._work or any(name in words for name in made)
+            ):
                 continue
             self._make(view["name"], view["sql"])
+            if not self._work:
+                self._notes.append(f"made again: view {view['name']}")
             for trigger in self._wanted["view_triggers"]:
                 if trigger["table"] == view["name"]:
                     self._make(trigger["name"], trigger["sql"])
