@@ -167,7 +167,8 @@ class BlobWriter:
         try:
             self._flush()
             self._written = self._packer.finish()
-            self._settle()
+            for segment in self._packer.settled():  # what was put here nobody will ask any more
+                self._adopt(*segment)
         finally:
             self.abort()
         return self._written
