@@ -57,8 +57,13 @@ def test_texts_alone_are_the_cells_they_are_among_others(texts: list[str | None]
     assert tagged.encode(texts).to_list() == among[:-1]
 
 
-CLASSES = (st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), st.text(max_size=9), st.binary(max_size=12))
-ALIKE = st.one_of(st.lists(one, min_size=1, max_size=6) for one in CLASSES)
+CLASSES: list[st.SearchStrategy[Value]] = [
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    st.text(max_size=9),
+    st.binary(max_size=12),
+]
+ALIKE = st.one_of([st.lists(one, min_size=1, max_size=6) for one in CLASSES])
 
 
 @given(ALIKE, VALUES | st.just(RawText(b"\xff")), st.integers(0, 6))
