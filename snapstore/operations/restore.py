@@ -62,7 +62,7 @@ def plan_restore(
     heart = Heartbeat(repository, repository.begin(roots=snapshot.digests()))
     try:
         with ExitStack() as stack:
-            selection = _selection(held, wanted)
+            selection = _selection(held, wanted, ask)
             reading = live(repository, held.name, source, selection, progress=heart.progress(progress))
             state = stack.enter_context(reading)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
@@ -127,7 +127,7 @@ def _attempt(
 ) -> Restored:
     began = time.monotonic()
     ask, held, wanted = _wanted(repository, snapshot, source, ask)
-    selection = _selection(held, wanted)
+    selection = _selection(held, wanted, ask)
     safety: Snapshot | None = None
     is_decided = False
     gradual: Gradual | None = None
@@ -217,13 +217,15 @@ def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask
     return asking, held, state
 
 
-def _selection(held: SnapshotSource, wanted: State) -> Selection:
+def _selection(held: SnapshotSource, wanted: State, ask: Ask) -> Selection:
     """The live tables in full, with every column there is now: a row the snapshot holds may be another's by now.
 
-    Of files just those that the snapshot chose among: it says nothing of the others.
+    Of files just those that the snapshot chose among: it says nothing of the others. Views go with a table that is made
+    anew, and the safety snapshot must have them.
     """
     names = tuple(table.name for table in wanted.tables)
-    return dataclasses.replace(files_of(held.selection), tables=names, partial=True, optional=True)
+    files = files_of(held.selection)
+    return dataclasses.replace(files, tables=names, partial=True, optional=True, leaning=ask.recreate)
 
 
 def _before(

@@ -38,7 +38,8 @@ class Selection:
     `partial` allows what cannot be held to be left out by name (`View.missing`) instead of refused; `optional` lets
     `tables` name some that do not exist (a restore asks for those that do). `salvage` takes what can be read of tables
     that are damaged, from a source that can tell, and names them as missing. `only` and `ignore` choose files, as in
-    .gitignore; with `attributes` their extended ones are held too.
+    .gitignore; with `attributes` their extended ones are held too. With `leaning` the views over the selected tables
+    are meant as well.
     """
 
     tables: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Selection:
     only: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     attributes: bool = False
+    leaning: bool = False
 
 
 class View(Protocol):

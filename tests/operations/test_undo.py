@@ -160,6 +160,23 @@ def test_tables_made_anew_go_back_whole_and_others_by_row(world: World) -> None:
     assert sorted(notes(world)) == [*range(5, 21), 77]
 
 
+def test_views_over_a_table_made_anew_go_back_as_they_were(small_world: World) -> None:
+    world = small_world
+    world.run(NOTES + "; CREATE VIEW bodies AS SELECT id, body FROM notes; CREATE VIEW ids AS SELECT id FROM bodies")
+    world.run("CREATE TABLE other (id int PRIMARY KEY); INSERT INTO notes VALUES (1, 'a')")
+    snapshot = world.take(exclude=("other",))
+    world.run("ALTER TABLE notes ADD mood text; CREATE OR REPLACE VIEW bodies AS SELECT id, body, mood FROM notes")
+    world.run("GRANT SELECT ON bodies TO pg_monitor; COMMENT ON VIEW ids IS 'all of them'")
+    kept = """SELECT pg_get_viewdef('bodies'::regclass), obj_description('ids'::regclass),
+      has_table_privilege('pg_monitor', 'bodies', 'SELECT')"""
+    before = world.rows(kept)
+    done = world.restore(snapshot, recreate=True)
+    assert world.rows(kept) != before
+    assert "were otherwise: view public.ids, view public.bodies" in " ".join(done.notes)
+    world.undo(done.safety)
+    assert world.rows(kept) == before
+
+
 def test_a_table_the_restore_made_stays(small_world: World) -> None:
     world = small_world
     world.run(

@@ -19,7 +19,7 @@ from snapstore.sources.postgres.objects import Objects
 from snapstore.sources.postgres.order import closure, in_order
 from snapstore.sources.postgres.tables import full_name
 
-__all__ = ["Chosen", "choose", "owner", "refuse", "spread"]
+__all__ = ["VIEWS", "Chosen", "choose", "owner", "refuse", "spread"]
 
 
 class Chosen:
@@ -55,6 +55,9 @@ def choose(found: Objects, selection: Selection, absent: bool) -> Chosen:
     if selection.tables:
         # A partitioned table means its partitions, where its rows are; and they are nothing without it.
         meant = closure(_matching(selection.tables, relation_names, absent), beneath, above) - chosen.excluded
+        if selection.leaning:
+            views = [key for key in relation_names if key.startswith(VIEWS)]
+            meant |= {key for key in views if closure([key], found.needs) & meant} - chosen.excluded
         chosen.ids = _with_needs(found, meant, chosen.excluded)
     else:
         meant = set(relation_names) - chosen.excluded
@@ -78,6 +81,10 @@ def choose(found: Objects, selection: Selection, absent: bool) -> Chosen:
 
 # How the ids begin that a pattern of tables reaches.
 _RELATIONS = ("table ", "view ", "materialized view ", "foreign table ", "sequence ")
+
+
+VIEWS = ("view ", "materialized view ")
+"""How the ids of views begin."""
 
 
 def _with_needs(found: Objects, meant: Collection[str], excluded: Collection[str]) -> set[str]:

@@ -70,17 +70,23 @@ _FINALS = ("settings", "database", "grants", "default privileges")
 
 
 def plan_making(
-    definition: Definition, works: Sequence[Work], live: Objects, selection: Selection, *, privileges: bool = True
+    definition: Definition,
+    works: Sequence[Work],
+    live: Objects,
+    selection: Selection,
+    *,
+    privileges: bool = True,
+    dropped: Collection[str] = (),
 ) -> Making:
     """What of `definition` and `works` the database lacks. Raises `Conflict` and `Unsupported` as the module says.
 
     Where the selection has every table of the definition, everything else in it is meant too; else only what the
-    tables in `works` lean on, and what else the patterns fit.
+    tables in `works` lean on, what was `dropped` for them, and what else the patterns fit.
     """
     objects: Definition = definition.get("objects", {})
     needs: Mapping[str, Collection[str]] = definition.get("needs", {})
     tables = {f"table {work.table.name}": work for work in works if not work.exists or work.recreate}
-    meant = _meant(definition, works, selection) - (set() if privileges else {"grants", "default privileges"})
+    meant = _meant(definition, works, selection, dropped) - (set() if privileges else {"grants", "default privileges"})
     lacking = {key for key in meant if key not in live.objects and objects[key]["kind"] not in _FINALS}
     lacking -= {key for key in lacking if _comes_with_a_table(objects[key], tables)}
     _check_types(objects, live, closure(tables, needs))
@@ -108,7 +114,7 @@ def plan_making(
     )
 
 
-def _meant(definition: Definition, works: Sequence[Work], selection: Selection) -> set[str]:
+def _meant(definition: Definition, works: Sequence[Work], selection: Selection, dropped: Collection[str]) -> set[str]:
     objects: Definition = definition.get("objects", {})
 
     def is_any(key: str, patterns: Sequence[str]) -> bool:
@@ -122,7 +128,7 @@ def _meant(definition: Definition, works: Sequence[Work], selection: Selection) 
     names = {work.table.name for work in works}
     if not is_whole(definition, selection):
         others = {"grants", "default privileges"} & set(objects)  # of which only those on what is made are given
-        start = {f"table {name}" for name in names}
+        start = {*dropped, *(f"table {name}" for name in names)}
         relations = [key for key in objects if key.startswith(("view ", "materialized view ", "sequence "))]
         start |= {key for key in relations if is_any(key, selection.tables)}
         start |= {key for key, one in objects.items() if one["kind"] == "sequence" and _owner(one) in names}
@@ -131,7 +137,7 @@ def _meant(definition: Definition, works: Sequence[Work], selection: Selection) 
         meant = {
             key for key, one in objects.items() if one["kind"] != "sequence" or not _owner(one) or _owner(one) in names
         }
-    return {key for key in meant if not is_any(key, selection.exclude)}
+    return {key for key in meant if key in dropped or not is_any(key, selection.exclude)}
 
 
 def is_whole(definition: Definition, selection: Selection) -> bool:

@@ -28,6 +28,7 @@ from snapstore.sources.postgres import ddl
 from snapstore.sources.postgres.applying import delete_rows, explained, insert_rows, update_rows
 from snapstore.sources.postgres.aside import Aside
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
+from snapstore.sources.postgres.choosing import VIEWS
 from snapstore.sources.postgres.connection import execute_one
 from snapstore.sources.postgres.dangling import dangling, links_of
 from snapstore.sources.postgres.extrasddl import create_extras, create_rules, create_trigger
@@ -41,7 +42,7 @@ from snapstore.sources.postgres.finals import (
 )
 from snapstore.sources.postgres.large import LARGE_OBJECTS, LargeObjects, is_large_objects, is_object_id
 from snapstore.sources.postgres.lineage import ancestors_of, children_first, join, join_indexes, joins_empty
-from snapstore.sources.postgres.making import Making, is_whole, make_object, make_table, plan_making
+from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making
 from snapstore.sources.postgres.objectddl import finish_materialized_view
 from snapstore.sources.postgres.objects import read_objects
 from snapstore.sources.postgres.order import closure, in_order
@@ -61,9 +62,6 @@ def open_target(
     """
     lenient = replace(selection, partial=True)
     return open_view(url, lenient, PostgresTarget, lock_timeout_seconds=lock_timeout_seconds, absent=True)
-
-
-_VIEWS = ("view ", "materialized view ")
 
 
 class PostgresTarget(PostgresView):
@@ -101,9 +99,9 @@ class PostgresTarget(PostgresView):
             self._connection.execute("SET LOCAL check_function_bodies = off")
             self._check(work)
             self._aside.silence()
-            self._drop([one for one in work if one.recreate and one.exists], definition)
+            dropped = self._drop([one for one in work if one.recreate and one.exists], definition)
             live = read_objects(self._connection)
-            self._making = plan_making(definition, work, live, self._selection, privileges=privileges)
+            self._making = plan_making(definition, work, live, self._selection, privileges=privileges, dropped=dropped)
             if not trusted:
                 self._refuse_texts(definition.get("objects", {}), work)
             check_all_roles(
@@ -196,7 +194,7 @@ class PostgresTarget(PostgresView):
             self._aside.put_back_indexes()
             for key in making.late:
                 self._make(key)
-            views = [objects[key] for key in (*making.early, *making.late) if key.startswith(_VIEWS)]
+            views = [objects[key] for key in (*making.early, *making.late) if key.startswith(VIEWS)]
             for view in views:
                 for trigger in view.get("triggers", ()):
                     self._execute(view, create_trigger(view, trigger))
@@ -277,18 +275,19 @@ class PostgresTarget(PostgresView):
                             hint=f"restore {other_name} too",
                         )
 
-    def _drop(self, works: Sequence[Work], definition: Mapping[str, Any]) -> None:
+    def _drop(self, works: Sequence[Work], definition: Mapping[str, Any]) -> list[str]:
         """Drop the tables to be made anew, together, so that they may refer to each other, the keys by which others
         refer to them, and the views of the snapshot that lean on them, which are made again with what else is lacking;
-        nothing else that does.
+        nothing else that does. Gives the ids of these views.
         """
+        views: dict[str, Mapping[str, Any]] = {}
         if works:
             names = ", ".join(work.table.name for work in works)
             tables = sql.SQL(", ").join(ddl.relation(self._live[work.table.name].definition) for work in works)
             views = self._leaning(works, definition)
             self._aside.release({work.table.name for work in works})
             try:
-                for view in views:
+                for view in views.values():
                     statement = sql.SQL("DROP {} {} RESTRICT")
                     self._connection.execute(statement.format(sql.SQL(view["kind"].upper()), ddl.relation(view)))
                 self._connection.execute(sql.SQL("DROP TABLE {} RESTRICT").format(tables))
@@ -298,18 +297,22 @@ class PostgresTarget(PostgresView):
                     f"{names} cannot be made anew: {detail}",
                     hint="drop these first, or restore the rows of the live table without making it anew",
                 ) from error
+            there, held = self._catalog.definition["objects"], definition["objects"]
+            if others := [key for key in views if there.get(key) != held[key]]:
+                self._notes.append(f"made again as the snapshot has them, and were otherwise: {', '.join(others)}")
+        return list(views)
 
-    def _leaning(self, works: Sequence[Work], definition: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    def _leaning(self, works: Sequence[Work], definition: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         """The live views over these tables, each before what it leans on; none where one of them would not come back:
         the server then says what stands in the way.
         """
         live = read_objects(self._connection)
         order, _ = in_order(live.needs)
         anew = {f"table {work.table.name}" for work in works}
-        views = [key for key in order if key.startswith(_VIEWS) and closure([key], live.needs) & anew]
+        views = [key for key in order if key.startswith(VIEWS) and closure([key], live.needs) & anew]
         held = definition.get("objects", {})
-        is_held = is_whole(definition, self._selection) and all(key in held for key in views)
-        return [live.objects[key] for key in reversed(views)] if is_held else []
+        is_held = all(key in held for key in views)
+        return {key: live.objects[key] for key in reversed(views)} if is_held else {}
 
     def _refuse_texts(self, objects: Mapping[str, Any], work: Sequence[Work]) -> None:
         """Raise for everything that would be made in the words of the definition; sequences are set by numbers."""
