@@ -52,6 +52,7 @@ _ONE_OF = {
 # Which thing needs which says nothing of its own, and these move with rows.
 _NOT_DECLARED = frozenset({"needs", "uses", "tables", "sequences", "has_statistics"})
 _MOVED_BY_ROWS = frozenset({"state"})
+_WHOLE = frozenset({"sql", "primary_key"})
 
 
 def definition_changes(before: State, after: State) -> Iterator[Redefined]:
@@ -66,7 +67,12 @@ def definition_changes(before: State, after: State) -> Iterator[Redefined]:
     for now in after.beyond:
         then = there.get(now.source)
         if then is not None and then.objects != now.objects:
-            yield from _compared(now.source, dict(_beyond(then.read())), dict(_beyond(now.read())))
+            was, is_now = then.read(), now.read()
+            found = list(_compared(now.source, dict(_beyond(was)), dict(_beyond(is_now))))
+            yield from found
+            for name in _set_back(was.get("objects", {}), is_now.get("objects", {})):
+                if all(one.name != name for one in found):
+                    yield Redefined(now.source, name, Became.CHANGED)
 
 
 def _of_table(source: str, old: Table, new: Table) -> Iterator[Redefined]:
@@ -80,7 +86,10 @@ def _of_table(source: str, old: Table, new: Table) -> Iterator[Redefined]:
                 del own[name]
     found = list(_compared(source, was, is_now))
     yield from found
-    if not found and not shape and _rest(old.definition) != _rest(new.definition):
+    rests = [_rest(own.definition) for own in (old, new)]
+    if found or shape:  # which are in the words of the whole too
+        rests = [{key: value for key, value in own.items() if key not in _WHOLE} for own in rests]
+    if rests[0] != rests[1]:
         yield Redefined(source, f"table {old.name}", Became.CHANGED)
 
 
@@ -92,6 +101,16 @@ def _compared(source: str, was: Mapping[str, Any], is_now: Mapping[str, Any]) ->
             yield Redefined(source, name, Became.NEW)
         elif was[name] != is_now[name]:
             yield Redefined(source, name, Became.CHANGED)
+
+
+def _set_back(was: Mapping[str, Any], is_now: Mapping[str, Any]) -> Iterator[str]:
+    """The sequences that would give out a number again: rows only ever move them on."""
+    for name, old in was.items():
+        state, now = old.get("state"), is_now.get(name, {}).get("state")
+        if old["kind"] == "sequence" and state and now and not old.get("cycle"):
+            sign = -1 if old["increment"] < 0 else 1
+            if (sign * now[0], now[1]) < (sign * state[0], state[1]):
+                yield name
 
 
 def _is_list(value: Any) -> bool:

@@ -167,7 +167,7 @@ def put_back(
         return Back(tuple(done), tuple(failed))
     still = look(repository, snapshot, there, progress=progress)
     # Some come back only where every row is there already.
-    lacking = {one.source for one in still.definitions if one.what is Became.GONE}
+    lacking = {one.source for one in still.definitions if one.what is Became.GONE or one.name.startswith("sequence ")}
     if again := [(held, live) for held, live in there if held.name in lacking]:
         restore_each(again)
         still = look(repository, snapshot, there, progress=progress)

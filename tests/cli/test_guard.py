@@ -91,6 +91,20 @@ def test_what_is_declared_around_rows_is_seen_and_put_back(snap: Snap, url: str)
     assert "still not as it was: index by_content of public.memories (new)" in result.stderr
 
 
+def test_what_hides_behind_a_change_with_a_name_is_seen_and_a_sequence_set_back_goes_on(snap: Snap, url: str) -> None:
+    run(url, "CREATE TABLE lines (id serial PRIMARY KEY, line text); INSERT INTO lines (line) VALUES ('a'), ('b')")
+    run(url, "CREATE INDEX by_line ON lines (line); ALTER TABLE lines ENABLE ROW LEVEL SECURITY")
+    guard = ["guard", "--source", url, "--restore-on-failure", "--"]
+    harm = "SELECT setval('lines_id_seq', 1); DELETE FROM visits; ALTER TABLE lines DISABLE ROW LEVEL SECURITY;"
+    harm += "ALTER TABLE lines CLUSTER ON by_line"
+    result = snap(*guard, *statement(url, harm, FAILS), code=7)
+    for told in ("index by_line of public.lines", "table public.lines", "sequence public.lines_id_seq"):
+        assert f"{told}  (changed)" in result.stdout
+    left = "still not as it was: index by_line of public.lines (changed), table public.lines (changed)\n"
+    assert left in result.stderr
+    assert rows(url, "SELECT nextval('lines_id_seq')") == [(3,)]
+
+
 def test_one_source_that_cannot_be_put_back_keeps_no_other_from_it(snap: Snap, url: str, folder: Path) -> None:
     with closing(sqlite3.connect(folder / "agents.db")) as file, file:
         file.executescript(

@@ -80,7 +80,8 @@ def plan_making(
 ) -> Making:
     """What of `definition` and `works` the database lacks. Raises `Conflict` and `Unsupported` as the module says.
 
-    Where the selection has every table of the definition, everything else in it is meant too; else only what the
+    Where the selection has every table of the definition, everything else in it is meant too (without any work the
+    sequences of all tables, which go on where they stood); else only what the
     tables in `works` lean on, what was `dropped` for them, and what else the patterns fit.
     """
     objects: Definition = definition.get("objects", {})
@@ -135,7 +136,9 @@ def _meant(definition: Definition, works: Sequence[Work], selection: Selection, 
         meant = closure(start, definition.get("needs", {}), definition.get("uses", {})) & set(objects) | others
     else:
         meant = {
-            key for key, one in objects.items() if one["kind"] != "sequence" or not _owner(one) or _owner(one) in names
+            key
+            for key, one in objects.items()
+            if one["kind"] != "sequence" or not _owner(one) or _owner(one) in names or not works
         }
     return {key for key in meant if key in dropped or not is_any(key, selection.exclude)}
 
