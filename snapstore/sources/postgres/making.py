@@ -29,7 +29,7 @@ from snapstore.sources.postgres.objects import Objects
 from snapstore.sources.postgres.order import closure, in_order
 from snapstore.sources.postgres.tables import full_name, rows_of
 
-__all__ = ["Making", "is_whole", "make_object", "make_table", "plan_making"]
+__all__ = ["Making", "is_whole", "make_object", "make_table", "plan_making", "read_published"]
 
 Definition = Mapping[str, Any]
 
@@ -197,6 +197,26 @@ def _parts(one: Definition) -> str:
 
 
 _LENGTH = re.compile(r"\([0-9, -]*\)")
+
+
+def read_published(connection: psycopg.Connection[Any], tables: Sequence[Definition]) -> list[str]:
+    """The statements that add each of these tables to the publications it is listed in: to drop it ends that."""
+    is_old = connection.info.server_version < 150_000  # which knows neither columns nor conditions there
+    query = sql.SQL(
+        """SELECT format('ALTER PUBLICATION %%I ADD TABLE ONLY %%I.%%I', p.pubname, n.nspname, c.relname) || {} AS made
+        FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid JOIN pg_class c ON c.oid = r.prrelid
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE (n.nspname, c.relname) IN (SELECT * FROM unnest(%s::name[], %s::name[])) ORDER BY 1"""
+    ).format(sql.SQL("''" if is_old else _PUBLISHED))
+    schemas, names = ([table[part] for table in tables] for part in ("schema", "name"))
+    return [row["made"] for row in rows_of(connection, query, (schemas, names))]
+
+
+_PUBLISHED = """
+  coalesce((SELECT ' (' || string_agg(quote_ident(a.attname), ', ' ORDER BY k.place) || ')'
+    FROM unnest(r.prattrs::int2[]) WITH ORDINALITY AS k(number, place)
+    JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attnum = k.number), '')
+  || coalesce(' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')', '')"""
 
 
 def make_table(connection: psycopg.Connection[Any], table: Definition, objects: Definition) -> None:

@@ -42,7 +42,7 @@ from snapstore.sources.postgres.finals import (
 )
 from snapstore.sources.postgres.large import LARGE_OBJECTS, LargeObjects, is_large_objects, is_object_id
 from snapstore.sources.postgres.lineage import ancestors_of, children_first, join, join_indexes, joins_empty
-from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making
+from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making, read_published
 from snapstore.sources.postgres.objectddl import finish_materialized_view
 from snapstore.sources.postgres.objects import read_objects
 from snapstore.sources.postgres.order import closure, in_order
@@ -283,7 +283,9 @@ class PostgresTarget(PostgresView):
         views: dict[str, Mapping[str, Any]] = {}
         if works:
             names = ", ".join(work.table.name for work in works)
-            tables = sql.SQL(", ").join(ddl.relation(self._live[work.table.name].definition) for work in works)
+            there = [self._live[work.table.name].definition for work in works]
+            tables = sql.SQL(", ").join(map(ddl.relation, there))
+            published = read_published(self._connection, there)
             views = self._leaning(works, definition)
             self._aside.release({work.table.name for work in works})
             try:
@@ -297,9 +299,10 @@ class PostgresTarget(PostgresView):
                     f"{names} cannot be made anew: {detail}",
                     hint="drop these first, or restore the rows of the live table without making it anew",
                 ) from error
-            there, held = self._catalog.definition["objects"], definition["objects"]
-            if others := [key for key in views if there.get(key) != held[key]]:
+            known, held = self._catalog.definition["objects"], definition["objects"]
+            if others := [key for key in views if known.get(key) != held[key]]:
                 self._notes.append(f"made again as the snapshot has them, and were otherwise: {', '.join(others)}")
+            self._notes += [f"no longer published, since replication is set up anew: {one}" for one in published]
         return list(views)
 
     def _leaning(self, works: Sequence[Work], definition: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -541,6 +541,22 @@ def test_a_table_made_anew_refuses_to_take_with_it_what_the_snapshot_does_not_ha
     assert pg_dump(url) == before
 
 
+def test_a_table_made_anew_says_which_publications_have_it_no_more(databases: Databases) -> None:
+    url = databases()
+    run(url, PARENTS)
+    then = state_of(url)
+    run(url, "ALTER TABLE parent ADD COLUMN extra int; CREATE PUBLICATION every FOR ALL TABLES")
+    run(url, "CREATE PUBLICATION outlet FOR TABLE parent (id, note) WHERE (id > 0), child")
+    with open_target(url, Selection()) as target:
+        target.begin(then.definition, [Work(then.tables["public.parent"], exists=True, recreate=True, inserts=3)])
+        target.insert(then.tables["public.parent"], [then.pick("public.parent")])
+        target.finish()
+        [note] = [one for one in target.notes if "published" in one]
+    statement = "ALTER PUBLICATION outlet ADD TABLE ONLY public.parent (id, note) WHERE ((id > 0))"
+    assert note.endswith(statement)
+    run(url, statement)
+
+
 def test_tables_are_made_anew_together(databases: Databases, pg_dump: PgDump) -> None:
     url = databases()
     run(url, PARENTS)
