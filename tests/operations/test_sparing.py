@@ -178,6 +178,18 @@ def test_tables_that_are_made_leave_out_rows_that_refer_to_refused_ones(small_wo
     assert world.value("SELECT count(*) FROM pg_constraint WHERE conrelid = 'edges'::regclass AND contype = 'f'") == 2
 
 
+def test_references_between_columns_of_other_collations_are_followed(small_world: World) -> None:
+    world = small_world
+    world.run("CREATE TABLE people (name text COLLATE \"C\" PRIMARY KEY); INSERT INTO people VALUES ('ann'), ('bob')")
+    world.run('CREATE TABLE notes (id int PRIMARY KEY, of text COLLATE "POSIX" REFERENCES people)')
+    world.run("INSERT INTO notes VALUES (1, 'ann'), (2, 'bob')")
+    snapshot = world.take()
+    world.run("TRUNCATE people, notes; ALTER TABLE people ADD CONSTRAINT other CHECK (name <> 'bob')")
+    assert set(left_out(spared(world, snapshot), "public.notes")) == {2}
+    world.run("DROP TABLE notes; TRUNCATE people")
+    assert set(left_out(spared(world, snapshot), "public.notes")) == {2}
+
+
 def test_rows_without_a_key_are_left_out_too(small_world: World) -> None:
     world = small_world
     world.run(

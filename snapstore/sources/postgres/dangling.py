@@ -86,7 +86,7 @@ def dangling(connection: psycopg.Connection[Any], links: Iterable[Link]) -> Iter
         [row] = rows_of(
             connection, "SELECT relkind = 'p' AS is_partitioned FROM pg_class WHERE oid = %s::regclass", (where,)
         )
-        lacks = _lacks(link, is_partitioned=row["is_partitioned"])
+        lacks = _lacks(link, _collations(connection, link), is_partitioned=row["is_partitioned"])
         reason = f"it refers to a row of {link.other} that is not there (foreign key {link.name})"
         with closing(read_cells(connection, table, None if table.by_content else (), also=lacks)) as found:
             if table.by_content:
@@ -98,14 +98,27 @@ def dangling(connection: psycopg.Connection[Any], links: Iterable[Link]) -> Iter
                     yield Refusal(table.name, key or b"", reason)
 
 
-def _lacks(link: Link, *, is_partitioned: bool) -> sql.Composed:
+_COLLATIONS = """
+SELECT a.attname::text AS name, quote_ident(n.nspname) || '.' || quote_ident(c.collname) AS collation
+FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation JOIN pg_namespace n ON n.oid = c.collnamespace
+WHERE a.attrelid = %s::regclass AND a.attname = ANY(%s)"""
+
+
+def _collations(connection: psycopg.Connection[Any], link: Link) -> dict[str, str]:
+    """By which the columns that are referred to are compared, whatever those are collated by that refer to them."""
+    place = link.other_relation.as_string(connection)
+    found = rows_of(connection, _COLLATIONS, (place, list(link.other_columns)))
+    return {row["name"]: f" COLLATE {row['collation']}" for row in found}
+
+
+def _lacks(link: Link, collations: Mapping[str, str], *, is_partitioned: bool) -> sql.Composed:
     """The condition that a row of the table refers to nothing."""
     place = relation_of(link.table)
     own = [sql.SQL("{}.{}").format(place, sql.Identifier(name)) for name in link.columns]
     others = [sql.Identifier("snapstore_other", name) for name in link.other_columns]
     equal = sql.SQL(" AND ").join(
-        sql.SQL("{} {} {}").format(other, ddl.text(operator), mine)
-        for other, operator, mine in zip(others, link.operators, own, strict=True)
+        sql.SQL("{}{} {} {}").format(other, ddl.text(collations.get(name, "")), ddl.text(operator), mine)
+        for name, other, operator, mine in zip(link.other_columns, others, link.operators, own, strict=True)
     )
     # A partitioned table has its rows in its partitions; heirs of any other are not what a key refers to.
     only = ddl.text("" if is_partitioned else "ONLY ")
