@@ -65,6 +65,9 @@ def test_what_means_nothing_or_too_much_is_refused_by_name(file: Path) -> None:
         store.restore("latest", source="agents", mode="overwrite")
     with pytest.raises(snapstore.NotFound, match="there is no row '17'"):
         store.restore("latest", source="agents", keys={"memories": ["17"]})
+    gone = snapstore.Refused("main.memories", {"id": 17}, b"\0" * 8, "insert", "told by another snapshot")
+    with pytest.raises(snapstore.NotFound, match="no row of main\\.memories"):
+        store.restore("latest", source="agents", only=[gone])
     with pytest.raises(snapstore.Invalid, match="could be several tables"):
         list(store.rows("latest", "memories"))
     with pytest.raises(snapstore.Invalid, match="no table 'visits'"):
