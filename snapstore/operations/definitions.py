@@ -70,7 +70,7 @@ def definition_changes(before: State, after: State) -> Iterator[Redefined]:
             was, is_now = then.read(), now.read()
             found = list(_compared(now.source, dict(_beyond(was)), dict(_beyond(is_now))))
             yield from found
-            for name in _set_back(was.get("objects", {}), is_now.get("objects", {})):
+            for name in _set_back(was, is_now):
                 if all(one.name != name for one in found):
                     yield Redefined(now.source, name, Became.CHANGED)
 
@@ -105,12 +105,15 @@ def _compared(source: str, was: Mapping[str, Any], is_now: Mapping[str, Any]) ->
 
 def _set_back(was: Mapping[str, Any], is_now: Mapping[str, Any]) -> Iterator[str]:
     """The sequences that would give out a number again: rows only ever move them on."""
-    for name, old in was.items():
-        state, now = old.get("state"), is_now.get(name, {}).get("state")
+    for name, old in was.get("objects", {}).items():
+        state, now = old.get("state"), is_now.get("objects", {}).get(name, {}).get("state")
         if old["kind"] == "sequence" and state and now and not old.get("cycle"):
             sign = -1 if old["increment"] < 0 else 1
             if (sign * now[0], now[1]) < (sign * state[0], state[1]):
                 yield name
+    for name, value in was.get("sequences", {}).items():
+        if is_now.get("sequences", {}).get(name, value) < value:
+            yield f"sequence {name}"
 
 
 def _is_list(value: Any) -> bool:

@@ -105,6 +105,21 @@ def test_what_hides_behind_a_change_with_a_name_is_seen_and_a_sequence_set_back_
     assert rows(url, "SELECT nextval('lines_id_seq')") == [(3,)]
 
 
+def test_a_sequence_of_sqlite_that_was_set_back_goes_on_where_it_stood(snap: Snap, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "agents.db")) as file, file:
+        file.executescript("CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO notes VALUES (3)")
+        file.execute("DELETE FROM notes")
+    harm = (
+        "import sqlite3; c = sqlite3.connect('agents.db'); c.execute('UPDATE sqlite_sequence SET seq = 1'); c.commit()"
+    )
+    guard = ["guard", "--source", f"sqlite://{folder}/agents.db", "--restore-on-failure", "--"]
+    result = snap(*guard, sys.executable, "-c", f"{harm}\n{FAILS}", code=7)
+    assert "sequence notes  (changed)" in result.stdout
+    assert "not as it was" not in result.stderr
+    with closing(sqlite3.connect(folder / "agents.db")) as file:
+        assert file.execute("SELECT seq FROM sqlite_sequence").fetchall() == [(3,)]
+
+
 def test_one_source_that_cannot_be_put_back_keeps_no_other_from_it(snap: Snap, url: str, folder: Path) -> None:
     with closing(sqlite3.connect(folder / "agents.db")) as file, file:
         file.executescript(

@@ -251,7 +251,7 @@ class SqliteTarget(SqliteView):
     def _set_sequences(self, touched: set[str]) -> None:
         """AUTOINCREMENT goes on where it stood; in a database that was not empty only ever forward."""
         for name, value in self._wanted["sequences"].items():
-            if name.casefold() not in touched or not self._has(name):
+            if (self._work and name.casefold() not in touched) or not self._has(name):
                 continue
             query = "SELECT max(seq) FROM main.sqlite_sequence WHERE name = ?"
             now = self._connection.execute(query, (name,)).get
