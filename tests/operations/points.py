@@ -2,6 +2,9 @@
 
 points = Points(backend, at=7, before=crash)
 points.calls        # how many there were
+WAYS["reply lost"](backend, 7)
+
+What a write that is torn leaves is below the storage calls: see `tests.operations.disk`.
 """
 
 from __future__ import annotations
@@ -124,3 +127,23 @@ class Points(Wrapped):
         except BaseException as error:
             self._error = error
             raise
+
+
+# The ways in which the call of this number fails: of all calls before, else of those that write.
+WAYS: dict[str, Callable[[Backend, int], Backend]] = {
+    "before": lambda backend, at: Points(backend, at, before=crash),
+    "after": lambda backend, at: Points(backend, at, after=crash, writes_only=True),
+    "reply lost": lambda backend, at: Faulty(backend, at, is_done=True),
+    "failed": Faulty,
+    "full": lambda backend, at: Faulty(backend, at, is_full=True),
+}
+
+
+def ways(count_calls: Callable[[Points], object], backend: Callable[[], Backend]) -> dict[str, int]:
+    """How many calls there are to fail in each way, of an operation on such a backend."""
+    counts = {}
+    for writes_only in (False, True):
+        counting = Points(backend(), writes_only=writes_only)
+        count_calls(counting)
+        counts[writes_only] = counting.calls
+    return {way: counts[way != "before"] for way in WAYS}
