@@ -51,6 +51,7 @@ class DirectoryBackend:
     def __init__(self, path: Path, *, create: bool = False, is_scratch: bool = False) -> None:
         self._root = Path(os.path.abspath(path))
         self._is_scratch = is_scratch
+        self._durable: set[Path] = set()  # folders whose names are on the disk, as this has seen to it
         if create:
             self._create()
         if not (self._root / _LOCK).is_file():
@@ -237,7 +238,8 @@ class DirectoryBackend:
                 os.rename(temporary, target)
 
     def _folder(self, folder: Path) -> None:
-        if folder.is_dir():
+        """Make sure that it is there, and on the disk: who made it may have died before that."""
+        if (folder == self._root or folder in self._durable) and folder.is_dir():
             return
         if not (self._root / _LOCK).exists():  # never start a second store on an empty mount point
             raise self._no_store()
@@ -245,6 +247,7 @@ class DirectoryBackend:
             self._folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
         self._settle(folder.parent)
+        self._durable.add(folder)
 
     def _settle(self, folder: Path) -> None:
         """Names in it are durable after this."""

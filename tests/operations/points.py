@@ -129,7 +129,7 @@ class Points(Wrapped):
             raise
 
 
-# The ways in which the call of this number fails: of all calls before, else of those that write.
+# What becomes of the call of this number, and of those that follow.
 WAYS: dict[str, Callable[[Backend, int], Backend]] = {
     "before": lambda backend, at: Points(backend, at, before=crash),
     "after": lambda backend, at: Points(backend, at, after=crash, writes_only=True),
@@ -139,11 +139,8 @@ WAYS: dict[str, Callable[[Backend, int], Backend]] = {
 }
 
 
-def ways(count_calls: Callable[[Points], object], backend: Callable[[], Backend]) -> dict[str, int]:
-    """How many calls there are to fail in each way, of an operation on such a backend."""
-    counts = {}
-    for writes_only in (False, True):
-        counting = Points(backend(), writes_only=writes_only)
-        count_calls(counting)
-        counts[writes_only] = counting.calls
-    return {way: counts[way != "before"] for way in WAYS}
+def calls_to_fail(way: str, operation: Callable[[Backend], object], backend: Backend) -> int:
+    """How many calls this operation makes that may fail in this way: of all calls before, else of those that write."""
+    counting = Points(backend, writes_only=way != "before")
+    operation(counting)
+    return counting.calls
