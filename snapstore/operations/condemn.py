@@ -30,6 +30,8 @@ __all__ = ["Survey", "condemn_damaged", "delete_packs", "needed_only_there", "su
 
 _log = logging.getLogger(__name__)
 
+_BATCH = 1 << 14  # digests looked up at once: a pack of well compressed values holds a million
+
 Live = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 
 
@@ -69,9 +71,10 @@ def survey(store: BlobStore, packs: Sequence[PackEntry], is_live: Live, *, keep:
 
 def _served(store: BlobStore, directory: Directory, is_live: Live) -> NDArray[np.bool_]:
     """Which blobs of a pack are needed and not given by another; where the index knows none, this one may be it."""
-    rows = np.flatnonzero(is_live(directory.digests))
+    every = np.flatnonzero(is_live(directory.digests))
     served = np.zeros(len(directory.digests), np.bool_)
-    if len(rows):
+    for start in range(0, len(every), _BATCH):
+        rows = every[start : start + _BATCH]
         places = store.locate(digests_of(directory.digests[rows]))
         own = np.array([name == directory.name for name in places.packs], np.bool_)
         served[rows] = ~places.found | (own[places.pack] if len(own) else False)
