@@ -218,7 +218,7 @@ class Disk:
     def noted(self) -> Iterator[None]:
         """Within this, whatever the process does beneath the root is noted and done."""
         with pytest.MonkeyPatch.context() as patched:
-            for name in ("open", "close", "writev", "fsync", "link", "rename", "unlink", "mkdir"):
+            for name in ("open", "close", "writev", "fsync", "link", "rename", "replace", "unlink", "mkdir"):
                 patched.setattr(os, name, self._noting(name, getattr(os, name)))
             yield
 
@@ -232,6 +232,7 @@ class Disk:
         return noting
 
     def _open(self, descriptor: int, path: Any, flags: int, *_: Any) -> None:
+        self._close(None, descriptor)  # by others than os.close, and opened again
         own = self._own(path)
         if own is not None and flags & os.O_CREAT:
             self._numbers[descriptor] = len(self._steps)
@@ -257,6 +258,9 @@ class Disk:
         self._two("link", source, target)
 
     def _rename(self, _: None, source: Any, target: Any) -> None:
+        self._two("rename", source, target)
+
+    def _replace(self, _: None, source: Any, target: Any) -> None:
         self._two("rename", source, target)
 
     def _unlink(self, _: None, path: Any) -> None:
