@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.restore import Restored, plan_restore, restore
 from snapstore.operations.retention import Policy
 from snapstore.operations.rowvalues import rows_of
-from snapstore.operations.state import LIVE, State, of_snapshot, read_objects
+from snapstore.operations.state import LIVE, State, of_snapshot
 from snapstore.operations.stats import Stats, stats
 from snapstore.operations.take import Request, Taken, take
 from snapstore.operations.undo import check_restored, last_restore, undo_ask
@@ -54,7 +54,6 @@ from snapstore.repository import Repository, Snapshot
 from snapstore.repository.keyring import Passphrase
 from snapstore.repository.resolve import resolve
 from snapstore.sources import Selection, Source
-from snapstore.tree.node import encode_objects
 
 if TYPE_CHECKING:
     from snapstore.operations.export import Exported
@@ -301,21 +300,15 @@ class Snapstore:
         Raises `Exists` for a folder that is not empty, `Unsupported` without the extra `export`.
         """
         with Extra("export", "an export needs"):
-            from snapstore.operations.export import Choice, export
+            from snapstore.operations.export import Choice, export_from
             from snapstore.operations.formats import Format
-        snapshot = None if name == LIVE else self.snapshot(name)
-        objects = {
-            one.name: encode_objects(read_objects(self.repository.blobs, one.objects))
-            for one in (snapshot.sources if snapshot else ())
-        }
-        with self.state(snapshot.id if snapshot else LIVE, to=to, source=source) as found:
-            chosen = found.narrowed(tables)
+        snapshot = self.snapshot("latest" if name == LIVE else name)
+        with self.state(LIVE if name == LIVE else snapshot.id, to=to, source=source) as found:
+            chosen, choice = found.narrowed(tables), Choice(vectors, user)
             roles = guess_roles([own.table for own in chosen.tables])
-            at = snapshot.time if snapshot else datetime.now(UTC)
-            return export(
-                chosen, Path(folder), Format(format), Choice(vectors, user), roles=roles, at=at, objects=objects,
-                progress=progress,
-            )  # fmt: skip
+            return export_from(
+                self.repository, snapshot, chosen, Path(folder), Format(format), choice, roles=roles, progress=progress
+            )
 
     def log(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import snapstore
+from snapstore.operations.importing import read_export
 from tests.sessions import read_blocks
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "api.md"
@@ -73,3 +74,14 @@ def test_what_means_nothing_or_too_much_is_refused_by_name(file: Path) -> None:
         snapstore.source("redis://here")
     assert [row["id"] for row in store.rows("live", "memories", source="others")] == [1, 2, 3]
     assert all(table.is_equal for table in store.diff())
+
+
+def test_an_export_of_a_folder_says_which_of_its_files_were_chosen(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "tea.md").write_text("prefers tea")
+    store = snapstore.init(tmp_path / "backups")
+    store.take(f"file://{notes}", selection=snapstore.Selection(only=("*.md",)))
+    exported = store.export("latest", tmp_path / "exported", format="jsonl")
+    (said,) = read_export(tmp_path / "exported").chosen.values()
+    assert (said.only, sum(exported.rows.values())) == (("*.md",), 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -18,11 +17,9 @@ from snapstore.errors import Invalid
 from snapstore.extras import Extra
 from snapstore.operations.guess import guess_roles
 from snapstore.operations.livestate import live_state
-from snapstore.operations.selected import files_of
-from snapstore.operations.state import LIVE, State, of_snapshot, read_objects
+from snapstore.operations.state import LIVE, State, of_snapshot
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.sources.roles import Roles
-from snapstore.tree.node import encode_objects
 
 __all__ = ["export_command"]
 
@@ -70,7 +67,7 @@ def export_command(
     said; `[sources.NAME.roles]` in snap.toml says it otherwise. `snap import` reads all but Markdown back, to the bit.
     """
     with Extra("export", "an export needs"):
-        from snapstore.operations.export import Choice, export
+        from snapstore.operations.export import Choice, export_from
         from snapstore.operations.formats import Format
     repository = app.repository()
     with ExitStack() as stack:
@@ -84,18 +81,11 @@ def export_command(
                 app, repository, snapshot, source=own.source if len(snapshot.sources) > 1 else None, to=to
             )
             matching[table] = stack.enter_context(live.matching(own.table, condition))
-        objects = {}
-        files = {one.name: files_of(one.selection) for one in snapshot.sources if one.kind == "file"}
-        if name != LIVE:
-            objects = {
-                one.name: encode_objects(read_objects(repository.blobs, one.objects)) for one in snapshot.sources
-            }
+        choice = Choice(not no_vectors, user, matching)
         with app.progress() as progress:
-            exported = export(
-                state, output, Format(form), Choice(not no_vectors, user, matching), roles=roles,
-                at=datetime.now(UTC) if name == LIVE else snapshot.time, objects=objects, files=files,
-                progress=progress,
-            )  # fmt: skip
+            exported = export_from(
+                repository, snapshot, state, output, Format(form), choice, roles=roles, progress=progress
+            )
     for told in exported.missing:
         app.warn(told)
     if app.json:

@@ -15,11 +15,13 @@ from typing import Any
 from snap_cli.context import App
 from snap_cli.render import clean, count, plural
 from snapstore.errors import SnapstoreError
-from snapstore.operations.links import LinkCheck, check_links
+from snapstore.operations.links import Link, LinkCheck, check_links
 from snapstore.operations.state import of_snapshot
 from snapstore.repository import Repository, Snapshot
 
-__all__ = ["links_json", "links_of", "tell_links"]
+__all__ = ["links_json", "links_of", "tell_elsewhere", "tell_links"]
+
+_EXAMPLES = 3
 
 
 def links_of(app: App, repository: Repository, snapshot: Snapshot) -> list[LinkCheck]:
@@ -47,6 +49,13 @@ def tell_links(checks: Sequence[LinkCheck]) -> Iterator[str]:
             told = f" ({one.told})" if one.told else ""
             missing = f"{count(one.missing)} of {plural(one.rows, 'row')} refer"
             yield clean(f"{name}: {missing} to what is not there{told}: {examples}")
+
+
+def tell_elsewhere(found: Sequence[tuple[Link, Sequence[str]]]) -> Iterator[str]:
+    """A line for each link by which chosen rows refer to another store, which a restore of this one does not bring."""
+    for link, values in found:
+        examples = ", ".join(values[:_EXAMPLES]) + (" …" if len(values) > _EXAMPLES else "")
+        yield clean(f"they refer to {link.end}, which --source {link.end.source} restores: {examples}")
 
 
 def links_json(checks: Sequence[LinkCheck]) -> list[dict[str, Any]]:

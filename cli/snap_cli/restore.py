@@ -14,7 +14,7 @@ from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
-from snap_cli.linking import links_of, tell_links
+from snap_cli.linking import links_of, tell_elsewhere, tell_links
 from snap_cli.manifests import tell_missing, tell_narrowed
 from snap_cli.names import keys_by_table
 from snap_cli.render import clean, plural
@@ -24,6 +24,7 @@ from snap_cli.telling import confirm, tell_done, tell_dry
 from snapstore.errors import Invalid
 from snapstore.operations.named import one_table
 from snapstore.operations.plan import Mode
+from snapstore.operations.related import referred_elsewhere
 from snapstore.operations.related import with_related as with_related_rows
 from snapstore.operations.restore import Ask, plan_restore, restore
 from snapstore.operations.scope import Scope
@@ -58,7 +59,9 @@ __all__ = ["carry_out", "conditions_by_table", "restore_command"]
 @click.option("--table", "tables", multiple=True, metavar="PATTERN", help="Only these tables.")
 @click.option("--where", "conditions", multiple=True, metavar="[TABLE=]SQL", help="Only rows that meet a condition.")
 @click.option("--key", "keys", multiple=True, metavar="TABLE:KEY", help="Only the row with this key.")
-@click.option("--with-related", is_flag=True, help="With --key: also the rows that these refer to by foreign keys.")
+@click.option(
+    "--with-related", is_flag=True, help="With --key: also the rows that these refer to by foreign keys or [[links]]."
+)
 @click.option("--exclude-column", "exclude_columns", multiple=True, metavar="TABLE.COLUMN", help="Not this column.")
 @ignore_options
 @click.option(
@@ -147,7 +150,7 @@ def restore_command(
     # What only the live table has, --exact may delete.
     wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
     if with_related:
-        wanted = _related(state, live, wanted, conditions, tables)
+        wanted = _related(app, state, live, wanted, conditions, tables)
     where = conditions_by_table(state.tables, tables, conditions, snapshot.id[:8])
     patterns = _patterns(tables, wanted, where)
     schema = state.tables[0].name.partition(".")[0] if state.tables else "public"
@@ -200,11 +203,20 @@ def carry_out(
 
 
 def _related(
-    state: State, source: Source, keys: dict[str, list[bytes]], conditions: Sequence[str], tables: Sequence[str]
+    app: App,
+    state: State,
+    source: Source,
+    keys: dict[str, list[bytes]],
+    conditions: Sequence[str],
+    tables: Sequence[str],
 ) -> dict[str, list[bytes]]:
     if not keys or conditions or tables:
         raise Invalid("--with-related goes with --key alone", hint="Name rows: --key memories:17.")
-    return with_related_rows(state, source, keys)
+    links = app.settings.links
+    wanted = with_related_rows(state, source, keys, links)
+    for told in tell_elsewhere(referred_elsewhere(state, wanted, links)):
+        app.say(told)
+    return wanted
 
 
 def _patterns(tables: Sequence[str], keys: Mapping[str, Any], where: Mapping[str, str]) -> tuple[str, ...]:

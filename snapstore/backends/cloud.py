@@ -142,7 +142,11 @@ class CloudBackend:
         """See `Backend.replace`."""
         check_name(name)
         plain = bytes(data)
-        version: Any = {"version": tag} if isinstance(self._store, GCSStore) else {"e_tag": tag}
+        is_google = isinstance(self._store, GCSStore)
+        if is_google and not tag.isdecimal():  # generations are numbers, and others are refused as bad requests
+            self._size(name)  # `NotFound` if it is gone
+            raise Conflict(f"{name} in {self._location} was never of the version {tag}")
+        version: Any = {"version": tag} if is_google else {"e_tag": tag}
         with self._translated(name):
             try:
                 return self._tag(obstore.put(self._store, name, plain, mode=version, use_multipart=False))

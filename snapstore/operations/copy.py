@@ -200,11 +200,10 @@ class _Copying:
             return None
         return Before(found[0], found[1], self._target.blobs)
 
-    def _copy(self, made: Snapshot, written: Written, seconds: float) -> Snapshot:
+    def _copy(self, snapshot: Snapshot, written: Written, seconds: float) -> Snapshot:
         """The manifest of the copy: what the snapshot says of itself, and ids as they are in the target."""
-        snapshot = made
         return dataclasses.replace(
-            made,
+            snapshot,
             origin=self._source.origin_of(snapshot),
             parent=self._id_there(snapshot.parent),
             # It stays a safety snapshot, whatever became of the one that was restored.

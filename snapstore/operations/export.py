@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,20 @@ from snapstore.keys import decode_equal
 from snapstore.operations.archive import Archive
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.formats import Csv, Format, JsonDocument, JsonLines, Writer
-from snapstore.operations.state import State, StateTable
+from snapstore.operations.selected import files_of
+from snapstore.operations.state import LIVE, State, StateTable, read_objects
 from snapstore.plainjson import dump
+from snapstore.repository import Repository, Snapshot
 from snapstore.rows import Batch, Table
 from snapstore.sources import Selection
 from snapstore.sources.plain import HEX, SHOWN, Form
 from snapstore.sources.roles import Roles
-from snapstore.tree.node import encode_schema
+from snapstore.tree.node import encode_objects, encode_schema
 from snapstore.tree.values import resolve
 
 __all__ = [
-    "CHECKSUMS", "METADATA", "VERSION", "Choice", "Exported", "checksums", "combined", "export", "forms_of",
+    "CHECKSUMS", "METADATA", "VERSION", "Choice", "Exported", "checksums", "combined", "export", "export_from",
+    "forms_of",
 ]  # fmt: skip
 
 VERSION = 1
@@ -108,6 +111,28 @@ def export(
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return exported
+
+
+def export_from(
+    repository: Repository,
+    snapshot: Snapshot,
+    state: State,
+    folder: Path,
+    form: Format,
+    choice: Choice | None = None,
+    *,
+    roles: Roles | None = None,
+    progress: Progress = silent,
+) -> Exported:
+    """As `export`, of rows of this snapshot or of the live ones that belong to it, with all it says of them: what
+    recreating needs, which live rows do not have, what chose the files of a tree, and the time.
+    """
+    is_live = state.label == LIVE
+    blobs, held = repository.blobs, () if is_live else snapshot.sources
+    objects = {one.name: encode_objects(read_objects(blobs, one.objects)) for one in held}
+    files = {one.name: files_of(one.selection) for one in snapshot.sources if one.kind == "file"}
+    at = datetime.now(UTC) if is_live else snapshot.time
+    return export(state, folder, form, choice, roles=roles, at=at, objects=objects, files=files, progress=progress)
 
 
 def forms_of(table: Table) -> list[Form]:

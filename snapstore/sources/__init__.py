@@ -85,23 +85,19 @@ class View(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Columns of a table whose values are those of `targets` in a row of another one; of its key where none are named.
-
-    With `any_case` names mean what differs from them in capitals alone.
-    """
+    """Columns of a table whose values are those of `targets` in a row of another one."""
 
     columns: tuple[str, ...]
     table: str
-    targets: tuple[str, ...] = ()
-    any_case: bool = False
+    targets: tuple[str, ...]
 
 
 @runtime_checkable
 class Refers(Protocol):
     """A source whose engine knows which rows refer to which."""
 
-    def references(self, table: Table) -> Sequence[Reference]:
-        """What the rows of a table of this shape refer to; it need not be live."""
+    def references(self, table: Table, among: Sequence[Table]) -> Sequence[Reference]:
+        """What the rows of a table refer to among these, by the names they have there; none need be live."""
 
 
 @runtime_checkable

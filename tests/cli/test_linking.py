@@ -67,3 +67,17 @@ def test_a_row_is_restored_with_what_it_refers_to(snap: Snap, url: str) -> None:
     assert "--with-related --plan" in told
     snap(*told.splitlines()[-1].split()[1:])
     assert rows(url, "SELECT id FROM memories WHERE id < 10 ORDER BY id") == [(5,), (6,)]
+
+
+def test_a_row_is_restored_with_what_it_is_linked_to_and_other_stores_are_named(
+    snap: Snap, linked: apsw.Connection, folder: Path, url: str
+) -> None:
+    linked.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, about TEXT); INSERT INTO notes VALUES (1, '3'), (2, 4)")
+    with (folder / "snap.toml").open("a", encoding="utf-8") as file:
+        file.write("[[links]]\nfrom = 'graph:notes.about'\nto = 'graph:edges.id'\n")
+    snap("take")
+    linked.execute("DELETE FROM notes; DELETE FROM edges")
+    told = snap("restore", "latest", "--source", "graph", "--key", "notes:1", "--with-related").stderr
+    assert linked.execute("SELECT * FROM notes").fetchall() == [(1, "3")]
+    assert linked.execute("SELECT id FROM edges").fetchall() == [(3,)]
+    assert "they refer to agents:memories.id, which --source agents restores: 101\n" in told

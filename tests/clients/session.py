@@ -23,10 +23,11 @@ import pytest
 
 from tests.cli.command import Snap, environment
 
-# No client calls home, or looks for a model.
+# No client calls home, or looks for a model; txtai runs the function that gives vectors.
 _QUIET = {
     "ANONYMIZED_TELEMETRY": "False", "MEM0_TELEMETRY": "False", "AGNO_TELEMETRY": "false", "HF_HUB_OFFLINE": "1",
     "LANGSMITH_TRACING": "false", "LANCEDB_TELEMETRY": "off", "OPENAI_API_KEY": "none",
+    "ALLOW_RESOLVE_TRANSFORM": "True",
 }  # fmt: skip
 
 

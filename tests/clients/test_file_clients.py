@@ -1,9 +1,13 @@
-"""Clients whose memory is a folder or a file: Chroma, LanceDB, the MCP memory server."""
+"""Clients whose memory is a folder or a file: Chroma, LanceDB, txtai, the MCP memory server,
+mcp-memory-service.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -69,6 +73,28 @@ def test_lancedb_answers_as_before(folder: Path, snap: Snap) -> None:
     held.comes_back()
 
 
+@needs("txtai", "faiss")
+def test_txtai_answers_as_before(folder: Path, snap: Snap) -> None:
+    place = folder / "index"
+    client = Client("txtai_index", (str(place),))
+    client.run("seed")
+    held = Held(snap, client, [f"file://{place}"])
+    assert "looks like txtai" in snap("sources", f"file://{place}").stdout
+
+    client.run("wreck")
+    assert not held.is_there()
+    held.comes_back()
+
+    garble(place / "embeddings")
+    (place / "documents").unlink()
+    held.comes_back()
+
+    shutil.rmtree(place)
+    held.comes_back()
+    assert client.run("more") == ["dave likes chess"]
+    held.comes_back()
+
+
 @pytest.mark.skipif(
     _SERVER is None, reason="not installed: npm install --prefix tests/clients @modelcontextprotocol/server-memory"
 )
@@ -91,4 +117,32 @@ def test_the_mcp_memory_server_answers_as_before(folder: Path, snap: Snap) -> No
     shutil.rmtree(place)
     held.comes_back()
     assert client.run("more") is True
+    held.comes_back()
+
+
+@needs("mcp_memory_service", "pysqlite3")
+def test_mcp_memory_service_answers_as_before(folder: Path, snap: Snap) -> None:
+    place = folder / "memory.db"
+    client = Client("mcp_service", (str(place),))
+    client.run("seed")
+    held = Held(snap, client, [f"sqlite://{place}"])
+    known = snap("sources", f"sqlite://{place}").stdout
+    assert "looks like mcp-memory-service" in known
+
+    client.run("wreck")
+    assert not held.is_there()
+    held.comes_back()
+
+    # A clean-up by hand that went too far.
+    with closing(sqlite3.connect(place)) as agent, agent:
+        agent.execute("DELETE FROM memories WHERE id % 2 = 0")
+        agent.execute("UPDATE memories SET content = 'nothing is left', tags = ''")
+        agent.execute("DROP TABLE memory_content_fts")
+        agent.execute("DROP TABLE memory_graph")
+    held.comes_back()
+
+    for path in folder.glob("memory.db*"):
+        path.unlink()
+    held.comes_back()
+    assert client.run("more") == ["dave likes chess"]
     held.comes_back()

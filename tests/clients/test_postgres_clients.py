@@ -50,6 +50,7 @@ CLIENTS = [
     pytest.param("langgraph_postgres", marks=needs("langgraph", "langgraph.store.postgres"), id="LangGraph"),
     pytest.param("llamaindex_postgres", marks=needs("llama_index.vector_stores.postgres"), id="LlamaIndex"),
     pytest.param("agno_postgres", marks=needs("agno", "pgvector"), id="agno"),
+    pytest.param("letta_postgres", marks=needs("letta", "asyncpg"), id="Letta"),
 ]
 
 

@@ -20,7 +20,7 @@ from snapstore import tagged
 from snapstore.backends.memory import MemoryBackend
 from snapstore.errors import Corrupt, Exists, Invalid, NotFound, Unsupported
 from snapstore.operations.archive import Archive
-from snapstore.operations.export import Choice, Exported, checksums, combined, export
+from snapstore.operations.export import Choice, Exported, checksums, combined, export, export_from
 from snapstore.operations.formats import Csv, Format, JsonLines, from_text, to_text
 from snapstore.operations.guess import guess_roles
 from snapstore.operations.importing import ExportSource, read_export
@@ -28,7 +28,7 @@ from snapstore.operations.parquet import EXACT, Arrow
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask, plan_restore
 from snapstore.operations.rowfiles import rows_in
-from snapstore.operations.state import of_snapshot, read_objects
+from snapstore.operations.state import of_snapshot
 from snapstore.operations.take import Request, take
 from snapstore.plainjson import dump
 from snapstore.repository import Repository, Snapshot
@@ -36,7 +36,6 @@ from snapstore.rows import Cells
 from snapstore.sources import Selection
 from snapstore.sources.plain import HEX, Form
 from snapstore.sources.roles import Roles
-from snapstore.tree.node import encode_objects
 from tests.operations.world import World, roots
 
 READ_BACK = [Format.JSON, Format.JSONL, Format.PARQUET]
@@ -81,9 +80,7 @@ ODD = 'public."Odd ""name"", with/everything"'
 def exported(world: World, snapshot: Snapshot, folder: Path, form: Format, choice: Choice | None = None) -> Exported:
     state = of_snapshot(world.repository, snapshot)
     roles = guess_roles([own.table for own in state.tables])
-    blobs = world.repository.blobs
-    objects = {one.name: encode_objects(read_objects(blobs, one.objects)) for one in snapshot.sources}
-    return export(state, folder, form, choice, roles=roles, at=snapshot.time, objects=objects)
+    return export_from(world.repository, snapshot, state, folder, form, choice, roles=roles)
 
 
 def imported(folder: Path) -> tuple[Repository, Snapshot]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,30 @@ def test_a_row_comes_with_all_that_it_refers_to(engine: str, request: pytest.Fix
     assert store.rows("SELECT a, b FROM places") == [(1, "y")]
     keys = with_related(state, store.source, {edges.name: [parse_key(edges.table, "9")]})
     assert {name.partition(".")[2]: len(own) for name, own in keys.items()} == {"edges": 1, "memories": 1}
+
+
+def test_partitions_refer_and_are_referred_to_as_the_table_they_are_parts_of(databases: Callable[..., str]) -> None:
+    store = PostgresStore(databases)
+    store.run(
+        "CREATE TABLE people (id integer PRIMARY KEY);"
+        "CREATE TABLE memories (id integer, day integer, who integer REFERENCES people, PRIMARY KEY (id, day))"
+        " PARTITION BY RANGE (day);"
+        "CREATE TABLE early PARTITION OF memories FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (day);"
+        "CREATE TABLE first PARTITION OF early FOR VALUES FROM (0) TO (5);"
+        "CREATE TABLE late PARTITION OF memories FOR VALUES FROM (10) TO (20);"
+        "CREATE TABLE edges (id integer PRIMARY KEY, a integer, day integer,"
+        " FOREIGN KEY (a, day) REFERENCES memories (id, day));"
+        "INSERT INTO people VALUES (1), (2), (3); INSERT INTO memories VALUES (5, 1, 1), (6, 11, 2), (7, 2, 3);"
+        "INSERT INTO edges VALUES (8, 5, 1), (9, 6, 11)"
+    )
+    repository = Repository.init(MemoryBackend())
+    state = of_snapshot(repository, take(repository, [Request("agents", store.source)]).snapshot)
+    [edges] = [table for table in state.tables if table.name == "public.edges"]
+    keys = with_related(state, store.source, {edges.name: [parse_key(edges.table, "8"), parse_key(edges.table, "9")]})
+    held = {table.name: table.table for table in state.tables}
+    assert {name: set(own) for name, own in keys.items()} == {
+        name: {parse_key(held[name], text) for text in texts}
+        for name, texts in {
+            "public.edges": ["8", "9"], "public.first": ["5,1"], "public.late": ["6,11"], "public.people": ["1", "2"],
+        }.items()
+    }  # fmt: skip

@@ -49,8 +49,12 @@ SYSTEMS = {
     ],
     "LlamaIndex": [table("public.data_notes", "id", "text metadata_ node_id embedding")],
     "Letta": [
-        table("public.archival_passages", "id", "text embedding archive_id created_at is_deleted"),
+        table("public.agent_environment_variables", "id", "key value agent_id"),
+        table("public.archival_passages", "id", "text embedding tags archive_id created_at is_deleted"),
         table("public.block_history", "id", "value"),
+        table("public.conversation_messages", "id", "conversation_id message_id position"),
+        table("public.conversations", "id", "agent_id summary"),
+        table("public.prompts", "id", "prompt"),
     ],
     "agno's memories": [
         table("ai.agno_knowledge", "id", "name access_count"),

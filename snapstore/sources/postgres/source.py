@@ -22,7 +22,7 @@ from snapstore.sources.postgres.conditions import condition
 from snapstore.sources.postgres.connection import check_url, redact
 from snapstore.sources.postgres.converting import Conversion, converting
 from snapstore.sources.postgres.matching import matching
-from snapstore.sources.postgres.querying import full_name
+from snapstore.sources.postgres.references import references
 from snapstore.sources.postgres.target import open_target
 from snapstore.sources.postgres.view import PostgresView, open_view
 from snapstore.sources.roles import Roles, Wanted
@@ -71,13 +71,9 @@ class PostgresSource:
         """As `Filters.condition`."""
         return condition(roles, wanted)
 
-    def references(self, table: Table) -> Sequence[Reference]:
+    def references(self, table: Table, among: Sequence[Table]) -> Sequence[Reference]:
         """As `Refers.references`: its foreign keys."""
-        return [
-            Reference(tuple(one["columns"]), full_name(to["schema"], to["name"]), tuple(to["columns"]))
-            for one in table.definition["constraints"]
-            if (to := one["references"]) is not None
-        ]
+        return references(table, among)
 
     def matching(self, table: Table, where: str) -> AbstractContextManager[Callable[[Batch], NDArray[np.bool_]]]:
         """As `Source.matching`: the rows are tried in a temporary table."""

@@ -65,9 +65,9 @@ class SqliteSource:
         """As `Filters.condition`."""
         return condition(roles, wanted)
 
-    def references(self, table: Table) -> Sequence[Reference]:
+    def references(self, table: Table, among: Sequence[Table]) -> Sequence[Reference]:
         """As `Refers.references`: its foreign keys."""
-        return references(table)
+        return references(table, among)
 
     def matching(self, table: Table, where: str) -> AbstractContextManager[Callable[[Batch], NDArray[np.bool_]]]:
         """As `Source.matching`: the rows are tried in memory."""
