@@ -76,10 +76,10 @@ def done(operation: Operation, folder: Path, *, encrypted: bool = False, is_scra
 
 def some(disk: Disk) -> int:
     """After how many changes the power fails once more."""
-    return 1 if IS_SOAK else 1 + len(disk.steps) // 4
+    return 1 if IS_SOAK else 1 + len(disk.steps) // 2
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", OPERATIONS if IS_SOAK else ("take", "gc", "rm", "copy in"))
 def test_a_power_cut_at_any_moment_tears_and_loses_nothing(name: str, tmp_path: Path) -> None:
     disk = done(OPERATIONS[name], tmp_path / "store")
     for number, cut in enumerate(Cut):
@@ -148,7 +148,7 @@ SOME = ("restore", "rm, gc", "copy")
 
 def torn(data: bytes, random: Random) -> list[bytes]:
     """What a disk may make of an object: cut short at any length, or with zeros for what never reached it."""
-    lengths = {0, random.randrange(len(data)), len(data) - 1}
+    lengths = {0, len(data) - 1}
     if IS_SOAK:
         lengths |= {random.randrange(len(data)) for _ in range(20)}
     return [data[:length] for length in sorted(lengths)] + [data[: len(data) // 3].ljust(len(data), b"\0")]
@@ -181,7 +181,7 @@ def test_an_object_that_is_torn_is_refused_by_name_and_spoils_no_other(encrypted
                 if name in objects(backend):
                     overwrite(backend, name, whole)
                 assert everything_is_well(backend)[-1:] in (["old"], ["new"]), (name, len(data), reader)
-    assert refused > len(names)
+    assert refused >= len(names)
 
 
 def overwrite(backend: MemoryBackend, name: str, data: bytes) -> None:
