@@ -118,7 +118,7 @@ def patiently(change: Callable[[], Result]) -> Result:
 def publish(temporary: Path, target: Path) -> None:
     """Give a file its name unless that is taken, as one step. Raises `FileExistsError`, `OSError` where it cannot."""
     if sys.platform == "win32":
-        os.rename(temporary, target)  # fails where POSIX would replace
+        patiently(lambda: os.rename(temporary, target))  # fails where POSIX would replace
     else:
         os.link(temporary, target)
 
