@@ -9,6 +9,7 @@ cases that go by nights and by size are in `nights`, `month` and `scale`.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -147,6 +148,22 @@ def _undo_decay(bench: Bench, kind: str, url: str) -> None:
             bench.execute(url)
 
 
+def _export(bench: Bench) -> None:
+    """Every row as text that other programs read, of a snapshot and of the table itself."""
+    rows = bench.sizes.wide
+    with bench.database("export", "memories", rows) as url, bench.repository(url) as repository:
+        for turn in range(bench.repeats):
+            plain, out = bench.folder / "memories.csv", bench.folder / "exported"
+            bench.peer("wide psql csv", turn, "psql", "-qX", "-d", url, "-c", f"\\copy memories TO '{plain}' CSV",
+                       makes=plain)  # fmt: skip
+            words = ("-r", str(repository), "latest", "--format", "json", "-o", str(out))
+            said = bench.snap("wide export", turn, "export", *words)
+            bench.samples[-1].facts["stored_bytes"] = (out / "export.json").stat().st_size
+            expect(sum(said["rows"].values()) == rows, "export", said)
+            plain.unlink()
+            shutil.rmtree(out)
+
+
 def _nothing_changed(bench: Bench, url: str) -> None:
     with bench.repository(url) as repository:
         for turn in range(bench.repeats):
@@ -177,6 +194,7 @@ _CASES: Mapping[str, Callable[[Bench], None]] = {
     "half": _half,
     "wide": _wide,
     "wide20": _wide20,
+    "export": _export,
     "scale": scale,
     "month": month,
 }

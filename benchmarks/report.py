@@ -108,6 +108,7 @@ def required(results: Results) -> list[Line]:
         ratio(
             f"{rows}, every heat decayed: undo, over a full restore", f"{kind} undo decay", f"{kind} restore", 0.35, 0.2
         )
+    ratio(f"{wide}: export as JSON, over `psql \\copy` as CSV", "wide export", "wide psql csv", 2)
     undone = f"{results.rows.get('undone', 0):,} of {narrow} changed: undo"
     alone(undone, "narrow undo some", _seconds, "s", 4, 2)
     for kind, words in (("month", "384"), ("month_wide", "1536")):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Unsupported,
         WrongKey,
     )
+    from snapstore.operations.ask import Ask, OnError
     from snapstore.operations.copy import Copied
     from snapstore.operations.diff import TableDiff, diff, row_changes
     from snapstore.operations.export import Exported
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
     from snapstore.operations.gc import Collected, GcPlan
     from snapstore.operations.log import RowHistory
     from snapstore.operations.plan import Mode, Plan, TablePlan
-    from snapstore.operations.restore import Ask, Restored, plan_restore, restore
+    from snapstore.operations.restore import Restored, plan_restore, restore
     from snapstore.operations.retention import Policy
     from snapstore.operations.scope import Scope
+    from snapstore.operations.sparing import Refused
     from snapstore.operations.state import State, StateTable, live, of_snapshot
     from snapstore.operations.stats import Stats
     from snapstore.operations.take import Request, Taken, take
@@ -68,9 +70,11 @@ __all__ = [
     "MemoryBackend",
     "Mode",
     "NotFound",
+    "OnError",
     "Plan",
     "Policy",
     "PostgresSource",
+    "Refused",
     "Repository",
     "Request",
     "Restored",
@@ -110,6 +114,7 @@ __all__ = [
 _HOMES = {
     "snapstore.api": ("Snapstore", "init", "open"),
     "snapstore.asked": ("source",),
+    "snapstore.operations.ask": ("Ask", "OnError"),
     "snapstore.operations.copy": ("Copied",),
     "snapstore.operations.export": ("Exported",),
     "snapstore.operations.find": ("Found",),
@@ -134,8 +139,9 @@ _HOMES = {
     ),
     "snapstore.operations.diff": ("TableDiff", "diff", "row_changes"),
     "snapstore.operations.plan": ("Mode", "Plan", "TablePlan"),
-    "snapstore.operations.restore": ("Ask", "Restored", "plan_restore", "restore"),
+    "snapstore.operations.restore": ("Restored", "plan_restore", "restore"),
     "snapstore.operations.scope": ("Scope",),
+    "snapstore.operations.sparing": ("Refused",),
     "snapstore.operations.state": ("State", "StateTable", "live", "of_snapshot"),
     "snapstore.operations.take": ("Request", "Taken", "take"),
     "snapstore.operations.undo": ("undo_ask",),

@@ -28,6 +28,7 @@ from snapstore.backends.cachefolder import CacheFolder
 from snapstore.backends.places import backend_of, check_new
 from snapstore.errors import Invalid
 from snapstore.extras import Extra
+from snapstore.operations.ask import OnError
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.chain import between, chains
 from snapstore.operations.condition import Condition, matching
@@ -45,6 +46,7 @@ from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.restore import Restored, plan_restore, restore
 from snapstore.operations.retention import Policy
 from snapstore.operations.rowvalues import rows_of
+from snapstore.operations.sparing import Refused
 from snapstore.operations.state import LIVE, State, of_snapshot
 from snapstore.operations.stats import Stats, stats
 from snapstore.operations.take import Request, Taken, take
@@ -215,6 +217,8 @@ class Snapstore:
         where: Mapping[str, str] | None = None,
         recreate: bool = False,
         plan_id: str | None = None,
+        on_error: OnError | str = OnError.STOP,
+        only: Sequence[Refused] | None = None,
         verify: bool = True,
         host: str = "",
         progress: Progress = silent,
@@ -225,9 +229,12 @@ class Snapstore:
         `keys` and `where` choose rows by table: `keys={"memories": ["17"]}`. `source` names the one that is meant where
         the snapshot has several. With `plan_id` just that plan is carried out, or `Conflict` raised. A safety snapshot
         comes first (`Restored.safety`); `undo` goes back to it.
+
+        A row that the source refuses ends it, and nothing is changed; with `on_error` "skip" such rows are left out,
+        with those that refer to them (`Restored.refused`), and `only` restores just these when the cause is mended.
         """
         snapshot = self.snapshot(name)
-        live, ask = asked(self.repository, snapshot, mode, to, source, tables, keys, where, recreate)
+        live, ask = asked(self.repository, snapshot, mode, to, source, tables, keys, where, recreate, on_error, only)
         return restore(
             self.repository, snapshot, live, ask, plan_id=plan_id, verify=verify, host=host, progress=progress
         )

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from snapstore.errors import Invalid
+from snapstore.operations.ask import Ask, OnError
 from snapstore.operations.named import one_table, row_key
 from snapstore.operations.plan import Mode
-from snapstore.operations.restore import Ask
 from snapstore.operations.scope import Scope
+from snapstore.operations.sparing import Refused
 from snapstore.operations.state import of_snapshot
 from snapstore.operations.take import Request
 from snapstore.repository import Repository, Snapshot, SnapshotSource
@@ -65,10 +66,14 @@ def asked(
     keys: Mapping[str, Sequence[str]] | None,
     where: Mapping[str, str] | None,
     recreate: bool,
+    on_error: OnError | str = OnError.STOP,
+    only: Sequence[Refused] | None = None,
 ) -> tuple[Source, Ask]:
     """The live source and the rows that a restore means. Raises `Invalid` for names that mean nothing, `NotFound` for a
     row that is not in the snapshot.
     """
+    if only is not None and (tables or keys or where or mode == Mode.EXACT):
+        raise Invalid("`only` says which rows are meant, and none is deleted", hint="Leave out the other choice.")
     held = held_in(snapshot, source)
     state = of_snapshot(repository, snapshot, held.name)
     wanted = _mode(mode)
@@ -78,6 +83,11 @@ def asked(
         # What only the live table has, an exact restore may delete.
         absent = wanted is Mode.EXACT
         parsed[own.name] = sorted({row_key([state], own, text, state.label, absent=absent) for text in texts})
+    for one in only or ():
+        parsed.setdefault(one_table(state.tables, one.table, state.label).name, []).append(one.key_bytes)
+    parsed = {name: sorted(set(own)) for name, own in parsed.items()}
+    if only is not None and not parsed:
+        parsed = {table.name: [] for table in state.tables[:1]}  # no rows, which is not every row
     conditions = {one_table(state.tables, table, state.label).name: text for table, text in (where or {}).items()}
     patterns = tuple(tables) or tuple(dict.fromkeys([*parsed, *conditions]))
     ask = Ask(
@@ -86,8 +96,16 @@ def asked(
         tables=patterns,
         scope=Scope(keys=parsed, where=conditions),
         recreate=recreate,
+        on_error=_on_error(on_error),
     )
     return opened(to or held.url), ask
+
+
+def _on_error(word: OnError | str) -> OnError:
+    try:
+        return OnError(word)
+    except ValueError as error:
+        raise Invalid(f"{word!r} is nothing to do about an error", hint="It is stop or skip.") from error
 
 
 def _mode(mode: Mode | str) -> Mode:

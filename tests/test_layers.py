@@ -22,6 +22,7 @@ HERE = Path(__file__).parent.parent
 # Lower numbers know nothing of higher ones, and packages of one number nothing of each other.
 LAYERS = {
     "snapstore.errors": 0,
+    "snapstore.ahead": 1,
     "snapstore.digest": 1,
     "snapstore.extras": 1,
     "snapstore.plainjson": 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,8 @@ from snap_cli.announcing import Announced
 from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
+from snap_cli.errors import INCOMPLETE
+from snap_cli.failed import FailedFile, tell_failed
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
 from snap_cli.linking import links_of, tell_elsewhere, tell_links
 from snap_cli.manifests import tell_missing, tell_narrowed
@@ -22,11 +25,13 @@ from snap_cli.several import carry_out_all
 from snap_cli.sources import live_sources
 from snap_cli.telling import confirm, tell_done, tell_dry
 from snapstore.errors import Invalid
+from snapstore.operations.ask import Ask, OnError
+from snapstore.operations.failed import read_failed
 from snapstore.operations.named import one_table
 from snapstore.operations.plan import Mode
 from snapstore.operations.related import referred_elsewhere
 from snapstore.operations.related import with_related as with_related_rows
-from snapstore.operations.restore import Ask, plan_restore, restore
+from snapstore.operations.restore import plan_restore, restore
 from snapstore.operations.scope import Scope
 from snapstore.operations.state import State, StateTable, matches, of_snapshot
 from snapstore.repository import Repository, Snapshot, SnapshotSource
@@ -40,7 +45,9 @@ __all__ = ["carry_out", "conditions_by_table", "restore_command"]
     example="snap restore latest --dry-run\n"
     "snap restore latest~1 --conflict update --table memories\n"
     "snap restore 1f2e3d4c --exact --key memories:17\n"
-    "snap restore latest --to postgresql://me@localhost/an_empty_database",
+    "snap restore latest --to postgresql://me@localhost/an_empty_database\n"
+    "snap restore latest --on-error skip --failed failed.jsonl\n"
+    "snap restore latest --retry failed.jsonl",
     cls=Announced,
 )
 @click.argument("name", metavar="SNAP", shell_complete=snapshot_names)
@@ -70,14 +77,25 @@ __all__ = ["carry_out", "conditions_by_table", "restore_command"]
 @click.option(
     "--to", metavar="URL|NAME", shell_complete=source_names, help="The live database [SNAP_SOURCE, or as recorded]."
 )
+@click.option(
+    "--on-error",
+    type=click.Choice([one.value for one in OnError]),
+    default=OnError.STOP.value,
+    help="A row the database refuses: change nothing (stop, the default), or restore all but such rows and list them "
+    "(skip; exit 3).",
+)
+@click.option(
+    "--failed", type=click.Path(path_type=Path, dir_okay=False), help="Where to list them [failed-SNAP-TIME.jsonl]."
+)
+@click.option("--retry", type=click.Path(path_type=Path, dir_okay=False), help="Only the rows that such a file lists.")
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
 @click.option("--recreate", is_flag=True, help="Rebuild tables whose shape changed as they were (drops the live ones).")
 @click.option("--no-privileges", is_flag=True, help="Do not give tables that are made the privileges they had.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 @click.option("--no-verify", is_flag=True, help="Do not read the rows back before committing.")
-@click.pass_obj
+@click.pass_context
 def restore_command(
-    app: App,
+    context: click.Context,
     name: str,
     dry_run: bool,
     conflict: str | None,
@@ -91,6 +109,9 @@ def restore_command(
     all_columns: bool,
     source: str | None,
     to: str | None,
+    on_error: str,
+    failed: Path | None,
+    retry: Path | None,
     plan_id: str | None,
     recreate: bool,
     no_privileges: bool,
@@ -105,63 +126,103 @@ def restore_command(
 
     Where a live table has other columns, types or constraints by now, the columns that both have are restored, cells
     of another type converted as the server assigns them; what cannot be is refused, and --recreate rebuilds the table.
+
+    With --on-error skip a source (PostgreSQL, SQLite) is restored but for the rows that it refuses, and those that
+    refer to them: not all or nothing. They are listed in a file, which --retry takes when the cause is mended.
     """
+    app: App = context.obj
     if exact and conflict == "skip":
         raise Invalid("--exact and --conflict skip contradict each other", hint="Choose one of them.")
     if plan_id is not None and dry_run:
         raise Invalid("--plan and --dry-run contradict each other", hint="Choose one of them.")
-    mode = Mode.EXACT if exact else Mode(conflict or "skip")
+    if failed is not None and on_error == OnError.STOP:
+        raise Invalid("--failed is where rows are listed that --on-error skip leaves out", hint="Add --on-error skip.")
     repository = app.repository()
     snapshot = app.snapshot(repository, name)
     pairs = live_sources(app, repository, snapshot, source=source, to=to)
+    mode, tried = Mode.EXACT if exact else Mode(conflict or "skip"), None
+    if retry is not None:
+        if exact or tables or keys or conditions:
+            raise Invalid("--retry says which rows are meant, and none is deleted", hint="Leave out the other choice.")
+        tried = read_failed(retry, repository, snapshot)
+        pairs = [(own, live) for own, live in pairs if own.name in tried.keys]
+        if not pairs:
+            app.result({"plan": None, "tables": []})
+            app.say(f"{clean(str(retry))} lists no row of these sources: nothing to do")
+            return
+        mode = Mode(conflict) if conflict else Mode.SKIP if tried.mode is Mode.SKIP else Mode.UPDATE
     if dry_run:
         for told in tell_links(links_of(app, repository, snapshot)):
             app.say(f"{snapshot.id[:8]}: {told}")
-    again = ["snap", *(["-r", app.repo] if app.repo else []), "restore", snapshot.id[:8]]
+    first = ["snap", *(["-r", app.repo] if app.repo else []), "restore", snapshot.id[:8]]
+    columns = [word for one in exclude_columns for word in ("--exclude-column", one)]
+    columns += [word for one in ignore_columns for word in ("--ignore-column", one)]
+    columns += ["--all-columns"] if all_columns else []
+    place = ["--source", pairs[0][0].name] if len(snapshot.sources) > 1 and len(pairs) == 1 else []
+    place += ["--to", to if to in app.settings.sources else pairs[0][1].url] if to else []
+    again = list(first)
     again += ["--exact"] if exact else ["--conflict", mode.value] if mode is not Mode.SKIP else []
     again += [word for one in tables for word in ("--table", one)] + [word for one in keys for word in ("--key", one)]
     again += [word for one in conditions for word in ("--where", one)]
     again += ["--with-related"] if with_related else []
-    again += [word for one in exclude_columns for word in ("--exclude-column", one)]
-    again += [word for one in ignore_columns for word in ("--ignore-column", one)]
-    again += ["--all-columns"] if all_columns else []
-    again += ["--source", pairs[0][0].name] if len(snapshot.sources) > 1 and len(pairs) == 1 else []
-    again += ["--to", to if to in app.settings.sources else pairs[0][1].url] if to else []
+    again += [*columns, *place]
     again += ["--recreate"] if recreate else []
     again += ["--no-privileges"] if no_privileges else []
-    base = Ask(mode=mode, recreate=recreate, privileges=not no_privileges, trusted=app.trusts(repository))
+    again += ["--on-error", on_error] if on_error != OnError.STOP else []
+    again += ["--failed", str(failed)] if failed else []
+    again += ["--retry", str(retry)] if retry else []
+    base = Ask(
+        mode=mode,
+        recreate=recreate,
+        privileges=not no_privileges,
+        trusted=app.trusts(repository),
+        on_error=OnError(on_error),
+    )
     ignored = ignored_by(app, [own.name for own, _ in pairs], ignore_columns, all_columns=all_columns)
     check_ignored(
         ignore_columns, [one for own, _ in pairs for one in of_snapshot(repository, snapshot, own.name).tables]
     )
-    if len(pairs) > 1:
-        if keys or conditions or exclude_columns or with_related:
-            names = ", ".join(own.name for own, _ in pairs)
-            raise Invalid(
-                "--key, --where and --exclude-column are for one source", hint=f"Pick one with --source: {names}."
-            )
-        carry_out_all(
-            app, repository, snapshot, pairs, base, tables, ignored,
-            dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,
-        )  # fmt: skip
-        return
-    held, live = pairs[0]
-    state = of_snapshot(repository, snapshot, held.name)
-    # What only the live table has, --exact may delete.
-    wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
-    if with_related:
-        wanted = _related(app, state, live, wanted, conditions, tables)
-    where = conditions_by_table(state.tables, tables, conditions, snapshot.id[:8])
-    patterns = _patterns(tables, wanted, where)
-    schema = state.tables[0].name.partition(".")[0] if state.tables else "public"
-    left_out = tuple(one if one.count(".") != 1 else f"{schema}.{one}" for one in exclude_columns)
-    scope = Scope(keys=wanted, where=where)
-    ask = replace(base, source=held.name, tables=patterns, scope=scope, exclude_columns=left_out)
-    ask = replace(ask, ignore_columns=ignored.get(held.name, ()))
-    carry_out(
-        app, repository, snapshot, held, live, ask,
-        dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again,
-    )  # fmt: skip
+    several = len(pairs) > 1
+    if several and (keys or conditions or exclude_columns or with_related):
+        names = ", ".join(own.name for own, _ in pairs)
+        raise Invalid(
+            "--key, --where and --exclude-column are for one source", hint=f"Pick one with --source: {names}."
+        )
+    with FailedFile.opened(failed, snapshot, base, dry_run=dry_run) as listed:
+        try:
+            if several:
+                carry_out_all(
+                    app, repository, snapshot, pairs, base, tables, ignored,
+                    dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again, failed=listed,
+                    only={} if tried is None else tried.keys,
+                )  # fmt: skip
+            else:
+                held, live = pairs[0]
+                state = of_snapshot(repository, snapshot, held.name)
+                # What only the live table has, --exact may delete.
+                wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
+                if with_related:
+                    wanted = _related(app, state, live, wanted, conditions, tables)
+                if tried is not None:
+                    wanted = {table: list(own) for table, own in tried.keys[held.name].items()}
+                where = conditions_by_table(state.tables, tables, conditions, snapshot.id[:8])
+                schema = state.tables[0].name.partition(".")[0] if state.tables else "public"
+                ask = replace(
+                    base,
+                    source=held.name,
+                    tables=_patterns(tables, wanted, where),
+                    scope=Scope(keys=wanted, where=where),
+                    exclude_columns=tuple(one if one.count(".") != 1 else f"{schema}.{one}" for one in exclude_columns),
+                    ignore_columns=ignored.get(held.name, ()),
+                )
+                carry_out(
+                    app, repository, snapshot, held, live, ask,
+                    dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again, failed=listed,
+                )  # fmt: skip
+        finally:
+            tell_failed(app, listed, [*first, *columns, *place])
+    if listed.rows:
+        context.exit(INCOMPLETE)
 
 
 def carry_out(
@@ -177,8 +238,11 @@ def carry_out(
     yes: bool,
     verify: bool,
     again: Sequence[str],
+    failed: FailedFile | None = None,
 ) -> None:
-    """Plan, show, ask if something would be deleted, and restore; `again` is the command that a dry run names."""
+    """Plan, show, ask if something would be deleted, and restore; `again` is the command that a dry run names, `failed`
+    where rows are listed that are left out.
+    """
     for told in tell_missing(held):
         app.warn(f"{snapshot.id[:8]}: {told}")
     for told in tell_narrowed(held):
@@ -199,7 +263,9 @@ def carry_out(
         restored = restore(
             repository, snapshot, live, ask, plan_id=plan_id, verify=verify, host=app.host, progress=progress
         )
-    tell_done(app, restored)
+    if failed is not None:
+        failed.add(held.name, restored)
+    tell_done(app, restored, more=None if failed is None else failed.document())
 
 
 def _related(

@@ -13,14 +13,17 @@ from dataclasses import replace
 
 from snap_cli.context import App
 from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
+from snap_cli.failed import FailedFile
 from snap_cli.manifests import tell_missing, tell_narrowed
 from snap_cli.plans import plan_json
 from snap_cli.render import clean, paint
 from snap_cli.telling import confirm, tell_done, tell_dry
 from snapstore.digest import digest
 from snapstore.errors import Invalid, SnapstoreError
+from snapstore.operations.ask import Ask, OnError
 from snapstore.operations.plan import Mode, Plan
-from snapstore.operations.restore import Ask, Restored, plan_restore, restore
+from snapstore.operations.restore import Restored, plan_restore, restore
+from snapstore.operations.sparing import check_spares
 from snapstore.operations.state import matches, of_snapshot
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Source
@@ -42,9 +45,16 @@ def carry_out_all(
     yes: bool,
     verify: bool,
     again: Sequence[str],
+    failed: FailedFile,
+    only: Mapping[str, Mapping[str, Sequence[bytes]]],
 ) -> None:
-    """As `restore` of one source, for each of these; the id of all plans together is a digest of theirs."""
-    jobs = _jobs(snapshot, pairs, base, patterns, ignored)
+    """As `restore` of one source, for each of these; the id of all plans together is a digest of theirs.
+
+    Of each source in `only` just these rows are meant, by table.
+    """
+    jobs = _jobs(snapshot, pairs, base, patterns, ignored, only)
+    for _, live, _ in jobs if base.on_error is OnError.SKIP else ():
+        check_spares(live)
     for held, _, _ in jobs:
         for told in tell_missing(held):
             app.warn(f"{snapshot.id[:8]}: {told}")
@@ -79,10 +89,12 @@ def carry_out_all(
             _tell_where_it_stands(app, done, [own.name for own, _, _ in jobs], again)
             raise
         done.append((held.name, restored))
+        failed.add(held.name, restored)
         if not app.json:
             app.out(f"{paint(held.name, 'bold')}  {clean(live.url)}")
             tell_done(app, restored)
     shape = plan_json(_together(snapshot, [restored.plan for _, restored in done]))
+    shape |= failed.document()
     shape["sources"] = [
         {
             "name": name,
@@ -102,15 +114,17 @@ def _jobs(
     base: Ask,
     patterns: Sequence[str],
     ignored: Mapping[str, tuple[str, ...]],
+    only: Mapping[str, Mapping[str, Sequence[bytes]]],
 ) -> list[tuple[SnapshotSource, Source, Ask]]:
     """What to ask of each source; those of which no table is meant are left alone."""
     jobs = []
     for held, live in pairs:
         own = tuple(one for one in patterns if any(matches(table.name, one) for table in held.tables))
+        rows = only.get(held.name, {})
         if held.tables and (own or not patterns):
-            jobs.append(
-                (held, live, replace(base, source=held.name, tables=own, ignore_columns=ignored.get(held.name, ())))
-            )
+            scope = replace(base.scope, keys=rows)
+            chosen = replace(base, source=held.name, tables=own or tuple(rows), scope=scope)
+            jobs.append((held, live, replace(chosen, ignore_columns=ignored.get(held.name, ()))))
     for pattern in patterns:
         if not any(pattern in ask.tables for _, _, ask in jobs):
             raise Invalid(

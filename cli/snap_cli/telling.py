@@ -72,20 +72,21 @@ def tell_dry(
         app.out(f"to do exactly this:\n  {shlex.join([*again, '--plan', plan.id])}")
 
 
-def tell_done(app: App, restored: Restored) -> None:
-    """What was done."""
+def tell_done(app: App, restored: Restored, *, more: Mapping[str, Any] | None = None) -> None:
+    """What was done; `more` are fields of the document."""
     plan = restored.plan
     shape = plan_json(plan)
     shape["safety"] = restored.safety.id if restored.safety else None
     shape["seconds"] = restored.seconds
     shape["notes"] = list(restored.notes)
-    app.result(shape)
+    app.result({**shape, **(more or {})})
     if app.json:
         return
     for line in plan_lines(plan):
         app.out(line)
     if plan.is_empty:
-        app.out("nothing to do: the live rows are as this restore would leave them")
+        told = "every row there was to restore is refused" if restored.refused else "nothing to do"
+        app.out(f"{told}: the live rows are as this restore would leave them")
         return
     done = [
         plural(sum(getattr(table, what) for table in plan.tables), "row") + f" {word}"

@@ -1,19 +1,20 @@
 """Reads frames out of packs: neighbours in one range read, decoded in parallel, the last ones kept.
 
     reader = FrameReader(backend, backend, seal, cache_bytes=64 << 20)
-    for ref, plain in reader.read([FrameRef("ab12…", 40, 131_080, 524_288, False)]):
-        ...
+    for blobs in reader.read([FrameRef("ab12…", 40, 131_080, 524_288, False)], cut):
+        ...                                 # what `cut(ref, plain)` gave for each frame
 
-It gives plain bytes as they decode; whoever uses a blob in them checks it against its digest.
+It takes plain bytes as they decode; whoever uses a blob in them checks it against its digest, best in `cut`: that is
+called where the frame was decoded, so several threads share the work.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from snapstore.backends import Backend
 from snapstore.blobs.frame import decode
@@ -22,6 +23,8 @@ from snapstore.errors import Corrupt
 from snapstore.seal import Seal
 
 __all__ = ["FrameReader", "FrameRef", "runs_of"]
+
+Result = TypeVar("Result")
 
 _GAP_BYTES = 64 * 1024  # reading this much in vain costs less than another request
 _RUN_BYTES = 4 * 1024 * 1024
@@ -58,20 +61,21 @@ class FrameReader:
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
-    def read(self, refs: Sequence[FrameRef]) -> Iterator[tuple[FrameRef, bytes]]:
-        """The plain bytes of these frames; `refs` ascending, without duplicates; given in this order.
+    def read(self, refs: Sequence[FrameRef], cut: Callable[[FrameRef, bytes], Result]) -> Iterator[Result]:
+        """What `cut` makes of each frame and its plain bytes; `refs` ascending, without duplicates; in this order.
 
-        Raises `Corrupt` naming the pack, and `NotFound` if the pack is gone.
+        `cut` is called in several threads. Raises what it raises, `Corrupt` naming the pack, and `NotFound` if the pack
+        is gone.
         """
         with self._lock:
             cached = {ref: self._held[ref] for ref in refs if ref in self._held}
             for ref in cached:
                 self._held.move_to_end(ref)
         runs = runs_of([ref for ref in refs if ref not in cached])
-        fetched = self._fetch(runs)
+        fetched = self._fetch(runs, cut)
         for ref in refs:
             plain = cached.pop(ref, None)
-            yield (ref, plain) if plain is not None else next(fetched)
+            yield cut(ref, plain) if plain is not None else next(fetched)
 
     def forget(self) -> None:
         """Keep none of the frames read so far."""
@@ -79,48 +83,45 @@ class FrameReader:
             self._held.clear()
             self._size = 0
 
-    def _fetch(self, runs: Sequence[Sequence[FrameRef]]) -> Iterator[tuple[FrameRef, bytes]]:
+    def _fetch(self, runs: Sequence[Sequence[FrameRef]], cut: Callable[[FrameRef, bytes], Result]) -> Iterator[Result]:
         if sum(ref.plain for run in runs for ref in run) < _ALONE_BYTES and len(runs) < 2:
             for run in runs:
-                yield from self._keep(run, self._load(run))
+                yield from self._load(run, cut)
             return
         pool = self._threads()
-        waiting: deque[tuple[Sequence[FrameRef], Future[list[bytes]]]] = deque()
+        waiting: deque[Future[list[Result]]] = deque()
         todo = deque(runs)
         try:
             while todo or waiting:
                 while todo and len(waiting) < _THREADS:
-                    run = todo.popleft()
-                    waiting.append((run, pool.submit(self._load, run)))
-                run, future = waiting.popleft()
-                yield from self._keep(run, future.result())
+                    waiting.append(pool.submit(self._load, todo.popleft(), cut))
+                yield from waiting.popleft().result()
         finally:
-            for _, future in waiting:
+            for future in waiting:
                 future.cancel()
 
-    def _load(self, run: Sequence[FrameRef]) -> list[bytes]:
+    def _load(self, run: Sequence[FrameRef], cut: Callable[[FrameRef, bytes], Result]) -> list[Result]:
         first, last = run[0], run[-1]
         where = object_name(first.pack)
         backend = self._values if first.is_value else self._trees
         data = memoryview(backend.get_range(where, first.offset, last.offset + last.stored - first.offset))
-        plains = []
+        made = []
         for ref in run:
             at = ref.offset - first.offset
             plain = decode(open_frame(ref.pack, ref.offset, data[at : at + ref.stored], self._seal), where)
             if len(plain) != ref.plain:
                 raise Corrupt(f"a frame in {where} holds {len(plain)} bytes; the index says {ref.plain}")
-            plains.append(plain)
-        return plains
+            made.append(cut(ref, plain))
+            self._keep(ref, plain)
+        return made
 
-    def _keep(self, run: Sequence[FrameRef], plains: list[bytes]) -> Iterator[tuple[FrameRef, bytes]]:
-        for ref, plain in zip(run, plains, strict=True):
-            with self._lock:
-                if ref not in self._held and len(plain) <= self._cache_bytes:
-                    self._held[ref] = plain
-                    self._size += len(plain)
-                    while self._size > self._cache_bytes:
-                        self._size -= len(self._held.popitem(last=False)[1])
-            yield ref, plain
+    def _keep(self, ref: FrameRef, plain: bytes) -> None:
+        with self._lock:
+            if ref not in self._held and len(plain) <= self._cache_bytes:
+                self._held[ref] = plain
+                self._size += len(plain)
+                while self._size > self._cache_bytes:
+                    self._size -= len(self._held.popitem(last=False)[1])
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:

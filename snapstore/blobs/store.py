@@ -249,7 +249,7 @@ class BlobStore:
             is_value = int(places.kind[at]) == Kind.VALUE
             ref = FrameRef(pack, int(places.offset[at]), int(places.stored[at]), int(places.plain[at]), is_value)
             try:
-                [(_, frame)] = self._frames.read([ref])
+                [frame] = self._frames.read([ref], _whole_frame)
             except (Corrupt, NotFound) as error:
                 damage = damage or (error if isinstance(error, Corrupt) else None)
                 continue
@@ -280,18 +280,29 @@ class BlobStore:
         ]
         starts, at = places.place[order], wanted[order].tolist()
         begins, ends = starts.tolist(), (starts + places.length[order]).tolist()
-        # Frames are given in order of pack and place, as the blobs are.
-        for (ref, frame), first, last in zip(self._frames.read(frames), bounds, bounds[1:], strict=False):
-            for number, begin, end in zip(at[first:last], begins[first:last], ends[first:last], strict=True):
-                blob = frame[begin:end]
+        runs = dict(zip(frames, zip(bounds, bounds[1:], strict=False), strict=True))
+
+        def cut(ref: FrameRef, frame: bytes) -> list[bytes]:
+            first, last = runs[ref]
+            blobs = [frame[begin:end] for begin, end in zip(begins[first:last], ends[first:last], strict=True)]
+            for number, blob in zip(at[first:last], blobs, strict=True):
                 if self.naming.digest(blob) != digests[number]:
                     raise _damaged(digests[number], ref.pack)
+            return blobs
+
+        # Frames come in order of pack and place, as the blobs are.
+        for (first, last), blobs in zip(runs.values(), self._frames.read(frames, cut), strict=True):
+            for number, blob in zip(at[first:last], blobs, strict=True):
                 out[number] = blob
         return wanted[~places.found]
 
 
 def _nothing(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.zeros(len(rows), np.bool_)
+
+
+def _whole_frame(ref: FrameRef, frame: bytes) -> bytes:
+    return frame
 
 
 def _damaged(name: Digest, pack: str) -> Corrupt:

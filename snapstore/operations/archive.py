@@ -42,6 +42,7 @@ class Archive:
     """The `Writer` of such an export."""
 
     def __init__(self, folder: Path, roles: Roles, label: str, at: datetime | None) -> None:
+        self.sums: dict[str, str] = {}
         self._folder = folder
         self._roles = roles
         self._label = label

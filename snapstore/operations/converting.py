@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
 from snapstore.blobs.store import BlobStore
@@ -22,7 +22,7 @@ from snapstore.operations.scope import Scope
 from snapstore.operations.state import State, StateTable, scratch
 from snapstore.repository import Repository
 from snapstore.rows import Batch, Cells, Table
-from snapstore.sources import Conversion, Converts, Source, untrusted
+from snapstore.sources import Conversion, Converts, Refusal, Source, untrusted
 from snapstore.tree.builder import TreeBuilder
 from snapstore.tree.node import encode_schema
 from snapstore.tree.values import portions
@@ -74,9 +74,19 @@ def _without(wanted: StateTable, columns: set[str], store: BlobStore) -> StateTa
 
 @contextmanager
 def in_live_types(
-    repository: Repository, wanted: State, live: State, source: Source, scope: Scope, *, trusted: bool = True
+    repository: Repository,
+    wanted: State,
+    live: State,
+    source: Source,
+    scope: Scope,
+    *,
+    trusted: bool = True,
+    spares: bool = False,
 ) -> Iterator[State]:
     """The wanted state, its tables turned into the live types where these differ and the engine does that.
+
+    With `spares` rows that it does not turn are left out (`StateTable.unturned`), where keys stay what they are and no
+    condition chooses rows.
 
     A table that it does not turn stays as it is, and says why (`StateTable.refusal`): the engine is given the types in
     the snapshot's words, so one that is not `trusted` is never turned.
@@ -91,7 +101,9 @@ def in_live_types(
                 if not trusted:
                     raise untrusted([f"the types of the columns of {table.name}, which are others now"])
                 store = store or stack.enter_context(scratch(repository))
-                tables.append(_turned(table, now.table, source, store, repository.cut_key, scope))
+                is_same_key = table.table.key == now.table.key and table.name not in scope.where
+                turning = _Turning(source, store, repository.cut_key, scope, spares=spares and is_same_key)
+                tables.append(_turned(table, now.table, turning))
             else:
                 tables.append(table)
         yield dataclasses.replace(wanted, tables=tuple(tables))
@@ -103,17 +115,28 @@ def _can_turn(wanted: StateTable, live: StateTable) -> bool:
     return wanted.tree is not None and by_key and bool(of_other_types(live.table, wanted.table))
 
 
-def _turned(
-    wanted: StateTable, live: Table, source: Source, store: BlobStore, cut_key: bytes, scope: Scope
-) -> StateTable:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Turning:
+    """How tables are turned: by which source, into which store, and whether rows that it does not turn are spared."""
+
+    source: Source
+    store: BlobStore
+    cut_key: bytes
+    scope: Scope
+    spares: bool
+
+
+def _turned(wanted: StateTable, live: Table, turning: _Turning) -> StateTable:
+    source, store = turning.source, turning.store
+    unturned: list[Refusal] = []
     try:
-        if wanted.name in scope.keys and wanted.table.key != live.key:
+        if wanted.name in turning.scope.keys and wanted.table.key != live.key:
             raise Unsupported("its key has another type now: choose rows with --where instead of by key")
         if not isinstance(source, Converts):
             raise Unsupported(f"cells of another type are not converted in {source.kind}")
         with source.converting(wanted.table, live) as conversion, store.writer(os.urandom(16), verify=False) as writer:
-            builder = TreeBuilder(conversion.table, cut_key, writer)
-            for batch in _batches(wanted, conversion):
+            builder = TreeBuilder(conversion.table, turning.cut_key, writer)
+            for batch in _batches(wanted, conversion, unturned.append if turning.spares else None):
                 builder.add(batch)
             root = builder.finish()
             writer.close()
@@ -129,11 +152,11 @@ def _turned(
     entry = dataclasses.replace(wanted.entry, root=root, schema=schema)
     return StateTable(
         wanted.source, wanted.kind, entry, store,
-        was=wanted.table, turned=turned, damage=wanted.damage, ignoring=wanted.ignoring,
+        was=wanted.table, turned=turned, damage=wanted.damage, ignoring=wanted.ignoring, unturned=unturned,
     )  # fmt: skip
 
 
-def _batches(wanted: StateTable, conversion: Conversion) -> Iterator[Batch]:
+def _batches(wanted: StateTable, conversion: Conversion, refused: Callable[[Refusal], None] | None) -> Iterator[Batch]:
     """The turned rows, whose keys must still ascend."""
     assert wanted.tree is not None
     columns = [column.name for column in wanted.table.columns]
@@ -141,7 +164,7 @@ def _batches(wanted: StateTable, conversion: Conversion) -> Iterator[Batch]:
     fetches = [wanted.fetch if name in conversion.columns else None for name in columns]
     for batch in wanted.tree.rows():
         for some in portions(batch.keys, list(zip(batch.columns, fetches, strict=True))):
-            turned = conversion.turn(some)
+            turned = conversion.turn(some, refused)
             if conversion.table.key != wanted.table.key:
                 if not is_ascending(turned.keys if last is None else Cells.concat([last, turned.keys])):
                     raise Unsupported(

@@ -10,7 +10,7 @@ States are snapshots or live rows (`snapstore.operations.state`); either way onl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +22,10 @@ from snapstore.tree.diff import Changed, RowChanges, common_columns
 from snapstore.tree.diff import diff as diff_trees
 from snapstore.tree.reader import TableTree
 
-__all__ = ["TableDiff", "column_names", "diff", "only_keys", "pairs", "retyped", "row_changes", "shape_differences"]
+__all__ = [
+    "TableDiff", "all_but_keys", "column_names", "diff", "only_keys", "pairs", "retyped", "row_changes",
+    "shape_differences",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +177,23 @@ def _unchanged(batch: Batch, common: int) -> Changed:
 
 def only_keys(changes: RowChanges, keys: frozenset[bytes]) -> RowChanges:
     """Just the rows with these keys."""
+    return _rows_of(changes, lambda key: key in keys)
+
+
+def all_but_keys(changes: RowChanges, keys: frozenset[bytes]) -> RowChanges:
+    """The rows with other keys than these."""
+    return _rows_of(changes, lambda key: key not in keys)
+
+
+def _rows_of(changes: RowChanges, is_meant: Callable[[bytes | None], bool]) -> RowChanges:
+    def rows(cells: Cells) -> NDArray[np.int64]:
+        return np.flatnonzero(np.fromiter(map(is_meant, cells.to_list()), np.bool_, len(cells)))
+
     return RowChanges(
-        changes.added.take(_rows_with(changes.added.keys, keys)),
-        changes.removed.take(_rows_with(changes.removed.keys, keys)),
-        changed_rows(changes.changed, _rows_with(changes.changed.keys, keys)),
+        changes.added.take(rows(changes.added.keys)),
+        changes.removed.take(rows(changes.removed.keys)),
+        changed_rows(changes.changed, rows(changes.changed.keys)),
     )
-
-
-def _rows_with(cells: Cells, keys: frozenset[bytes]) -> NDArray[np.int64]:
-    return np.flatnonzero(np.fromiter((key in keys for key in cells.to_list()), np.bool_, len(cells)))
 
 
 def changed_rows(changed: Changed, rows: NDArray[np.int64]) -> Changed:

@@ -13,8 +13,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snapstore.ahead import made_ahead
 from snapstore.errors import Exists, Invalid, Unavailable
 from snapstore.extras import Extra
 from snapstore.keys import decode_equal
@@ -33,12 +34,12 @@ from snapstore.operations.selected import files_of
 from snapstore.operations.state import LIVE, State, StateTable, read_objects
 from snapstore.plainjson import dump
 from snapstore.repository import Repository, Snapshot
-from snapstore.rows import Batch, Table
+from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection
 from snapstore.sources.plain import HEX, SHOWN, Form
 from snapstore.sources.roles import Roles
 from snapstore.tree.node import encode_objects, encode_schema
-from snapstore.tree.values import resolve
+from snapstore.tree.values import portions, resolve
 
 __all__ = [
     "CHECKSUMS", "METADATA", "VERSION", "Choice", "Exported", "checksums", "combined", "export", "export_from",
@@ -183,7 +184,7 @@ class _Export:
             },
         }
         (self._folder / METADATA).write_bytes(dump(about, indent=True))
-        sums = checksums(self._folder)
+        sums = checksums(self._folder, writer.sums)
         document = {"algorithm": "sha256", "files": sums, "combined": combined(sums)}
         (self._folder / CHECKSUMS).write_bytes(dump(document, indent=True))
         return Exported({shape["label"]: shape.get("rows", 0) for shape in shapes}, sums, tuple(self._missing))
@@ -255,12 +256,13 @@ class _Export:
         assert tree is not None
         forms = [one for one in forms_of(own.table) if not (self._without and one.is_vector)]
         count = 0
-        with writer.table(label, part, forms) as rows:
-            for batch in tree.rows():
-                chosen = self._chosen(own, part, batch)
-                if len(chosen):
-                    rows.add(_values(own, chosen, forms), len(chosen))
-                count += len(chosen)
+        chosen = (self._chosen(own, part, batch) for batch in tree.rows())
+        read = (some for batch in chosen for some in _portions(own, batch, forms))
+        with writer.table(label, part, forms) as rows, closing(made_ahead(read, _bytes_of)) as portions_read:
+            for some in portions_read:
+                values = [form.values(cells) for form, cells in zip(forms, some.columns, strict=True)]
+                rows.add(values, len(some))
+                count += len(some)
                 self._progress(label, count, own.entry.rows)
         return {"rows": count, "file": rows.file}
 
@@ -302,20 +304,35 @@ def _word(value: Any) -> str:
 
 def _values(own: StateTable, batch: Batch, forms: Sequence[Form]) -> list[list[Any]]:
     """The values of these columns; of others, however large, nothing is read."""
+    return [one.values(resolve(cells, own.fetch)) for one, cells in zip(forms, _cells(own, batch, forms), strict=True)]
+
+
+def _portions(own: StateTable, batch: Batch, forms: Sequence[Form]) -> Iterator[Batch]:
+    """The rows with these columns, large cells fetched: as many at a time as memory should hold."""
+    yield from portions(batch.keys, [(cells, own.fetch) for cells in _cells(own, batch, forms)])
+
+
+def _bytes_of(batch: Batch) -> int:
+    return sum(len(cells.data) for cells in (batch.keys, *batch.columns))
+
+
+def _cells(own: StateTable, batch: Batch, forms: Sequence[Form]) -> list[Cells]:
+    """Of each of these columns, as they are held."""
     stored = {column.name: cells for column, cells in zip(own.table.columns, batch.columns, strict=True)}
     if any(one.name not in stored for one in forms):
         keys = decode_equal(own.table.key, batch.keys)
         stored = {part.name: cells for part, cells in zip(own.table.key, keys, strict=True)} | stored
-    return [one.values(resolve(stored[one.name], own.fetch)) for one in forms]
+    return [stored[one.name] for one in forms]
 
 
-def checksums(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file of an export, by its path in the folder."""
-    return {
-        path.relative_to(folder).as_posix(): _sha256(path)
+def checksums(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The SHA-256 of every file of an export, by its path in the folder; of those not `known` it is read."""
+    files = {
+        path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != CHECKSUMS
     }
+    return {name: (known or {}).get(name) or _sha256(path) for name, path in files.items()}
 
 
 def combined(files: Mapping[str, str]) -> str:

@@ -4,41 +4,39 @@
         found.key, found.column, found.first, found.last
 
 Of each table the first snapshot is read, and of every later one what differs from its neighbour: columns of text alone,
-large values too, keys only where something was found. Memory grows with what is found.
+large values too, keys only where something was found. Chunks are looked through first, by name, and places are asked
+for only of those that hold it (`snapstore.operations.sieve`). Memory grows with what is found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 
-from snapstore.blobs.pack import rows_of
-from snapstore.digest import Digest
-from snapstore.keys import decode_equal
 from snapstore.operations.capture import Progress, silent
+from snapstore.operations.cellsearch import CellHit, CellSearch, Values
 from snapstore.operations.chain import Chain, Step
-from snapstore.operations.marks import DigestSet
 from snapstore.operations.needle import Needle
+from snapstore.operations.sieve import Sieve
 from snapstore.repository import Repository, Snapshot
 from snapstore.rows import Cells, Column, KeyPart, Table
-from snapstore.sources.display import holds_text, texts
-from snapstore.tree import Fetch, reference
+from snapstore.sources.display import holds_text
+from snapstore.tree import Fetch
 from snapstore.tree.diff import Pair, differing_leaves
 from snapstore.tree.reader import Span, TableTree
 from snapstore.tree.reference import Ref
 from snapstore.tree.series import one_shape, open_all
-from snapstore.tree.values import resolve
 
 __all__ = ["Found", "find"]
 
 _SPANS = 1024
 """Spans that are searched in one round."""
-_VALUES = 128
-"""Large values that are fetched in one round: 64 KB each at most, and those in parts one by one."""
+_STEPS = 8
+"""Snapshots whose chunks are looked through together: few enough that what was read is still at hand for a closer look,
+enough that packs are read in parallel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class _Search:
 
     def __init__(self, fetch: Fetch, needle: Needle) -> None:
         self._fetch = fetch
-        self._values = _Values(fetch, needle)
+        self._values = Values(fetch, needle)
         self._needle = needle
         self._versions: dict[tuple[str, Hit], _Version] = {}
         self._step = 0
@@ -127,9 +125,11 @@ class _Search:
         trees = one_shape([tree for _, tree in steps if tree is not None], _is_text)
         run = _Run(trees[0], self._fetch, self._needle, self._values)
         before: TableTree | None = None
-        for (step, tree), shaped in zip(steps, trees, strict=True):
+        for at, ((step, tree), shaped) in enumerate(zip(steps, trees, strict=True)):
             assert tree is not None
-            for pairs in _pairs(before, shaped):
+            if at % _STEPS == 0:
+                run.sieve.add(before, trees[at : at + _STEPS])
+            for pairs in _pairs(before, shaped, run.sieve.may_hold):
                 gone, come = run.search(pairs)
                 self._close([hit for hit in gone if hit not in come])
                 self._start([hit for hit in come if hit not in self._open], step.snapshot, tree.table, run)
@@ -157,12 +157,12 @@ class _Search:
             version.last, version.since = self._last, None
 
 
-def _pairs(before: TableTree | None, after: TableTree) -> Iterator[list[Pair]]:
+def _pairs(before: TableTree | None, after: TableTree, where: Callable[[Span], bool]) -> Iterator[list[Pair]]:
     """What differs; of the first tree everything."""
     if before is not None:
-        yield from differing_leaves(before, after, at_once=_SPANS)
+        yield from differing_leaves(before, after, at_once=_SPANS, where=where)
         return
-    for spans in after.leaves():
+    for spans in after.leaves(where=where):
         yield [Pair([], spans, aligned=False)]
 
 
@@ -177,15 +177,12 @@ Place = tuple[Ref | None, Ref, int, int]
 class _Run:
     """Spans of trees of one shape, searched where they are new; what was found in a span is remembered."""
 
-    def __init__(self, reader: TableTree, fetch: Fetch, needle: Needle, values: _Values) -> None:
+    def __init__(self, reader: TableTree, fetch: Fetch, needle: Needle, values: Values) -> None:
         self._reader = reader
-        self._fetch = fetch
-        self._needle = needle
-        self._values = values
+        self._search = CellSearch(reader.table, fetch, needle, values)
+        self.sieve = Sieve(reader, self._search)
         self._hits: dict[Place, tuple[Hit, ...]] = {}
         self._refs: set[Ref | None] = set()  # of the columns in them
-        self._parts = [at for at, part in enumerate(reader.table.key) if part.lossless and holds_text(part.type)]
-        self._trees = [*([0] if self._parts else []), *range(1, 1 + len(reader.table.columns))]
 
     def column(self, hit: Hit) -> Column | KeyPart:
         """The column, or the part of the key, that the hit is in."""
@@ -203,7 +200,7 @@ class _Run:
     def _known(self, spans: Sequence[Span]) -> set[Hit]:
         found: set[Hit] = set()
         for span in spans if self._hits else ():
-            for tree in self._trees:
+            for tree in self._search.trees:
                 ref = span.refs[tree]
                 if ref in self._refs:
                     assert ref is not None
@@ -211,111 +208,31 @@ class _Run:
         return found
 
     def _look(self, spans: Sequence[Span]) -> None:
-        """Search these spans: chunks first, and only where one may hold it the keys and the cells."""
-        wanted: dict[int, list[Span]] = {}
-        blobs: list[tuple[int, Span, Ref]] = []
-        for span in spans:
-            for tree in self._trees:
+        """Search these spans, where they may hold it and were not searched yet."""
+        for tree in self._search.trees:
+            wanted = []
+            for span in spans:
                 ref = span.refs[tree]
-                if ref is None or ref == reference.NULLS:
+                if ref is None or not self.sieve.may_hold_in(tree, ref):
                     continue
-                if ref in self._refs and (span.refs[0], ref, tree, span.count) in self._hits:
-                    continue
-                if reference.is_blob(ref) and not reference.spills(ref):
-                    blobs.append((tree, span, ref))
-                else:
-                    wanted.setdefault(tree, []).append(span)
-        chunks = self._fetch.get_many([reference.digest_of(ref) for _, _, ref in blobs])
-        for (tree, span, _), data in zip(blobs, chunks, strict=True):
-            if self._needle.may_stand_in(data):
-                wanted.setdefault(tree, []).append(span)
-        for tree, own in wanted.items():
-            self._look_into(tree, own)
+                if ref not in self._refs or (span.refs[0], ref, tree, span.count) not in self._hits:
+                    wanted.append(span)
+            if wanted:
+                self._look_into(tree, wanted)
 
     def _look_into(self, tree: int, spans: Sequence[Span]) -> None:
-        """Cell by cell: whatever of these may hold it."""
-        cells = self._reader.cells(tree, spans)
-        self._values.look(cells, "" if tree == 0 else self._reader.table.columns[tree - 1].type)
-        starts = np.cumsum([0, *(span.count for span in spans)]).tolist()
-        if tree == 0:
-            columns = list(enumerate(decode_equal(self._reader.table.key, cells)))
-            told = [(-1 - at, self._reader.table.key[at].type, own) for at, own in columns if at in self._parts]
-        else:
-            told = [(tree - 1, self._reader.table.columns[tree - 1].type, cells)]
-        found: dict[int, list[tuple[int, int, bytes, int]]] = {}
-        for number, of_type, own in told:
-            for at in self._rows(own, of_type):
-                spilled = 0 if own.spilled is None else int(own.spilled[at])
-                place = int(np.searchsorted(starts, at, side="right")) - 1
-                found.setdefault(place, []).append((at - starts[place], number, own[at] or b"", spilled))
+        """Cell by cell."""
+        ends = np.cumsum([span.count for span in spans])
+        found: dict[int, list[CellHit]] = {}
+        for hit in self._search.hits(tree, self._reader.cells(tree, spans)):
+            found.setdefault(int(np.searchsorted(ends, hit.row, side="right")), []).append(hit)
         for place, hits in found.items():
             span = spans[place]
             ref = span.refs[tree]
             assert ref is not None
             keys = self._reader.keys([span])
+            first = int(ends[place]) - span.count
             self._refs.add(ref)
             self._hits[span.refs[0], ref, tree, span.count] = tuple(
-                (keys[row] or b"", number, cell, spilled) for row, number, cell, spilled in hits
+                (keys[hit.row - first] or b"", hit.number, hit.cell, hit.spilled) for hit in hits
             )
-
-    def _rows(self, cells: Cells, of_type: str) -> Iterator[int]:
-        """The cells that hold it; the values among them were looked at."""
-        is_spilled = np.zeros(len(cells), np.bool_) if cells.spilled is None else cells.spilled > 0
-        for at in self._likely(cells, is_spilled):
-            cell = cells[at]
-            if cell is not None and _holds(self._needle, cell, of_type):
-                yield at
-        if self._values.found_any:
-            for at in np.flatnonzero(is_spilled).tolist():
-                if self._values.holds(cells[at] or b"", of_type):
-                    yield at
-
-    def _likely(self, cells: Cells, is_spilled: NDArray[np.bool_]) -> list[int]:
-        """The cells in which its bytes begin, of those that are here; all of them where nobody can say."""
-        data = cells.data.tobytes()
-        starts = self._needle.starts(data)
-        if starts is None:
-            rows: list[int] = np.flatnonzero(~is_spilled).tolist() if self._needle.may_stand_in(data) else []
-            return rows
-        found = np.unique(np.searchsorted(cells.offsets, starts, side="right") - 1) if starts else np.empty(0, np.int64)
-        own: list[int] = found[~is_spilled[found]].tolist()
-        return own
-
-
-class _Values:
-    """Large values, each fetched and searched once, whatever rows and snapshots have it."""
-
-    def __init__(self, fetch: Fetch, needle: Needle) -> None:
-        self._fetch = fetch
-        self._needle = needle
-        self._searched: dict[str, DigestSet] = {}
-        self._holding: set[tuple[str, bytes]] = set()
-
-    def look(self, cells: Cells, of_type: str) -> None:
-        """Search the values among these cells that were not searched yet, as cells of this type."""
-        if cells.spilled is None:
-            return
-        for kind, step in ((1, _VALUES), (2, 1)):
-            rows = np.flatnonzero(cells.spilled == kind)
-            if not len(rows):
-                continue
-            names = [Digest(cell or b"") for cell in cells.take(rows).to_list()]
-            rows = rows[self._searched.setdefault(of_type, DigestSet()).add(rows_of(names))]
-            for start in range(0, len(rows), step):
-                some = cells.take(rows[start : start + step])
-                for name, value in zip(some.to_list(), resolve(some, self._fetch).to_list(), strict=True):
-                    if value is not None and _holds(self._needle, value, of_type):
-                        self._holding.add((of_type, name or b""))
-
-    @property
-    def found_any(self) -> bool:
-        """Whether any value so far holds it."""
-        return bool(self._holding)
-
-    def holds(self, name: bytes, of_type: str) -> bool:
-        """Whether the value with this digest, which was looked at, holds it."""
-        return (of_type, name) in self._holding
-
-
-def _holds(needle: Needle, cell: bytes, of_type: str) -> bool:
-    return needle.may_stand_in(cell) and any(needle.span(text) is not None for text in texts(of_type, cell))

@@ -17,12 +17,14 @@ from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 from snapstore.errors import Invalid
+from snapstore.operations.summed import Summed
 from snapstore.plainjson import dump, load
 from snapstore.sources.plain import HEX, Form
 
 __all__ = ["AGAIN", "Csv", "Files", "Format", "JsonDocument", "JsonLines", "Rows", "Writer", "from_text", "to_text"]
 
 
+_PIECE_BYTES = 1 << 20
 AGAIN = "Export again, and import that."
 
 
@@ -46,7 +48,9 @@ class Rows(Protocol):
 
 
 class Writer(Protocol):
-    """The files of one export."""
+    """The files of one export. `sums` has the SHA-256 of those that were summed as they were written."""
+
+    sums: dict[str, str]
 
     def __enter__(self) -> Self: ...
 
@@ -62,13 +66,14 @@ class Writer(Protocol):
 
 
 class Files:
-    """What writers of one file a table share."""
+    """What writers of one file a table share. `sums` has the SHA-256 of those files that were summed on the way."""
 
     ending = ""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._names: set[str] = set()
+        self.sums: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -105,14 +110,15 @@ class JsonLines(Files):
     def table(self, label: str, part: str, forms: Sequence[Form]) -> Iterator[Rows]:
         """As `Writer.table`."""
         name = self._name(label, part)
-        with (self._folder / name).open("wb") as file:
+        with Summed(self._folder / name) as file:
             yield _Lines(file, name, [one.name for one in forms], b"", b"\n")
+        self.sums[name] = file.sum
 
 
 class _Lines:
     """Objects with something before each but the first, and something after each."""
 
-    def __init__(self, out: IO[bytes], file: str, names: Sequence[str], before: bytes, after: bytes) -> None:
+    def __init__(self, out: Summed, file: str, names: Sequence[str], before: bytes, after: bytes) -> None:
         self._out = out
         self.file = file
         self._names = names
@@ -123,10 +129,16 @@ class _Lines:
     def add(self, columns: Sequence[Sequence[Any]], count: int) -> None:
         names = self._names
         rows = zip(*columns, strict=True) if columns else [()] * count
-        lines = [dump(dict(zip(names, row, strict=True))) for row in rows]
-        joined = (self._after + self._before).join(lines)
-        self._out.write((b"" if self._is_first else self._before) + joined + self._after)
-        self._is_first = False
+        pieces: list[bytes] = []
+        size = 0
+        for row in rows:
+            pieces += (b"" if self._is_first else self._before, dump(dict(zip(names, row, strict=True))), self._after)
+            self._is_first = False
+            size += len(pieces[-2])
+            if size >= _PIECE_BYTES:
+                self._out.write(b"".join(pieces))
+                pieces, size = [], 0
+        self._out.write(b"".join(pieces))
 
 
 class JsonDocument(Files):
@@ -135,7 +147,7 @@ class JsonDocument(Files):
     ending = "json"
 
     def __enter__(self) -> Self:
-        self._file = (self._folder / "export.json").open("wb")
+        self._file = Summed(self._folder / "export.json").__enter__()
         self._file.write(b"{\n")
         self._parts: set[str] = set()
         self._has_others = False
@@ -144,7 +156,8 @@ class JsonDocument(Files):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._file.__exit__(kind, error, trace)
+        self.sums["export.json"] = self._file.sum
 
     @contextmanager
     def table(self, label: str, part: str, forms: Sequence[Form]) -> Iterator[Rows]:

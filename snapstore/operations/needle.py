@@ -50,6 +50,11 @@ class Needle:
         at = text.casefold().find(self._text)
         return None if at < 0 else (_before_folding(text, at), _before_folding(text, at + len(self._text)))
 
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it is one: a quick look at bytes then says nothing."""
+        return self._pattern is not None
+
     def may_stand_in(self, data: bytes) -> bool:
         """Whether it may be in a text whose UTF-8 stands somewhere among these bytes, in one piece."""
         if self._pattern is not None:

@@ -171,7 +171,8 @@ def _plan_table(
     found = scoped_changes(live, new, scope)
     # Rows of two states of an index make none, so what is there stays unless all of it is replaced.
     stays = bool(new.table.part_of) and live is not None and mode is not Mode.EXACT
-    if (live is None or live.is_empty) and new.tree is not None and scope.is_all and not stays:
+    is_every = scope.is_all and new.name not in scope.without
+    if (live is None or live.is_empty) and new.tree is not None and is_every and not stays:
         # Every row goes in; the root says all about them, and how many there are.
         insert, found = new.tree.count, iter(())
         hashed.root("inserted", new.tree.root)

@@ -13,19 +13,20 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from snapstore.errors import Conflict, Invalid, NotFound, SnapstoreError, Unavailable
 from snapstore.operations.apply import apply, works
+from snapstore.operations.ask import Ask, OnError
 from snapstore.operations.capture import Progress, capture, silent
 from snapstore.operations.converting import in_live_types, without_columns
 from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
-from snapstore.operations.scope import Scope
 from snapstore.operations.selected import files_of, selection_fields
+from snapstore.operations.sparing import Refused, carry_out_taken, check_spares, without_unturned
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
 from snapstore.operations.touched import write_touched
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
@@ -38,39 +39,19 @@ _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What is to be restored: which source of the snapshot, which tables and rows of it, and how.
-
-    `tables` are patterns; `keys` and `where` narrow the rows, by table name. `exclude_columns` (`schema.table.column`)
-    stay as they are. A difference in `ignore_columns` alone is none (patterns of `table.column`), while a row that is
-    inserted has them. `recreate` rebuilds tables whose shape differs. `privileges` gives what is made those it had.
-    Unless the snapshot is `trusted`, rows alone are put back: whatever would run SQL that stands in it (making tables,
-    functions, views; conditions; other types) is a `Conflict`.
-    """
-
-    mode: Mode = Mode.SKIP
-    source: str | None = None
-    tables: tuple[str, ...] = ()
-    scope: Scope = field(default_factory=Scope)
-    exclude_columns: tuple[str, ...] = ()
-    ignore_columns: tuple[str, ...] = ()
-    recreate: bool = False
-    privileges: bool = True
-    trusted: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Restored:
     """What was done: the plan carried out, the snapshot of the state before (None if nothing was done), the time.
 
     `notes` say in words how it was done: what made it begin again, and the target's own (whose the new tables are,
-    which event triggers fired).
+    which event triggers fired). `refused` are the rows that were left out because the target does not take them
+    (`OnError.SKIP`): the plan is of the others.
     """
 
     plan: Plan
     safety: Snapshot | None
     seconds: float
     notes: tuple[str, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
 
 def plan_restore(
@@ -85,6 +66,7 @@ def plan_restore(
             reading = live(repository, held.name, source, selection, progress=heart.progress(progress))
             state = stack.enter_context(reading)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
+            ask, _ = without_unturned(ask, state, wanted)
             return make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
     finally:
         repository.abandon(heart.pending)
@@ -149,6 +131,7 @@ def _attempt(
     safety: Snapshot | None = None
     is_decided = False
     gradual: Gradual | None = None
+    refused: tuple[Refused, ...] = ()
     parent = parent_of(repository.snapshots(), held.name, source.kind)
     heart = Heartbeat(repository, repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])]))
     if parent is not None and not repository.has(parent.snapshot.id):
@@ -159,18 +142,24 @@ def _attempt(
             gradual = target if isinstance(target, Gradual) else None
             state, before = _before(repository, heart, target, source.url, selection, held, parent, progress)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
+            ask, refused = without_unturned(ask, state, wanted)
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
             plan.check(plan_id)
+            definition = read_objects(repository.blobs, held.objects)
+            if ask.on_error is OnError.SKIP:
+                spared = carry_out_taken(plan, state, wanted, target, definition, ask, progress)
+                plan, refused = spared.plan, (*refused, *spared.refused)
+                ask = dataclasses.replace(ask, scope=spared.scope)
             if plan.is_empty:
                 repository.abandon(heart.pending)
-                return Restored(plan, None, time.monotonic() - began)
+                return Restored(plan, None, time.monotonic() - began, refused=refused)
             touched = _touched(repository, heart, plan, state, wanted, ask)
             safety = _commit_safety(repository, heart.pending, snapshot, before, plan, touched, host)
-            definition = read_objects(repository.blobs, held.objects)
-            todo = works(plan, state, wanted, target)
-            target.begin(definition, todo, privileges=ask.privileges, trusted=ask.trusted)
-            apply(plan, state, wanted, target, ask.scope, progress)
-            target.finish()
+            if ask.on_error is OnError.STOP:
+                todo = works(plan, state, wanted, target)
+                target.begin(definition, todo, privileges=ask.privileges, trusted=ask.trusted)
+                apply(plan, state, wanted, target, ask.scope, progress)
+                target.finish()
             if verify:
                 _verify(repository, target, selection, parent, state, wanted, plan, ask, progress)
             notes = tuple(target.notes)
@@ -185,7 +174,7 @@ def _attempt(
         if can_repeat and isinstance(error, SnapstoreError) and error.again and not is_decided:
             raise _AgainError(error.message) from error
         raise
-    return Restored(plan, safety, time.monotonic() - began, notes)
+    return Restored(plan, safety, time.monotonic() - began, notes, refused)
 
 
 @contextmanager
@@ -195,7 +184,10 @@ def _turned(repository: Repository, wanted: State, live: State, source: Source, 
         if ask.recreate:
             yield state
         else:
-            with in_live_types(repository, state, live, source, ask.scope, trusted=ask.trusted) as turned:
+            spares = ask.on_error is OnError.SKIP
+            with in_live_types(
+                repository, state, live, source, ask.scope, trusted=ask.trusted, spares=spares
+            ) as turned:
                 yield turned
 
 
@@ -208,6 +200,8 @@ def _wanted(repository: Repository, snapshot: Snapshot, source: Source, ask: Ask
         raise NotFound(f"the snapshot {snapshot.id[:8]} has no source {ask.source!r}", hint=f"It has: {names}.")
     if held.kind != source.kind:
         raise Invalid(f"{held.name} was taken from {held.kind}; it cannot be restored into {source.kind}")
+    if ask.on_error is OnError.SKIP:
+        check_spares(source)
     state = of_snapshot(repository, snapshot, held.name).narrowed(ask.tables)
     conditions = [*ask.scope.where, *(table.name for table in state.tables if table.entry.where)]
     if conditions and not ask.trusted:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snapstore.errors import Invalid
-from snapstore.operations.diff import changed_rows, row_changes
+from snapstore.operations.diff import all_but_keys, changed_rows, row_changes
 from snapstore.operations.state import StateTable
 from snapstore.rows import Batch, Table
 from snapstore.tree.diff import RowChanges
@@ -35,7 +35,8 @@ class Scope:
 
     `where` maps a table name to a condition; `matching` asks the source which rows meet it. A row is meant by its
     snapshot version; a row that is only live by its live one. With `keys` or `where`, tables they do not name are left
-    alone but for those in `whole`. With `loosely` a difference in `Table.loose` columns is none.
+    alone but for those in `whole`. With `loosely` a difference in `Table.loose` columns is none. `without` are keys, by
+    table name, of rows that are left alone whatever else is said of them.
     """
 
     keys: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class Scope:
     matching: Matching | None = None
     whole: frozenset[str] = frozenset()
     loosely: bool = False
+    without: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
 
     @property
     def is_all(self) -> bool:
@@ -73,6 +75,12 @@ def scoped_changes(old: StateTable | None, new: StateTable, scope: Scope) -> Ite
     """
     if new.tree is None or not scope.means(new.name):
         return
+    left_out = scope.without.get(new.name)
+    for changes in _meant_changes(old, new, scope):
+        yield changes if left_out is None else all_but_keys(changes, left_out)
+
+
+def _meant_changes(old: StateTable | None, new: StateTable, scope: Scope) -> Iterator[RowChanges]:
     is_whole = new.name in scope.whole
     keys = None if is_whole else scope.keys.get(new.name)
     loose = new.table.loose if scope.loosely and old is not None else frozenset()

@@ -30,7 +30,7 @@ from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.selected import selection_fields
 from snapstore.repository import Repository, Snapshot, SnapshotTable
 from snapstore.rows import Column, Table
-from snapstore.sources import Selection, Source
+from snapstore.sources import Refusal, Selection, Source
 from snapstore.tree import Fetch, Sink
 from snapstore.tree.node import decode_objects, decode_schema
 from snapstore.tree.reader import TableTree
@@ -50,7 +50,8 @@ class StateTable:
     A table of a snapshot that was turned into the types of a live one remembers its shape before (`was`), and what
     became of each column in words (`turned`); one that could not be turned, why not (`refusal`). `damage` says of a
     table of which a snapshot holds what could still be read, how much that was. `ignoring` are patterns of columns
-    (`table.column`, with or without the schema) in which a difference is none.
+    (`table.column`, with or without the schema) in which a difference is none. `unturned` are rows that are not among
+    these, because they could not be turned.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class StateTable:
         refusal: str = "",
         damage: str = "",
         ignoring: Sequence[str] = (),
+        unturned: Sequence[Refusal] = (),
     ) -> None:
         self.source = source
         self.kind = kind
@@ -75,6 +77,7 @@ class StateTable:
         self.refusal = refusal
         self.damage = damage
         self.ignoring = tuple(ignoring)
+        self.unturned = tuple(unturned)
 
     @property
     def name(self) -> str:

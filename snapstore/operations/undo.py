@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from snapstore.errors import Invalid, NotFound
+from snapstore.operations.ask import Ask
 from snapstore.operations.plan import Mode
-from snapstore.operations.restore import Ask
 from snapstore.operations.touched import touched_scope
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Selection, Source

@@ -24,7 +24,7 @@ from snapstore.rows import Batch, Cells, Table
 
 __all__ = [
     "Conversion", "Converts", "Counts", "Dated", "Gradual", "Hinting", "Lists", "Noting", "Reference", "Refers",
-    "Selection", "Source", "Stamped", "Target", "View", "Work", "untrusted",
+    "Refusal", "Selection", "Source", "Spares", "Stamped", "Target", "Trying", "View", "Work", "untrusted",
 ]  # fmt: skip
 
 
@@ -264,6 +264,43 @@ class Gradual(Protocol):
         """What was changed so far, in words; empty while nothing was."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that a target does not take, and why, in the engine's words."""
+
+    table: str
+    key: bytes
+    reason: str
+
+
+@runtime_checkable
+class Trying(Target, Protocol):
+    """A target that can tell the rows its engine refuses from those it takes (decision 19)."""
+
+    def trying(self, refused: Callable[[Refusal], None]) -> AbstractContextManager[Callable[[Refusal], None]]:
+        """Within it a row that is refused for what is in it is told and left out, and the others go on; it counts as
+        done. Other errors are raised as ever.
+
+        `begin` and all that follows happen within. At the end everything done within is undone if some row was told,
+        as if it had never been tried, and stands if none was. It gives what tells it of a row that somebody else found.
+        """
+
+    def dangling(self) -> Iterable[Refusal]:
+        """The rows that refer to rows that are not there, of the tables in work; asked before `finish`.
+
+        Where an engine lets rows refer to nothing, only those that refer to a row that it refused.
+        """
+
+
+@runtime_checkable
+class Spares(Protocol):
+    """A source whose targets are `Trying`."""
+
+    @property
+    def spares_rows(self) -> bool:
+        """Whether they are."""
+
+
 class Source(Protocol):
     """A live system under a URL."""
 
@@ -305,8 +342,10 @@ class Conversion(Protocol):
     def notes(self) -> Mapping[str, str]:
         """What people should know of how the cells of a column are turned, by its name."""
 
-    def turn(self, batch: Batch) -> Batch:
-        """The same rows as rows of `table`. Raises `Unsupported` naming a row whose cells cannot be turned."""
+    def turn(self, batch: Batch, refused: Callable[[Refusal], None] | None = None) -> Batch:
+        """The same rows as rows of `table`. Raises `Unsupported` naming a row whose cells cannot be turned; where
+        `refused` can be told of such rows they are left out instead.
+        """
 
 
 @runtime_checkable

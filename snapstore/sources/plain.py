@@ -23,6 +23,7 @@ from snapstore.errors import Corrupt, Invalid, Unsupported
 from snapstore.rows import Cells, Column, KeyPart
 from snapstore.sources.display import display
 from snapstore.sources.postgres import plain as postgres
+from snapstore.sources.postgres import wholecolumns
 from snapstore.sources.qdrant import display as qdrant
 from snapstore.sources.qdrant import plain as qdrant_plain
 from snapstore.sources.qdrant.points import DENSE
@@ -73,6 +74,9 @@ class Form:
 
     def values(self, cells: Cells) -> list[Any]:
         """The value of each cell: None for NULL, an array of float32 for a vector."""
+        whole = self._vectors(cells) if self.is_list else self._whole(cells)
+        if whole is not None:
+            return whole
         plain = cells.to_list()
         if self.is_list:
             return [None if cell is None else self._vector(cell) for cell in plain]
@@ -109,10 +113,24 @@ class Form:
             pass
         return {HEX: cell.hex(), SHOWN: value if postgres.is_held(value) else str(value)}
 
+    def _whole(self, cells: Cells) -> list[Any] | None:
+        """All values at once, of types for which that is as exact; else None."""
+        return None if self.is_vector else wholecolumns.values(self.type, cells)
+
+    def _vectors(self, cells: Cells) -> list[Any] | None:
+        """All vectors at once, where none is NULL, of another length, or to be written as its bytes."""
+        lengths = cells.lengths
+        if not len(cells) or not lengths[0] or lengths[0] % self.stride or (lengths != lengths[0]).any():
+            return None
+        elements = np.ascontiguousarray(cells.data).view(_ELEMENTS[self.stride]).astype(np.float32)
+        if cells.valid is not None or not _are_exact(elements):
+            return None
+        return list(elements.reshape(len(cells), -1))
+
     def _vector(self, cell: bytes) -> Any:
         if len(cell) % self.stride == 0:
             elements = np.frombuffer(cell, _ELEMENTS[self.stride]).astype(np.float32)
-            if len(elements) and np.isfinite(elements).all() and not (_bits(elements) == _ROUNDED_TWICE).any():
+            if len(elements) and _are_exact(elements):
                 return elements
         return {HEX: cell.hex(), SHOWN: display(self.type, cell, stride=self.stride)}
 
@@ -140,13 +158,17 @@ class Form:
         return Invalid(f"column {self.name} ({self.type}) cannot hold {shown}")
 
 
-def _bits(elements: Vectors) -> NDArray[np.uint32]:
-    """Without the sign."""
-    return elements.view(np.uint32) & np.uint32(0x7FFF_FFFF)
+def _are_exact(elements: Vectors) -> bool:
+    """Whether the shortest decimals of all of these, read as float64, are they again."""
+    bits = elements.view(np.uint32) & np.uint32(0x7FFF_FFFF)  # without the sign
+    return not ((bits >= _INFINITE) | (bits == _ROUNDED_TWICE)).any()
 
 
 _ROUNDED_TWICE = 0x15AE_43FD
 """7.038531e-26, the one float32 whose shortest decimal is another one if it is read as a float64 first, as JSON is."""
+
+_INFINITE = 0x7F80_0000
+"""The bits of infinity; those of NaN are greater."""
 
 _NOT_ONE = (
     ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, FloatingPointError, AttributeError,

@@ -12,7 +12,7 @@ affair.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -93,13 +93,16 @@ def diff(before: TableTree, after: TableTree, *, ignored: Collection[str] = ()) 
         yield from walk.changes(run)
 
 
-def differing_leaves(before: TableTree, after: TableTree, *, at_once: int = _PAIRS) -> Iterator[list[Pair]]:
+def differing_leaves(
+    before: TableTree, after: TableTree, *, at_once: int = _PAIRS, where: Callable[[Span], bool] | None = None
+) -> Iterator[list[Pair]]:
     """The stretches of level 0 in which something may differ, in order of key, `at_once` or fewer at a time.
 
-    Nodes are read where they differ, and no chunk is. Both tables must have the same key.
+    Nodes are read where they differ, and no chunk is. Both tables must have the same key. With `where` only stretches
+    with a span of either side, and beneath such spans, of which it says so.
     """
     if before.root != after.root:
-        yield from _Walk(before, after, common_columns(before, after), at_once).leaves()
+        yield from _Walk(before, after, common_columns(before, after), at_once, where=where).leaves()
 
 
 class _Walk:
@@ -113,6 +116,7 @@ class _Walk:
         at_once: int = _PAIRS,
         *,
         compared: Sequence[int] | None = None,
+        where: Callable[[Span], bool] | None = None,
     ) -> None:
         self._before = before
         self._after = after
@@ -120,6 +124,7 @@ class _Walk:
         numbers = range(len(common)) if compared is None else compared
         self._compared = [(number, *common[number]) for number in numbers]
         self._at_once = at_once
+        self._where = where
         # Then equal references are of equal columns, and most spans are told to be equal at a glance.
         self._is_alike = before.table.columns == after.table.columns
 
@@ -140,7 +145,9 @@ class _Walk:
                     yield list(run)
 
     def _narrow(self, pair: Pair) -> Pair | None:
-        """None if nothing differs; where the keys are the same, only the columns that may differ stay wanted."""
+        """None if nothing differs that is asked for; where keys are the same, only columns that may differ stay."""
+        if self._where is not None and not any(map(self._where, (*pair.before, *pair.after))):
+            return None
         if not (len(pair.before) == len(pair.after) == 1):
             return pair if pair.before or pair.after else None
         if pair.aligned and self._is_alike and len(self._common) == 1:

@@ -11,7 +11,7 @@ stay spilled until `snapstore.tree.values.resolve` fetches them.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, repeat
 from typing import NamedTuple, cast
@@ -109,10 +109,10 @@ class TableTree:
             for tree, ref in enumerate(span.refs)
             if ref is not None and reference.is_blob(ref)
         ]
-        nodes = iter(self._nodes(wanted))
+        nodes = iter(self.nodes(wanted))
         return [self._children(span, nodes) for span in spans]
 
-    def _nodes(self, wanted: Sequence[tuple[int, Ref, int]]) -> list[node.Node]:
+    def nodes(self, wanted: Sequence[tuple[int, Ref, int]]) -> list[node.Node]:
         """The nodes of these trees, references and levels, in one round of reading."""
         blobs = self.fetch.get_many([reference.digest_of(ref) for _, ref, _ in wanted])
         return [
@@ -205,12 +205,19 @@ class TableTree:
         part = "keys" if tree == 0 else self.table.columns[tree - 1].name
         return f"{self.table.name}: {part}: node {reference.digest_of(ref).hex() if ref else '?'}"
 
-    def leaves(self, columns: Sequence[int] | None = None) -> Iterator[list[Span]]:
-        """Every span of level 0 in order of key, in groups of at least about four thousand rows."""
-        trees = 1 + len(self.table.columns if columns is None else columns)
-        yield from self._leaves(self.spans(columns), max(_LEAST_NODES, _NODES // trees))
+    def leaves(
+        self, columns: Sequence[int] | None = None, *, where: Callable[[Span], bool] | None = None
+    ) -> Iterator[list[Span]]:
+        """Every span of level 0 in order of key, in groups of at least about four thousand rows.
 
-    def _leaves(self, spans: list[Span], nodes: int) -> Iterator[list[Span]]:
+        With `where` only those beneath spans, and among them those, of which it says so.
+        """
+        trees = 1 + len(self.table.columns if columns is None else columns)
+        yield from self._leaves(self.spans(columns), max(_LEAST_NODES, _NODES // trees), where)
+
+    def _leaves(self, spans: list[Span], nodes: int, where: Callable[[Span], bool] | None) -> Iterator[list[Span]]:
+        if where is not None:
+            spans = list(filter(where, spans))
         if spans and spans[0].level == 0:
             step = nodes * _CHILDREN
             for start in range(0, len(spans), step):
@@ -219,7 +226,7 @@ class TableTree:
         step = nodes if spans and spans[0].level == 1 else 1
         for start in range(0, len(spans), step):
             children = self.expand(spans[start : start + step])
-            yield from self._leaves([child for group in children for child in group], nodes)
+            yield from self._leaves([child for group in children for child in group], nodes, where)
 
     def rows(self) -> Iterator[Batch]:
         """Every row in order of key, cells still spilled."""

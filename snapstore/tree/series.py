@@ -92,7 +92,7 @@ class _Sharing(TableTree):
             self._held.children.keep(span, children, len(children))
         return [found[span] for span in spans]
 
-    def _nodes(self, wanted: Sequence[tuple[int, Ref, int]]) -> list[node.Node]:
+    def nodes(self, wanted: Sequence[tuple[int, Ref, int]]) -> list[node.Node]:
         places = [(tree == 0, level, ref) for tree, ref, level in wanted]
         found: dict[_Place, node.Node] = {}
         missing: dict[_Place, tuple[int, Ref, int]] = {}
@@ -102,7 +102,7 @@ class _Sharing(TableTree):
                 missing.setdefault(place, one)
             else:
                 found[place] = held
-        for place, own in zip(missing, super()._nodes(list(missing.values())), strict=True):
+        for place, own in zip(missing, super().nodes(list(missing.values())), strict=True):
             found[place] = own
             self._held.nodes.keep(place, own, len(own.refs))
         return [found[place] for place in places]

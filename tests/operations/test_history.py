@@ -21,6 +21,8 @@ from snapstore.operations.needle import Needle
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.rows import Column, KeyPart, Table
 from snapstore.sources.display import texts
+from snapstore.tree import reference
+from snapstore.tree.reader import TableTree
 from snapstore.tree.values import resolve
 from tests.operations.sample import START, Rows, Take
 
@@ -296,3 +298,50 @@ def test_the_place_of_what_was_found_is_told_in_the_text_as_it_stands() -> None:
     needle = Needle("k\u00f6ln", ignore_case=True)
     text = "Stra\u00dfe nach K\u00d6LN"
     assert text[slice(*(needle.span(text) or (0, 0)))] == "K\u00d6LN"
+
+
+def test_a_word_that_comes_and_goes_in_a_table_that_grows_and_shrinks_is_what_every_snapshot_says() -> None:
+    repository = Repository.init(MemoryBackend())
+    history: list[Rows] = []
+    for day, size in enumerate([3, 3, 900, 1500, 1500, 1500, 40, 1500, 3000, 3000, 3000, 5, 0, 900, 900, 901, 902, 3]):
+        rows: Rows = {id_: (b"note %d" % id_, b"heat", None) for id_ in range(size)}
+        for id_ in (2, 700, 701, 1499, 2900):
+            if id_ < size and (day + id_) % 4:
+                rows[id_] = (b"green tea" if id_ % 2 else b"x" * 600 + b" tea", None, b'\1["tea"]' if day > 9 else None)
+        history.append(rows)
+    ids = [taken(repository, rows, at).id for at, rows in enumerate(history)]
+    for needle in (Needle("tea"), Needle("TEA", ignore_case=True), Needle("[t]ea$", regex=True)):
+        found = {
+            (
+                int.from_bytes(one.key, "big") - (1 << 31),
+                one.column.name,
+                resolve(one.cell, repository.blobs)[0] or b"",
+            ): (one.first.id, one.last.id, one.held)
+            for one in find(repository, chains(repository.snapshots()), needle)
+        }
+        wanted = naive_versions([(NOTES, rows) for rows in history], needle)
+        assert found == {version: (ids[at[0]], ids[at[-1]], len(at)) for version, at in wanted.items()}
+
+
+def test_no_key_is_read_where_no_chunk_holds_the_word() -> None:
+    repository = Repository.init(MemoryBackend())
+    rows: Rows = {id_: (b"note %d" % id_, b"heat", b"\1[]") for id_ in range(3000)}
+    for day in range(20):
+        rows[(day * 101) % 3000] = (b"note of day %d" % day, b"cold", b"\1[]")
+        rows[5000 + day] = (b"new", b"cold", b"\1[]")
+        taken(repository, rows, day)
+    (chain,) = chains(repository.snapshots())
+    keys = set()
+    for step in chain.steps:
+        assert step.table is not None
+        assert step.table.root is not None
+        tree = TableTree.open(step.table.root, repository.blobs)
+        keys |= {span.refs[0] for spans in tree.leaves([]) for span in spans}
+    repository.blobs = counted = Counted(repository.blobs)
+    assert not list(find(repository, [chain], Needle("nothing like it")))
+    assert not keys & {reference.blob(name, spills=False) for name in counted.read}
+    counted.read.clear()
+    (one,) = find(repository, [chain], Needle("note 2222"))
+    assert one.held == 20
+    read = [name for name in counted.read if reference.blob(name, spills=False) in keys]
+    assert len(read) == 1, "the keys of the one chunk that holds it"

@@ -54,6 +54,11 @@ class Aside:
         self._constraints: _Parts = []
         self.notes: list[str] = []
 
+    @property
+    def foreign_keys(self) -> Sequence[ForeignKey]:
+        """The foreign keys that have been dropped."""
+        return self._foreign_keys
+
     def silence(self) -> None:
         """Before any DDL: disable the database's event triggers, as far as the role may.
 
@@ -67,11 +72,15 @@ class Aside:
             else:
                 self.notes.append(f"the event trigger {trigger.name} fires: this role may not disable it")
 
-    def clear(self, works: Sequence[Work], all_works: Sequence[Work], live: Mapping[str, Table]) -> None:
-        """Set aside what would fire, fail or cost too much while the rows of these live tables change."""
-        self._foreign_keys = upset_foreign_keys(
-            read_foreign_keys(self._connection), all_works, ancestors_of(table.definition for table in live.values())
-        )
+    def clear(
+        self, works: Sequence[Work], all_works: Sequence[Work], live: Mapping[str, Table], *, tries: bool = False
+    ) -> None:
+        """Set aside what would fire, fail or cost too much while the rows of these live tables change.
+
+        `tries` is as for `upset_foreign_keys`.
+        """
+        above = ancestors_of(table.definition for table in live.values())
+        self._foreign_keys = upset_foreign_keys(read_foreign_keys(self._connection), all_works, above, tries=tries)
         for key in self._foreign_keys:
             if key.altered:
                 raise Unsupported(
@@ -86,10 +95,10 @@ class Aside:
                 with explained(f"{work.table.name} cannot be made ready"):
                     self._clear(work, live[work.table.name].definition)
         upset = [work.table.name for work in works if work.inserts > 0 or work.updates]
-        above = {name: [one for one in parents_of(table.definition) if one in live] for name, table in live.items()}
-        reached = closure(upset, above)
+        parents = {name: [one for one in parents_of(table.definition) if one in live] for name, table in live.items()}
+        reached = closure(upset, parents)
         # A partition or heir has some from above, and only there can they be dropped: parents first.
-        for name in in_order({one: above[one] for one in reached})[0]:
+        for name in in_order({one: parents[one] for one in reached})[0]:
             with explained(f"{name} cannot be made ready"):
                 self._clear_unvalidated(live[name].definition)
 

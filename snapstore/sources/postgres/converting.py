@@ -25,11 +25,13 @@ from psycopg import sql
 from snapstore import keys
 from snapstore.errors import SnapstoreError, Unsupported
 from snapstore.rows import Batch, Cells, Column, KeyPart, Table
+from snapstore.sources import Refusal
 from snapstore.sources.postgres.applying import insert_rows
 from snapstore.sources.postgres.connection import connect, execute_one, translated
 from snapstore.sources.postgres.culprit import first_refused, named_row
 from snapstore.sources.postgres.ddl import text
 from snapstore.sources.postgres.reading import read_cells
+from snapstore.sources.postgres.sparing import Refused, is_about_a_row, said
 
 __all__ = ["Conversion", "converting"]
 
@@ -80,8 +82,30 @@ class Conversion:
             self.lost = dict.fromkeys(self.columns)  # there is no way back to compare by
         self._savepoint("ROLLBACK TO snapstore_lost")
 
-    def turn(self, batch: Batch) -> Batch:
+    def turn(self, batch: Batch, refused: Refused | None = None) -> Batch:
         """As `Conversion.turn`."""
+        if refused is None:
+            return self._turn(batch)
+        turned, waiting = [self._turn(batch.slice(0, 0))], [batch]
+        while waiting:
+            some = waiting.pop()
+            self._savepoint("SAVEPOINT snapstore_turn")
+            try:
+                turned.append(self._turn(some))
+            except Unsupported as error:
+                cause = error.__cause__.__cause__ if isinstance(error.__cause__, SnapstoreError) else error.__cause__
+                if not is_about_a_row(cause):
+                    raise
+                self._savepoint("ROLLBACK TO snapstore_turn")
+                if len(some) == 1:
+                    refused(Refusal(self._was.name, some.keys[0] or b"", said(cause)))
+                else:
+                    middle = len(some) // 2
+                    waiting += [some.slice(middle, len(some)), some.slice(0, middle)]
+            self._savepoint("RELEASE snapstore_turn")
+        return Batch.concat(turned)
+
+    def _turn(self, batch: Batch) -> Batch:
         if not len(batch):
             return Batch(batch.keys, tuple(Cells.of([], width=column.width) for column in self.table.columns))
         cells = _cells(self._was, batch)

@@ -28,6 +28,7 @@ from snapstore.sources.postgres.display import display, shorten
 from snapstore.sources.postgres.reading import read_cells
 
 __all__ = [
+    "RefusedError",
     "copied_line",
     "first_refused",
     "first_rows",
@@ -39,6 +40,14 @@ __all__ = [
 
 # What a row can be refused for: its values, or a constraint (PostgreSQL manual, appendix A).
 _ABOUT_ROWS = ("22", "23")
+
+
+class RefusedError(Exception):
+    """Rows were refused, the one of this number first; the cause is the server's."""
+
+    def __init__(self, number: int | None) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def named_row(table: Table, key: Cells) -> str:

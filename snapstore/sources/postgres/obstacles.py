@@ -46,7 +46,10 @@ _NOT_VALID = " NOT VALID"  # how pg_get_constraintdef ends
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """A live foreign key: on which table, to which, and how the server would write it."""
+    """A live foreign key: on which table, to which, and how the server would write it.
+
+    Columns stand in its order, each with the operator by which the referenced one equals it.
+    """
 
     table: str
     schema: str
@@ -54,7 +57,10 @@ class ForeignKey:
     name: str
     columns: tuple[str, ...]
     other: str
+    other_schema: str
+    other_name: str
     other_columns: tuple[str, ...]
+    operators: tuple[str, ...]
     definition: str
     comment: str | None
     altered: bool
@@ -83,10 +89,14 @@ _FOREIGN_KEYS = """
 SELECT n.nspname AS schema, c.relname AS table_name, k.conname AS name, rn.nspname AS other_schema,
   rc.relname AS other_name,
   pg_get_constraintdef(k.oid) AS definition, obj_description(k.oid, 'pg_constraint') AS comment,
-  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.conrelid
-    AND a.attnum = ANY(k.conkey)) AS columns,
-  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = k.confrelid
-    AND a.attnum = ANY(k.confkey)) AS other_columns,
+  ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS part(number, place)
+    JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = part.number ORDER BY place) AS columns,
+  ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS part(number, place)
+    JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = part.number ORDER BY place) AS other_columns,
+  ARRAY(SELECT 'OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ')'
+    FROM unnest(k.conpfeqop) WITH ORDINALITY AS part(number, place)
+    JOIN pg_operator o ON o.oid = part.number JOIN pg_namespace n ON n.oid = o.oprnamespace
+    ORDER BY place) AS operators,
   EXISTS (SELECT FROM pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgenabled <> 'O') AS altered
 FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -119,7 +129,10 @@ def read_foreign_keys(connection: psycopg.Connection[Any]) -> list[ForeignKey]:
                 name=row["name"],
                 columns=tuple(row["columns"]),
                 other=full_name(row["other_schema"], row["other_name"]),
+                other_schema=row["other_schema"],
+                other_name=row["other_name"],
                 other_columns=tuple(row["other_columns"]),
+                operators=tuple(row["operators"]),
                 definition=row["definition"],
                 comment=row["comment"],
                 altered=row["altered"],
@@ -134,13 +147,18 @@ def read_event_triggers(connection: psycopg.Connection[Any]) -> list[EventTrigge
 
 
 def upset_foreign_keys(
-    keys: Sequence[ForeignKey], works: Sequence[Work], above: Mapping[str, Sequence[str]] | None = None
+    keys: Sequence[ForeignKey],
+    works: Sequence[Work],
+    above: Mapping[str, Sequence[str]] | None = None,
+    *,
+    tries: bool = False,
 ) -> list[ForeignKey]:
     """The keys that this work could violate on its way, or whose actions it could set off.
 
     Rows are deleted, then updated, then inserted; tables come in the order of `works`, referenced ones first, as far as
     that goes. Inserting parents before children upsets nothing, nor does deleting children. `above` has the partitioned
-    tables that each partition belongs to, whose keys are its own.
+    tables that each partition belongs to, whose keys are its own. Where a restore only `tries` its rows, some may stay
+    away, and a table's own arrive in several statements, so no key of a table that is written can stay.
     """
     first: dict[str, int] = {}
     last: dict[str, int] = {}
@@ -164,7 +182,8 @@ def upset_foreign_keys(
             too_early = not child.updates.isdisjoint(key.columns) or (
                 child.inserts > 0 and last[key.other] > first[key.table]
             )
-        if fires or too_early or is_unvalidated:
+        is_written = child is not None and (child.inserts > 0 or not child.updates.isdisjoint(key.columns))
+        if fires or too_early or is_unvalidated or (tries and is_written):
             upset.append(key)
     return upset
 

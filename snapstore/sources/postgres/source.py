@@ -37,6 +37,7 @@ class PostgresSource:
     """
 
     kind = "postgresql"
+    spares_rows = True
 
     def __init__(self, url: str, *, lock_timeout_seconds: float = 10.0) -> None:
         check_url(url)

@@ -7,8 +7,8 @@
     for batch in ahead(connection, batches(), size_of):
         ...
 
-The server sends and the thread parses while the batch before is being used. What waits is bounded in bytes: something
-larger than the bound is handed over only when nothing else is held. It knows nothing of what is in a row.
+The server sends and the thread parses while the batch before is being used (`snapstore.ahead`). It knows nothing of
+what is in a row.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, suppress
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
 
+from snapstore.ahead import made_ahead
 from snapstore.digest import Buffer
 from snapstore.errors import Unavailable, Unsupported
 from snapstore.sources.postgres.copying import HEADER, TRAILER
@@ -34,7 +35,6 @@ GROUP_BYTES = 8 << 20
 # Each row is charged with this much more, so that a group has at most 8,192 rows at the price of one comparison a row.
 _ROW_BYTES = 1 << 10
 
-_WAITING_BYTES = 16 << 20
 _PATIENCE_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -124,81 +124,7 @@ def ahead(
     thread; closing the iterator early closes `source` there, cancels what the server is at, and waits until the
     connection is quiet.
     """
-    queue = _Queue[T]()
-
-    def produce() -> None:
-        try:
-            with closing(source):
-                for item in source:
-                    if not queue.put(item, size_of(item)):
-                        return
-                    del item
-        except BaseException as error:  # noqa: BLE001  # for the thread that waits, whatever it is
-            queue.end(error)
-        else:
-            queue.end(None)
-
-    thread = threading.Thread(target=produce, name="snapstore-read", daemon=True)
-    thread.start()
-    try:
-        yield from queue
-    finally:
-        queue.stop()
-        if connection is not None:
-            _quieten(connection, thread)
-        thread.join()
-
-
-class _Queue(Generic[T]):
-    """Bounded by the bytes in it and in the hands of its one consumer."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._items: deque[tuple[T, int]] = deque()
-        self._bytes = 0
-        self._stopped = self._ended = False
-        self._error: BaseException | None = None
-
-    def put(self, item: T, size: int) -> bool:
-        """Wait for room; False if nobody wants more."""
-        with self._changed:
-            while self._bytes and self._bytes + size > _WAITING_BYTES and not self._stopped:
-                self._changed.wait()
-            if self._stopped:
-                return False
-            self._items.append((item, size))
-            self._bytes += size
-            self._changed.notify_all()
-            return True
-
-    def end(self, error: BaseException | None) -> None:
-        """Nothing more will come."""
-        with self._changed:
-            self._ended, self._error = True, error
-            self._changed.notify_all()
-
-    def stop(self) -> None:
-        """Nothing more is wanted."""
-        with self._changed:
-            self._stopped = True
-            self._items.clear()
-            self._changed.notify_all()
-
-    def __iter__(self) -> Iterator[T]:
-        while True:
-            with self._changed:
-                while not self._items and not self._ended:
-                    self._changed.wait()
-                if not self._items:
-                    break
-                item, size = self._items.popleft()
-            yield item
-            del item
-            with self._changed:  # only now is it out of the consumer's hands
-                self._bytes -= size
-                self._changed.notify_all()
-        if self._error is not None:
-            raise self._error
+    return made_ahead(source, size_of, None if connection is None else partial(_quieten, connection))
 
 
 def _quieten(connection: psycopg.Connection[Any], thread: threading.Thread) -> None:

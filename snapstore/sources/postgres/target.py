@@ -13,7 +13,7 @@ by table, never by session_replication_role, which would switch foreign keys off
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -23,12 +23,13 @@ from psycopg import sql
 
 from snapstore.errors import Conflict
 from snapstore.rows import Batch, Cells, Table
-from snapstore.sources import Selection, Work, untrusted
+from snapstore.sources import Refusal, Selection, Work, untrusted
 from snapstore.sources.postgres import ddl
 from snapstore.sources.postgres.applying import delete_rows, explained, insert_rows, update_rows
 from snapstore.sources.postgres.aside import Aside
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
 from snapstore.sources.postgres.connection import execute_one
+from snapstore.sources.postgres.dangling import dangling, links_of
 from snapstore.sources.postgres.extrasddl import create_extras, create_rules, create_trigger
 from snapstore.sources.postgres.finals import (
     check_all_roles,
@@ -80,6 +81,7 @@ class PostgresTarget(PostgresView):
         self._aside = Aside(connection)
         self._large = LargeObjects(connection)
         self._notes: list[str] = []
+        self._refused: Callable[[Refusal], None] | None = None
 
     @property
     def notes(self) -> Sequence[str]:
@@ -113,7 +115,37 @@ class PostgresTarget(PostgresView):
             for key in self._making.early:
                 self._make(key)
             there = [one for one in work if one.exists and not one.recreate and not is_large_objects(one.table)]
-            self._aside.clear(there, work, self._live)
+            self._aside.clear(there, work, self._live, tries=self._refused is not None)
+
+    @contextmanager
+    def trying(self, refused: Callable[[Refusal], None]) -> Iterator[Callable[[Refusal], None]]:
+        """As `Trying.trying`. What is checked at commit otherwise is checked at once: a row must fail when it comes."""
+        is_told = False
+
+        def told(refusal: Refusal) -> None:
+            nonlocal is_told
+            is_told = True
+            refused(refusal)
+
+        with explained("the rows cannot be tried"):
+            self._connection.execute("SAVEPOINT snapstore_trying")
+            self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        self._refused = told
+        yield told
+        self._refused = None
+        with explained("what was tried cannot be undone"):
+            if is_told:
+                self._connection.execute("ROLLBACK TO SAVEPOINT snapstore_trying")
+                self._aside, self._large, self._notes = Aside(self._connection), LargeObjects(self._connection), []
+            self._connection.execute("RELEASE SAVEPOINT snapstore_trying")
+
+    def dangling(self) -> Iterable[Refusal]:
+        """As `Trying.dangling`, by the foreign keys that were set aside and those of tables that are made."""
+        made = [work.table for work in self._making.tables.values()]
+        names = {table.name for table in made}
+        live = {name: table for name, table in self._live.items() if name not in names}
+        with explained("it cannot be told which rows refer to none"):
+            return list(dangling(self._connection, links_of(self._aside.foreign_keys, live, made)))
 
     def confirm(self) -> None:
         """Nothing to do: the locks kept every shape as it was."""
@@ -135,14 +167,14 @@ class PostgresTarget(PostgresView):
         if is_large_objects(table):
             with explained("large objects cannot be made"):
                 return self._large.insert(table, batches)
-        return insert_rows(self._connection, table, batches)
+        return insert_rows(self._connection, table, batches, self._refused)
 
     def update(self, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
         """As `Target.update`."""
         if is_large_objects(table):
             with explained("large objects cannot be changed"):
                 return self._large.update(table, columns, batches)
-        return update_rows(self._connection, table, columns, batches)
+        return update_rows(self._connection, table, columns, batches, self._refused)
 
     def delete(self, table: Table, keys: Iterable[Cells]) -> int:
         """As `Target.delete`."""

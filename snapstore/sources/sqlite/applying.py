@@ -5,7 +5,8 @@
     delete_rows(connection, table, keys)
 
 Values are bound, never written into a statement; the class of each is kept. Conflict clauses in a table's definition
-(`ON CONFLICT REPLACE`) do not count: a row in the way is an error. It begins and ends no transaction.
+(`ON CONFLICT REPLACE`) do not count: a row in the way is an error, or told to whom wants to leave such rows out (a
+`Refuse`). It begins and ends no transaction.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from snapstore.sources.sqlite.connection import quoted
 from snapstore.sources.sqlite.modules import read_virtual
 from snapstore.sources.sqlite.reading import collated, columns_of, read_cells
 
-__all__ = ["delete_rows", "insert_rows", "update_rows"]
+__all__ = ["Refuse", "Row", "bound_rows", "delete_rows", "insert_rows", "inserted_columns", "update_rows"]
 
 Row = tuple[Any, ...]
+
+Refuse = Callable[[bytes, Row, str], None]
+"""Is told of a row that is refused: its key, its values as they were bound, and the engine's words."""
 
 _HOMELESS = 4096
 """Rows that wait for another rowid, at most."""
@@ -34,17 +38,19 @@ _HOMELESS = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """How many rows a statement changed, and those it could not insert where they were."""
+    """How many rows a statement changed, and the numbers and values of those it could not insert where they were."""
 
     count: int
-    homeless: list[Row]
+    homeless: list[tuple[int, Row]]
 
 
-def insert_rows(connection: apsw.Connection, table: Table, batches: Iterable[Batch]) -> tuple[int, int]:
+def insert_rows(
+    connection: apsw.Connection, table: Table, batches: Iterable[Batch], refuse: Refuse | None = None
+) -> tuple[int, int]:
     """Insert rows; returns how many, and how many of them got another rowid because theirs is taken by a row that
-    stays. Raises `Conflict` naming a row that cannot be inserted.
+    stays. Raises `Conflict` naming a row that cannot be inserted, unless it can be told to `refuse`; then it counts.
     """
-    fields = [column for column in columns_of(table) if column.name in _given(table)]
+    fields = inserted_columns(table)
     wrap = _wrapper(table)
     into = f"main.{quoted(table.definition['name'])} ({', '.join(quoted(one.name) for one in fields)})"
 
@@ -55,17 +61,24 @@ def insert_rows(connection: apsw.Connection, table: Table, batches: Iterable[Bat
     loose = [at for at, field in enumerate(fields) if field.name in table.loose]
     done = moved = 0
     homeless: list[Row] = []
+    homeless_keys: list[bytes] = []
 
     def settle() -> None:
         # NULL for a rowid lets the engine choose. They come last, so that they take no place of a row to come.
         if homeless:
-            _run(connection, table, statement, list(zip(*homeless, strict=True)), "inserted")
+            refusing = _refusing(refuse, homeless_keys)
+            _run(connection, table, statement, list(zip(*homeless, strict=True)), "inserted", refuse=refusing)
             homeless.clear()
+            homeless_keys.clear()
 
     for batch in batches:
         columns = [_values(field, own) for field, own in zip(fields, _cells(table, batch, fields), strict=True)]
-        for row in _run(connection, table, statement, columns, "inserted", movable=bool(loose)).homeless:
+        own = batch.keys.to_list()
+        refusing = _refusing(refuse, own)
+        found = _run(connection, table, statement, columns, "inserted", movable=bool(loose), refuse=refusing)
+        for number, row in found.homeless:
             homeless.append(tuple(None if at in loose else value for at, value in enumerate(row)))
+            homeless_keys.append(own[number] or b"")
             moved += 1
         if len(homeless) >= _HOMELESS:
             settle()
@@ -74,8 +87,14 @@ def insert_rows(connection: apsw.Connection, table: Table, batches: Iterable[Bat
     return done, moved
 
 
-def update_rows(connection: apsw.Connection, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
-    """Set these columns of the rows found by key; returns how many there were."""
+def update_rows(
+    connection: apsw.Connection,
+    table: Table,
+    columns: Sequence[str],
+    batches: Iterable[Batch],
+    refuse: Refuse | None = None,
+) -> int:
+    """Set these columns of the rows found by key; returns how many there were. `refuse` is as for `insert_rows`."""
     fields = [table.columns[table.column(name)] for name in columns]
     terms = _key_terms(table)
 
@@ -88,7 +107,9 @@ def update_rows(connection: apsw.Connection, table: Table, columns: Sequence[str
     done = 0
     for batch in batches:
         values = [_values(field, own) for field, own in zip(fields, batch.columns, strict=True)]
-        done += _run(connection, table, statement, [*values, *_key_values(table, batch.keys)], "updated").count
+        values += _key_values(table, batch.keys)
+        refusing = _refusing(refuse, batch.keys.to_list())
+        done += _run(connection, table, statement, values, "updated", refuse=refusing).count
     return done
 
 
@@ -139,18 +160,23 @@ def _run(
     doing: str,
     *,
     movable: bool = False,
+    refuse: Callable[[int, Row, str], None] | None = None,
 ) -> _Done:
-    """Execute the statement for each row; where they are `movable` a rowid that is taken is no error."""
+    """Execute the statement for each row; where they are `movable` a rowid that is taken is no error. Where there is
+    `refuse` it is told of rows the engine does not take, by number, and they count.
+    """
     raw = any(type(value) is tagged.RawText for values in columns for value in values)
     one_by_one = raw or "module" in table.definition  # where a module counts its own changes too
     waiting = zip(*columns, strict=True)
     plain = statement([False] * len(columns))
-    cursor, done, homeless = connection.cursor(), 0, []
+    cursor, done, homeless = connection.cursor(), 0, list[tuple[int, Row]]()
     row: Row = ()
+    number = -1
 
     def fed() -> Iterator[Row]:
-        nonlocal row
-        for row in waiting:  # noqa: UP028  # the last one is remembered
+        nonlocal row, number
+        for row in waiting:  # the last one is remembered
+            number += 1
             yield row
 
     while True:
@@ -158,7 +184,7 @@ def _run(
         try:
             if not one_by_one:
                 cursor.executemany(plain, fed())
-            for row in waiting:
+            for row in fed():
                 if raw and any(type(value) is tagged.RawText for value in row):
                     casts = [type(one) is tagged.RawText for one in row]
                     cursor.execute(statement(casts), _bytes(connection, table, row))
@@ -166,17 +192,31 @@ def _run(
                     cursor.execute(plain, row)
                 done += connection.changes()
         except (apsw.ConstraintError, apsw.MismatchError) as error:
-            if movable and getattr(error, "extendedresult", 0) == apsw.SQLITE_CONSTRAINT_ROWID:
-                homeless.append(row)
-                done += 0 if one_by_one else connection.total_changes() - before
-                continue  # with the row after
             said = " ".join(str(error).split())
+            is_homeless = movable and getattr(error, "extendedresult", 0) == apsw.SQLITE_CONSTRAINT_ROWID
+            if is_homeless or refuse is not None:
+                done += 0 if one_by_one else connection.total_changes() - before
+                if is_homeless:
+                    homeless.append((number, row))
+                elif refuse is not None:
+                    refuse(number, row, said)
+                    done += 1
+                continue  # with the row after
             raise Conflict(
                 f"{table.name}: a row cannot be {doing}: {said} ({_told(row)})",
-                hint="Another row is in the way. --conflict update or --exact may resolve it; nothing was changed.",
+                hint="Another row is in the way. --conflict update or --exact may resolve it, --on-error skip leaves "
+                "such rows out; nothing was changed.",
             ) from error
         done += 0 if one_by_one else connection.total_changes() - before
         return _Done(done, homeless)
+
+
+def _refusing(refuse: Refuse | None, own: Sequence[bytes | None]) -> Callable[[int, Row, str], None] | None:
+    """The same for rows by their number among those with these keys."""
+    if refuse is None:
+        return None
+    known = list(own)
+    return lambda number, row, said: refuse(known[number] or b"", row, said)
 
 
 def _bytes(connection: apsw.Connection, table: Table, row: Row) -> Row:
@@ -194,6 +234,19 @@ def _bytes(connection: apsw.Connection, table: Table, row: Row) -> Row:
 def _told(row: Row) -> str:
     shown = ", ".join(repr(value)[:40] for value in row[:4])
     return shown + (", …" if len(row) > 4 else "")
+
+
+def inserted_columns(table: Table) -> list[Column]:
+    """The columns whose values an insert binds, in this order."""
+    given = _given(table)
+    return [column for column in columns_of(table) if column.name in given]
+
+
+def bound_rows(table: Table, batch: Batch) -> list[Row]:
+    """The values of these rows as an insert binds them, in the order of `inserted_columns`."""
+    fields = inserted_columns(table)
+    columns = [_values(field, own) for field, own in zip(fields, _cells(table, batch, fields), strict=True)]
+    return list(zip(*columns, strict=True))
 
 
 def _given(table: Table) -> set[str]:

@@ -37,6 +37,7 @@ class SqliteSource:
     """
 
     kind = "sqlite"
+    spares_rows = True
 
     def __init__(self, url: str, *, wait_seconds: float = 10.0, settle_seconds: float = 2.0) -> None:
         self._place = place_of(url)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +23,11 @@ import apsw
 
 from snapstore.errors import Conflict, Unavailable
 from snapstore.rows import Batch, Cells, Table
-from snapstore.sources import Selection, Work, untrusted
+from snapstore.sources import Refusal, Selection, Work, untrusted
 from snapstore.sources.sqlite.applying import delete_rows, insert_rows, update_rows
 from snapstore.sources.sqlite.catalog import Catalog, is_empty, read_catalog
 from snapstore.sources.sqlite.connection import beside, create, open_writing, quoted, translated
+from snapstore.sources.sqlite.sparing import Sparing
 from snapstore.sources.sqlite.view import SqliteView
 
 __all__ = ["SqliteTarget", "open_target"]
@@ -41,6 +42,7 @@ class SqliteTarget(SqliteView):
         self._work: Sequence[Work] = ()
         self._was_empty = is_empty(connection)
         self._notes: list[str] = []
+        self._sparing = Sparing(connection)
 
     @property
     def notes(self) -> Sequence[str]:
@@ -98,7 +100,7 @@ class SqliteTarget(SqliteView):
     def insert(self, table: Table, batches: Iterable[Batch]) -> int:
         """As `Target.insert`."""
         with translated(self._place, f"rows cannot be inserted into {table.name}"):
-            done, moved = insert_rows(self._connection, table, batches)
+            done, moved = insert_rows(self._connection, table, batches, self._sparing.refuse(table, is_insert=True))
         if moved:
             rows = "row has" if moved == 1 else "rows have"
             self._notes.append(f"{table.name}: {moved:,} {rows} another rowid than before, because theirs is taken")
@@ -107,12 +109,25 @@ class SqliteTarget(SqliteView):
     def update(self, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
         """As `Target.update`."""
         with translated(self._place, f"rows of {table.name} cannot be updated"):
-            return update_rows(self._connection, table, columns, batches)
+            return update_rows(self._connection, table, columns, batches, self._sparing.refuse(table))
 
     def delete(self, table: Table, keys: Iterable[Cells]) -> int:
         """As `Target.delete`."""
         with translated(self._place, f"rows of {table.name} cannot be deleted"):
             return delete_rows(self._connection, table, keys)
+
+    @contextmanager
+    def trying(self, refused: Callable[[Refusal], None]) -> Iterator[Callable[[Refusal], None]]:
+        """As `Trying.trying`. A file of nothing has nothing that could refuse a row: there all is as ever."""
+        with self._sparing.trying(self._place, refused) as told:
+            yield told
+        if self._sparing.is_undone:
+            self._notes.clear()
+
+    def dangling(self) -> Iterable[Refusal]:
+        """As `Trying.dangling`: only rows that refer to a row that was refused."""
+        with translated(self._place, "it cannot be told which rows refer to those left out"):
+            return [refusal for one in self._work for refusal in self._sparing.dangling(one.table)]
 
     def finish(self) -> None:
         """As `Target.finish`: indexes, triggers, views, virtual tables without rows of their own, sequences."""

@@ -113,7 +113,9 @@ def test_a_chain_longer_than_the_stack_is_ordered() -> None:
 
 
 def key(child: str, parent: str, definition: str = "FOREIGN KEY (p) REFERENCES s.x(id)") -> ForeignKey:
-    return ForeignKey(child, "s", child, f"{child}_{parent}", ("p",), parent, ("id",), definition, None, False)
+    return ForeignKey(
+        child, "s", child, f"{child}_{parent}", ("p",), parent, "s", parent, ("id",), ("=",), definition, None, False
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,135 @@
+"""The rows that a restore left out: said on the screen, and kept in a file that `--retry` takes.
+
+    with FailedFile.opened(path, snapshot, ask) as failed:
+        restored = restore(...)
+        failed.add("agents", restored)
+    for line in failed_lines(failed):
+        app.out(line)
+
+The file is made before anything is changed, so a place that cannot be written is found out in time; where no row is
+left out it goes again. Nothing is restored here.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from snap_cli.cells import key_text
+from snap_cli.context import App
+from snap_cli.render import clean, paint, plural
+from snapstore.errors import Exists, Unavailable
+from snapstore.operations.ask import Ask, OnError
+from snapstore.operations.failed import refused_json, write_head, write_rows
+from snapstore.operations.restore import Restored
+from snapstore.operations.sparing import Refused
+from snapstore.repository import Snapshot
+
+__all__ = ["FailedFile", "tell_failed"]
+
+_SHOWN = 20
+_LONGEST_REASON = 200
+
+
+class FailedFile:
+    """The file and what was added to it, by source; without a path for a restore that stops at the first error."""
+
+    def __init__(self, path: Path | None, lines: TextIO | None) -> None:
+        self.path = path
+        self.rows: list[tuple[str, Refused]] = []
+        self._lines = lines
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: Path | None, snapshot: Snapshot, ask: Ask, *, dry_run: bool = False) -> Iterator[FailedFile]:
+        """The file, under this path or a name in this folder that tells what it is of. Raises `Exists` or `Unavailable`
+        before anything is restored. It stays if a row was added, whatever comes after.
+        """
+        if ask.on_error is OnError.STOP or dry_run:
+            yield cls(None, None)
+            return
+        name = f"failed-{snapshot.id[:8]}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        with _made([path] if path else [Path(f"{name}{more}.jsonl") for more in ("", "-2", "-3", "-4")]) as (
+            place,
+            lines,
+        ):
+            found = cls(place, lines)
+            try:
+                write_head(lines, snapshot, ask.mode)
+                yield found
+            finally:
+                if not found.rows:
+                    with suppress(OSError):
+                        place.unlink()
+
+    def add(self, source: str, restored: Restored) -> None:
+        """What was left out of one source; on the disk when this returns."""
+        if self._lines is None or not restored.refused:
+            return
+        self.rows += [(source, one) for one in restored.refused]
+        try:
+            write_rows(self._lines, source, restored.refused)
+            self._lines.flush()
+            os.fsync(self._lines.fileno())
+        except OSError as error:
+            raise Unavailable(
+                f"{source} was restored but for {plural(len(restored.refused), 'row')}, and the list of these cannot "
+                f"be written to {self.path}: {error.strerror}",
+                hint="The same restore again, with --failed where there is room, lists them.",
+            ) from error
+
+    def document(self) -> dict[str, Any]:
+        """For programs: every row, and where the file is."""
+        if self.path is None:
+            return {}
+        refused = [refused_json(source, one) for source, one in self.rows]
+        return {"refused": refused, "failed": str(self.path) if refused else None}
+
+
+@contextmanager
+def _made(places: Sequence[Path]) -> Iterator[tuple[Path, TextIO]]:
+    """The first of these that is not there yet."""
+    for place in places:
+        try:
+            # It has values of rows in it, as the server tells them.
+            descriptor = os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o600)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise Unavailable(
+                f"{place} cannot be made: {error.strerror}",
+                hint="Name a file that can be written with --failed; nothing was changed.",
+            ) from error
+        with os.fdopen(descriptor, "w", encoding="utf-8") as lines:
+            yield place, lines
+        return
+    raise Exists(f"{places[-1]} is there already", hint="Name another file with --failed; nothing was changed.")
+
+
+def tell_failed(app: App, failed: FailedFile, again: Sequence[str]) -> None:
+    """The rows that were left out, as many as fit on a screen, and the command that tries them again."""
+    if not failed.rows or failed.path is None:
+        return
+    number = len(failed.rows)
+    if not app.json:
+        several = len({source for source, _ in failed.rows}) > 1
+        app.out(paint(f"{plural(number, 'row')} left out, refused by the database:", "red"))
+        for source, one in failed.rows[:_SHOWN]:
+            named = f"{source}: {one.table}" if several else one.table
+            app.out(f"  {clean(named)}:{clean(key_text(dict(one.key)))}  {_shortened(clean(one.reason))}")
+        if number > _SHOWN:
+            app.out(f"  … and {plural(number - _SHOWN, 'row')} more")
+    app.warn(
+        f"this restore is not whole: {plural(number, 'row')} of the snapshot left out and listed in "
+        f"{clean(str(failed.path))}"
+    )
+    app.say(f"when the cause is mended: {clean(shlex.join([*again, '--retry', str(failed.path)]))}")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
