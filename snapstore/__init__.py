@@ -32,12 +32,16 @@ if TYPE_CHECKING:
         Unsupported,
         WrongKey,
     )
+    from snapstore.methods.restoring import Guarded
     from snapstore.operations.ask import Ask, OnError
+    from snapstore.operations.bundle import Bundled
     from snapstore.operations.copy import Copied
+    from snapstore.operations.cut import CutPlan
     from snapstore.operations.diff import TableDiff, diff, row_changes
     from snapstore.operations.export import Exported
     from snapstore.operations.find import Found
     from snapstore.operations.gc import Collected, GcPlan
+    from snapstore.operations.heal import Healed
     from snapstore.operations.log import RowHistory
     from snapstore.operations.plan import Mode, Plan, TablePlan
     from snapstore.operations.restore import Restored, plan_restore, restore
@@ -57,15 +61,19 @@ if TYPE_CHECKING:
 __all__ = [
     "Ask",
     "Backend",
+    "Bundled",
     "Collected",
     "Conflict",
     "Copied",
     "Corrupt",
+    "CutPlan",
     "DirectoryBackend",
     "Exists",
     "Exported",
     "Found",
     "GcPlan",
+    "Guarded",
+    "Healed",
     "Invalid",
     "MemoryBackend",
     "Mode",
@@ -114,11 +122,15 @@ __all__ = [
 _HOMES = {
     "snapstore.api": ("Snapstore", "init", "open"),
     "snapstore.asked": ("source",),
+    "snapstore.methods.restoring": ("Guarded",),
+    "snapstore.operations.bundle": ("Bundled",),
     "snapstore.operations.ask": ("Ask", "OnError"),
     "snapstore.operations.copy": ("Copied",),
+    "snapstore.operations.cut": ("CutPlan",),
     "snapstore.operations.export": ("Exported",),
     "snapstore.operations.find": ("Found",),
     "snapstore.operations.gc": ("Collected", "GcPlan"),
+    "snapstore.operations.heal": ("Healed",),
     "snapstore.operations.log": ("RowHistory",),
     "snapstore.operations.retention": ("Policy",),
     "snapstore.operations.stats": ("Stats",),

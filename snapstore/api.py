@@ -23,20 +23,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snapstore.asked import asked, held_in, opened, request_of
+from snapstore.asked import asked, held_in, matching_of, opened, request_of
 from snapstore.backends.cachefolder import CacheFolder
 from snapstore.backends.places import backend_of, check_new
 from snapstore.errors import Invalid
 from snapstore.extras import Extra
+from snapstore.methods.caring import Caring
+from snapstore.methods.moving import Moving
+from snapstore.methods.restoring import Restoring
 from snapstore.operations.ask import OnError
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.chain import between, chains
 from snapstore.operations.condition import Condition, matching
-from snapstore.operations.copy import Copied, copy
 from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.find import Found, find
-from snapstore.operations.forget import rm
-from snapstore.operations.gc import Collected, GcPlan, gc, plan_gc
 from snapstore.operations.guess import guess_roles
 from snapstore.operations.livestate import live_state
 from snapstore.operations.log import RowHistory, log
@@ -44,14 +44,11 @@ from snapstore.operations.named import narrow, one_table
 from snapstore.operations.needle import Needle
 from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.restore import Restored, plan_restore, restore
-from snapstore.operations.retention import Policy
 from snapstore.operations.rowvalues import rows_of
 from snapstore.operations.sparing import Refused
 from snapstore.operations.state import LIVE, State, of_snapshot
-from snapstore.operations.stats import Stats, stats
 from snapstore.operations.take import Request, Taken, take
 from snapstore.operations.undo import check_restored, last_restore, undo_ask
-from snapstore.operations.verify import Verified, verify
 from snapstore.repository import Repository, Snapshot
 from snapstore.repository.keyring import Passphrase
 from snapstore.repository.resolve import resolve
@@ -88,23 +85,12 @@ def open(
     return Snapstore(Repository.open(backend_of(str(place), allow_http=allow_http), passphrase, cache=cache))
 
 
-class Snapstore:
+class Snapstore(Restoring, Moving, Caring):
     """A repository with the operations on it.
 
     Wherever a live source is meant, it is a URL, a `Source` of one's own, or None: where the snapshot was taken from.
     The URL in a snapshot has no password.
     """
-
-    def __init__(self, repository: Repository) -> None:
-        self.repository = repository
-
-    def snapshots(self) -> list[Snapshot]:
-        """All snapshots, oldest first, safety snapshots too."""
-        return self.repository.snapshots()
-
-    def snapshot(self, name: str = "latest") -> Snapshot:
-        """The snapshot of this name. Raises `NotFound` for none, `Invalid` for several."""
-        return resolve(self.snapshots(), name)
 
     def take(
         self,
@@ -261,34 +247,6 @@ class Snapstore:
         ask = undo_ask(self.repository, before)
         return restore(self.repository, before, live, ask, verify=verify, host=host, progress=progress)
 
-    def remove(self, *names: str) -> list[str]:
-        """Remove snapshots, all of them or none; their ids. `gc` gives the space back."""
-        snapshots = self.snapshots()
-        return rm(self.repository, [resolve(snapshots, name).id for name in names])
-
-    def plan_gc(self, policy: Policy | None = None) -> GcPlan:
-        """The dry run of `gc`: which snapshots a policy removes, and how many bytes come back."""
-        return plan_gc(self.repository, policy)
-
-    def gc(self, policy: Policy | GcPlan | None = None, *, progress: Progress = silent) -> Collected:
-        """Remove the snapshots that no rule keeps (none without a policy), and give back what none needs."""
-        return gc(self.repository, policy, progress=progress)
-
-    def verify(self, *names: str, read_data: bool = False, progress: Progress = silent) -> Verified:
-        """Check that snapshots (all, if none is named) are whole; with `read_data` every byte of the repository.
-
-        Damage is not raised: it is in `Verified.damaged`.
-        """
-        snapshots = self.snapshots() if names else []
-        chosen = [resolve(snapshots, name) for name in names] or None
-        return verify(self.repository, snapshots=chosen, read_data=read_data, progress=progress)
-
-    def copy(self, other: Snapstore, *names: str, progress: Progress = silent) -> tuple[Copied, ...]:
-        """Copy snapshots (all, if none is named) into another repository; what is there already is not sent."""
-        snapshots = self.snapshots() if names else []
-        chosen = [resolve(snapshots, name) for name in names] or None
-        return copy(self.repository, other.repository, chosen, progress=progress)
-
     def export(
         self,
         name: str,
@@ -297,6 +255,7 @@ class Snapstore:
         format: str = "json",
         tables: Sequence[str] = (),
         vectors: bool = True,
+        where: Mapping[str, str] | None = None,
         user: str = "",
         to: str | Source | None = None,
         source: str | None = None,
@@ -304,14 +263,17 @@ class Snapstore:
     ) -> Exported:
         """Write rows into a new folder as `json`, `jsonl`, `csv`, `parquet` or `markdown`.
 
+        `where` are conditions by table, in the SQL of the live source, which is asked.
         Raises `Exists` for a folder that is not empty, `Unsupported` without the extra `export`.
         """
         with Extra("export", "an export needs"):
             from snapstore.operations.export import Choice, export_from
             from snapstore.operations.formats import Format
         snapshot = self.snapshot("latest" if name == LIVE else name)
-        with self.state(LIVE if name == LIVE else snapshot.id, to=to, source=source) as found:
-            chosen, choice = found.narrowed(tables), Choice(vectors, user)
+        with ExitStack() as stack:
+            found = stack.enter_context(self.state(LIVE if name == LIVE else snapshot.id, to=to, source=source))
+            chosen = found.narrowed(tables)
+            choice = Choice(vectors, user, matching_of(stack, snapshot, chosen, to, where))
             roles = guess_roles([own.table for own in chosen.tables])
             return export_from(
                 self.repository, snapshot, chosen, Path(folder), Format(format), choice, roles=roles, progress=progress
@@ -344,10 +306,6 @@ class Snapstore:
         """Every version of a cell that holds a text, with the first and the last snapshot that has it."""
         needle = Needle(text, regex=regex, ignore_case=ignore_case)
         return find(self.repository, chains(between(self.snapshots(), since, until)), needle, progress=progress)
-
-    def stats(self, *, progress: Progress = silent) -> Stats:
-        """Where the space goes: by source, table and kind of blob, and what each snapshot alone needs."""
-        return stats(self.repository, progress=progress)
 
     @contextmanager
     def _live(self, snapshot: Snapshot, to: str | Source | None, source: str | None) -> Iterator[State]:

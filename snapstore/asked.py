@@ -7,8 +7,12 @@ It does nothing itself: `snapstore.api` does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from snapstore.errors import Invalid
 from snapstore.operations.ask import Ask, OnError
@@ -16,12 +20,13 @@ from snapstore.operations.named import one_table, row_key
 from snapstore.operations.plan import Mode
 from snapstore.operations.scope import Scope
 from snapstore.operations.sparing import Refused
-from snapstore.operations.state import of_snapshot
+from snapstore.operations.state import State, of_snapshot
 from snapstore.operations.take import Request
 from snapstore.repository import Repository, Snapshot, SnapshotSource
+from snapstore.rows import Batch
 from snapstore.sources import Selection, Source, opening
 
-__all__ = ["asked", "held_in", "opened", "request_of", "source"]
+__all__ = ["asked", "held_in", "matching_of", "opened", "request_of", "source"]
 
 
 def source(url: str, *, key: str = "") -> Source:
@@ -99,6 +104,18 @@ def asked(
         on_error=_on_error(on_error),
     )
     return opened(to or held.url), ask
+
+
+def matching_of(
+    stack: ExitStack, snapshot: Snapshot, state: State, to: str | Source | None, where: Mapping[str, str] | None
+) -> dict[str, Callable[[Batch], NDArray[np.bool_]]]:
+    """By table, what tells the rows that meet its condition: the live source does, for as long as the stack is open."""
+    found = {}
+    for name, text in (where or {}).items():
+        own = one_table(state.tables, name, state.label)
+        live = opened(to or held_in(snapshot, own.source).url)
+        found[own.name] = stack.enter_context(live.matching(own.table, text))
+    return found
 
 
 def _on_error(word: OnError | str) -> OnError:

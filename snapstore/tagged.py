@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,25 +56,34 @@ Value: TypeAlias = int | float | str | bytes | RawText | None
 
 def encode(values: Sequence[Value]) -> Cells:
     """One cell for each value; integers are of 64 bits. None is NULL."""
+    try:
+        return _alike(values)
+    except (TypeError, struct.error):
+        pass
     kinds = set(map(type, values))
-    valid = None
-    if type(None) in kinds:
-        valid = np.fromiter((value is not None for value in values), np.bool_, len(values))
-        kinds.discard(type(None))
-    if not kinds:
+    if kinds <= {type(None)}:
         return Cells.constant(None, len(values))
-    if len(kinds) > 1 or RawText in kinds:
-        return Cells.of([None if value is None else _encode_one(value) for value in values])
-    kind = kinds.pop()
-    present = values if valid is None else [value for value in values if value is not None]
-    if kind is int or kind is float:
-        form, tag = (">i8", INTEGER) if kind is int else (">f8", REAL)
-        cells = _numbers(np.array(present, form), tag)
-    elif kind is str:
-        cells = _tagged(*joined_text(present), TEXT)  # type: ignore[arg-type]  # all of them are str
-    else:
-        cells = _blobs(present)  # type: ignore[arg-type]  # all of them are bytes
-    return cells if valid is None else spread(cells, valid)
+    if len(kinds) == 2 and type(None) in kinds and RawText not in kinds:
+        valid = np.fromiter((value is not None for value in values), np.bool_, len(values))
+        return spread(_alike([value for value in values if value is not None]), valid)
+    return Cells.of([None if value is None else _encode_one(value) for value in values])
+
+
+def _alike(values: Sequence[Any]) -> Cells:
+    """The cells of values of one class, which the first one tells: what turns them all at once takes no others.
+
+    Raises `TypeError` or `struct.error` where there are others. To ask each for its class costs as much as turning it.
+    """
+    kind = type(values[0]) if values else None
+    if kind is str:
+        return _tagged(*joined_text(values), TEXT)
+    if kind is int:
+        return _numbers(struct.pack(f">{len(values)}q", *values), INTEGER)
+    if kind is float and set(map(type, values)) == {float}:  # an integer would pass for a real
+        return _numbers(struct.pack(f">{len(values)}d", *values), REAL)
+    if kind is bytes:
+        return _blobs(values)
+    raise TypeError("not of one class, or of one that cannot be turned at once")
 
 
 def joined_text(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -165,11 +174,12 @@ def _parted(cell: bytes) -> tuple[int, bytes]:
     return tag, body
 
 
-def _numbers(numbers: NDArray[np.generic], tag: int) -> Cells:
-    rows = np.empty((len(numbers), 9), np.uint8)
-    rows[:, :8] = numbers.view(np.uint8).reshape(-1, 8)
+def _numbers(numbers: bytes, tag: int) -> Cells:
+    count = len(numbers) // 8
+    rows = np.empty((count, 9), np.uint8)
+    rows[:, :8] = np.frombuffer(numbers, np.uint8).reshape(-1, 8)
     rows[:, 8] = tag
-    return Cells(0, rows.reshape(-1), np.arange(len(numbers) + 1, dtype=np.int64) * 9)
+    return Cells(0, rows.reshape(-1), np.arange(count + 1, dtype=np.int64) * 9)
 
 
 def _blobs(blobs: Sequence[bytes]) -> Cells:

@@ -42,9 +42,10 @@ LAYERS = {
     "snapstore.repository": 8,
     "snapstore.operations": 9,
     "snapstore.asked": 10,
-    "snapstore.api": 11,
-    "snapstore": 12,
-    "snap_cli": 13,
+    "snapstore.methods": 11,
+    "snapstore.api": 12,
+    "snapstore": 13,
+    "snap_cli": 14,
 }
 
 _OF_ROWS = {f"snapstore.{name}" for name in ("rows", "ragged", "tagged", "valuekeys", "keys", "multiset")}
@@ -111,6 +112,7 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("snap_cli.export", "snapstore.operations.formats"): "its library is an extra",
     ("snapstore.api", "snapstore.operations.export"): "its library is an extra",
     ("snapstore.api", "snapstore.operations.formats"): "its library is an extra",
+    ("snapstore.methods.moving", "snapstore.operations.importing"): "its library is an extra",
     ("snap_cli.import_", "snapstore.operations.importing"): "its library is an extra",
     ("snapstore.operations.export", "snapstore.operations.parquet"): "its library is an extra",
     ("snapstore.operations.rowfiles", "snapstore.operations.parquet"): "its library is an extra",

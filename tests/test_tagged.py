@@ -57,6 +57,22 @@ def test_texts_alone_are_the_cells_they_are_among_others(texts: list[str | None]
     assert tagged.encode(texts).to_list() == among[:-1]
 
 
+CLASSES: list[st.SearchStrategy[Value]] = [
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    st.text(max_size=9),
+    st.binary(max_size=12),
+]
+ALIKE = st.one_of([st.lists(one, min_size=1, max_size=6) for one in CLASSES])
+
+
+@given(ALIKE, VALUES | st.just(RawText(b"\xff")), st.integers(0, 6))
+def test_a_cell_is_the_same_whatever_stands_beside_it(alike: list[Value], other: Value, at: int) -> None:
+    values = [*alike[:at], other, *alike[at:]]
+    assert tagged.encode(alike).to_list() == [tagged.encode([one])[0] for one in alike]
+    assert tagged.encode(values).to_list() == [tagged.encode([one])[0] for one in values]
+
+
 @given(st.lists(VALUES, max_size=20))
 def test_values_come_back_with_their_class(values: list[Value]) -> None:
     cells = tagged.encode(values)

@@ -8,7 +8,6 @@ Nothing is written anywhere, and no source is asked for anything. It does not kn
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from snap_cli.manifests import tell_narrowed
 from snap_cli.render import amount, clean, moment, plural
 from snap_cli.schedule import Scheduled, scheduled
 from snap_cli.take import MIN_FREE_BYTES
+from snap_cli.typed import command_line
 from snap_cli.verified import VerifyNotes
 from snapstore.backends.directory import directory_of
 from snapstore.errors import Invalid, SnapstoreError
@@ -101,10 +101,6 @@ def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
         yield _failed(check, error)
 
 
-def _snap(app: App, *words: str) -> str:
-    return shlex.join(["snap", *(["-r", app.repo] if app.repo else []), *words])
-
-
 def _sources(
     app: App,
     repository: Repository,
@@ -123,11 +119,13 @@ def _sources(
     wanted += [name for name in names if not app.settings.named(name)]
     looked: set[str] = set()
     if not (wanted or app.settings.sources or known):
-        yield Finding("recent", Status.TODO, "there is no snapshot yet", _snap(app, "take", "URL"))
+        yield Finding("recent", Status.TODO, "there is no snapshot yet", command_line(app, "take", "URL"))
     for name in wanted or list(app.settings.sources) or known:
         own = [(one, held) for one in snapshots if (held := one.source(name)) is not None]
         if not own:
-            yield Finding("recent", Status.TODO, "there is no snapshot of it yet", _snap(app, "take", name), name)
+            yield Finding(
+                "recent", Status.TODO, "there is no snapshot of it yet", command_line(app, "take", name), name
+            )
             continue
         snapshot, held = own[-1]
         yield _recent(app, snapshot, held, max_age, job, now)
@@ -143,7 +141,7 @@ def _recent(
     age = now - snapshot.time
     told = f"the last snapshot is of {moment(snapshot.time)} ({snapshot.id[:8]}), {_ago(age)}"
     if tell_narrowed(held):
-        told += f"; filtered: `{_snap(app, 'show', snapshot.id[:8])}` says how"
+        told += f"; filtered: `{command_line(app, 'show', snapshot.id[:8])}` says how"
     if max_age is None and job is not None and job.where and job.times is not None:
         due = job.times.after(snapshot.time.astimezone().replace(tzinfo=None)).astimezone()
         late = now > due + _GRACE
@@ -153,7 +151,7 @@ def _recent(
         told += f", and {_span(max_age or DEFAULT_AGE)} are allowed" if late else ""
     named = [held.name] if held.name in app.settings.sources else [held.url]
     return Finding(
-        "recent", Status.TODO if late else Status.OK, told, _snap(app, "take", *named) if late else "", held.name
+        "recent", Status.TODO if late else Status.OK, told, command_line(app, "take", *named) if late else "", held.name
     )
 
 
@@ -166,7 +164,7 @@ def _complete(app: App, snapshot: Snapshot, held: SnapshotSource) -> Finding:
     told = f"not held: {clean('; '.join(held.missing[:_SHOWN]))}{more}"
     told += " (allow-partial allows it)" if is_allowed else ""
     status = Status.NOTE if is_allowed else Status.TODO
-    return Finding("complete", status, told, _snap(app, "show", snapshot.id[:8]), held.name)
+    return Finding("complete", status, told, command_line(app, "show", snapshot.id[:8]), held.name)
 
 
 def _restorable(app: App, repository: Repository, snapshot: Snapshot) -> Finding:
@@ -175,7 +173,7 @@ def _restorable(app: App, repository: Repository, snapshot: Snapshot) -> Finding
         return Finding("restorable", Status.OK, f"all that {snapshot.id[:8]} needs is there")
     more = f", and {len(problems) - 1:,} more" if len(problems) > 1 else ""
     told = f"{snapshot.id[:8]} cannot be restored whole: {clean(problems[0])}{more}"
-    return Finding("restorable", Status.TODO, told, _snap(app, "verify"))
+    return Finding("restorable", Status.TODO, told, command_line(app, "verify"))
 
 
 def _verified(
@@ -187,7 +185,7 @@ def _verified(
             f"`snap verify` ({noted.damage.depth}) found damage at {moment(noted.damage.ended)}; none since was without"
         )
         depth = ["--read-data"] if noted.damage.depth != "structure" else []
-        yield Finding("verified", Status.TODO, told, _snap(app, "verify", *depth))
+        yield Finding("verified", Status.TODO, told, command_line(app, "verify", *depth))
     elif snapshots:
         # What has been there for less than that need not have been verified yet.
         since = noted.last.ended if noted.last else snapshots[0].time
@@ -199,11 +197,11 @@ def _verified(
             "verified",
             Status.TODO if late else Status.OK,
             told,
-            _snap(app, "verify", "--sample", "10%") if late else "",
+            command_line(app, "verify", "--sample", "10%") if late else "",
         )
     if noted.restore_test is not None and noted.restore_test.damaged:
         told = f"the restore test at {moment(noted.restore_test.ended)} found differences"
-        yield Finding("verified", Status.TODO, told, _snap(app, "verify", "--restore-test"))
+        yield Finding("verified", Status.TODO, told, command_line(app, "verify", "--restore-test"))
 
 
 def _room(app: App, repository: Repository) -> Iterator[Finding]:
@@ -212,13 +210,17 @@ def _room(app: App, repository: Repository) -> Iterator[Finding]:
         held = sum(pack.size_bytes for pack in repository.blobs.packs())
         full = held > room.max_bytes
         told = f"{amount(held)} of {amount(room.max_bytes)} that max-size allows"
-        yield Finding("room", Status.TODO if full else Status.OK, told, _snap(app, "gc", "--dry-run") if full else "")
+        yield Finding(
+            "room", Status.TODO if full else Status.OK, told, command_line(app, "gc", "--dry-run") if full else ""
+        )
     if directory is None:
         return
     free, least = directory.free_bytes(), room.min_free_bytes or MIN_FREE_BYTES
     full = free < least
     told = f"{amount(free)} are free" + (f", and {amount(least)} must be for a take" if full else "")
-    yield Finding("room", Status.TODO if full else Status.OK, told, _snap(app, "gc", "--dry-run") if full else "")
+    yield Finding(
+        "room", Status.TODO if full else Status.OK, told, command_line(app, "gc", "--dry-run") if full else ""
+    )
 
 
 def _pendings(app: App, there: Sequence[Listed], now: datetime) -> Iterator[Finding]:
@@ -228,7 +230,7 @@ def _pendings(app: App, there: Sequence[Listed], now: datetime) -> Iterator[Find
     still = [one for one, seconds in quiet if _QUIET_SECONDS < seconds <= STALE_SECONDS]
     if left:
         told = f"{plural(len(left), 'take or other work was', 'takes or other works were')} interrupted and not cleared"
-        command = _snap(app, "gc", *([] if app.settings.retention else ["--keep-all"]))
+        command = command_line(app, "gc", *([] if app.settings.retention else ["--keep-all"]))
         yield Finding("pending", Status.TODO, f"{told}, the first of {moment(left[0].snapshot.time)}", command)
     if still:
         told = f"{plural(len(still), 'take or other work', 'takes or other works')} said nothing for an hour"
@@ -240,20 +242,20 @@ def _pendings(app: App, there: Sequence[Listed], now: datetime) -> Iterator[Find
 def _keys(app: App, repository: Repository) -> Iterator[Finding]:
     found = key_list(repository)
     for error in (one for one in found if isinstance(one, SnapstoreError)):
-        yield Finding("keys", Status.TODO, clean(f"{error.message}. {error.hint}"), _snap(app, "key", "list"))
+        yield Finding("keys", Status.TODO, clean(f"{error.message}. {error.hint}"), command_line(app, "key", "list"))
     usable = sum(not isinstance(one, SnapstoreError) for one in found)
     if usable > 1:
         yield Finding("keys", Status.OK, f"{usable} passphrases open it")
     else:
         told = "one passphrase opens it: without that nobody can read it; a second one may be kept elsewhere"
-        yield Finding("keys", Status.NOTE, told, _snap(app, "key", "add", "--label", "spare"))
+        yield Finding("keys", Status.NOTE, told, command_line(app, "key", "add", "--label", "spare"))
 
 
 def _schedule(app: App, job: Scheduled, now: datetime) -> Finding:
     if not job.where:
         told = "no job is installed for this folder and repository"
         if job.last is None:
-            return Finding("schedule", Status.NOTE, told, _snap(app, "schedule", "install", "--daily", "02:00"))
+            return Finding("schedule", Status.NOTE, told, command_line(app, "schedule", "install", "--daily", "02:00"))
         return _of_last(app, job, f"{told}, but something ran it {_ago(now - _ended(job))}")
     if job.last is None:
         # An installed job that never came to run is late by what the snapshots say.
@@ -262,7 +264,7 @@ def _schedule(app: App, job: Scheduled, now: datetime) -> Finding:
         due = job.times.after(datetime.fromisoformat(job.last.began).astimezone().replace(tzinfo=None)).astimezone()
         if now > due + _GRACE:
             told = f"{job.name} is in {clean(job.where)}; no run has ended since it was due at {due:%Y-%m-%d %H:%M}"
-            return Finding("schedule", Status.TODO, told, _snap(app, "schedule", "status"))
+            return Finding("schedule", Status.TODO, told, command_line(app, "schedule", "status"))
     return _of_last(app, job, f"{job.name} is in {clean(job.where)}; it ran {_ago(now - _ended(job))}")
 
 
@@ -271,7 +273,7 @@ def _of_last(app: App, job: Scheduled, told: str) -> Finding:
     if not job.last.exit_code:
         return Finding("schedule", Status.OK, told)
     told += f" and ended with exit code {job.last.exit_code}: {clean(job.last.words)}; its log: {clean(str(job.log))}"
-    return Finding("schedule", Status.TODO, told, _snap(app, "schedule", "run"))
+    return Finding("schedule", Status.TODO, told, command_line(app, "schedule", "run"))
 
 
 def _ended(job: Scheduled) -> datetime:

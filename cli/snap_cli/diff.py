@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -36,6 +37,7 @@ from snapstore.tree.values import resolve as resolve_cells
 __all__ = ["compare", "diff_command", "diff_options", "difference_document", "tell_difference"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Row = TypeVar("Row")
 
 _DIFFERENT = 1
 
@@ -129,9 +131,11 @@ def compare(
         for one in {own.id: own for own in (before, after) if own is not None}.values():
             _remarks(app, one)
         if app.json:
-            app.document(difference_document(old, new, before, after, found, wanted if rows else None, rows=rows))
+            documents = partial(_each, old, new, wanted, _row_documents) if rows else None
+            app.document(difference_document(before, after, found, rows=documents))
         else:
-            tell_difference(app, old, new, found, wanted, rows=rows, stat=stat)
+            lines = partial(_each, old, new, wanted, _row_lines) if rows else None
+            tell_difference(app, old.label, new.label, found, rows=lines, stat=stat)
         if told := tell_ignored((one.name, one.ignored) for one in found):
             app.say(told)
     if exit_code and any(not one.is_equal for one in found):
@@ -185,20 +189,33 @@ def _only(old: State, new: State, name: str) -> tuple[State, State]:
     return first, second
 
 
-def tell_difference(
-    app: App,
+def _each(
     old: State,
     new: State,
-    found: Sequence[TableDiff],
     wanted: Mapping[str, Sequence[bytes]] | None,
+    of: Callable[[StateTable | None, StateTable | None, Sequence[bytes] | None], Iterator[Row]],
+    one: TableDiff,
+) -> Iterator[Row]:
+    """What there is to say `of` the rows of a table that differ."""
+    for first, second in pairs(old, new):
+        present = second or first
+        if present is not None and (present.source, present.name) == (one.source, one.name):
+            yield from of(first, second, None if wanted is None else wanted.get(one.name, ()))
+
+
+def tell_difference(
+    app: App,
+    before: str,
+    after: str,
+    found: Sequence[TableDiff],
     *,
-    rows: bool,
-    stat: bool,
+    rows: Callable[[TableDiff], Iterator[str]] | None = None,
+    stat: bool = False,
 ) -> None:
-    """Print what was found, as text."""
+    """Print what was found between these two, as text."""
     different = [one for one in found if not one.is_equal]
     if not different:
-        app.out(f"no differences between {old.label} and {new.label} in {plural(len(found), 'table')}")
+        app.out(f"no differences between {before} and {after} in {plural(len(found), 'table')}")
         return
     several = len({one.source for one in found}) > 1
     if stat:
@@ -209,19 +226,12 @@ def tell_difference(
             shown.append([label, count(one.added), count(one.removed), count(one.changed), count(cells)])
         app.out(columns(shown, right={1, 2, 3, 4}, indent=0))
         return
-    app.out(f"from {old.label} to {new.label}:")
-    matched = pairs(old, new)
+    app.out(f"from {before} to {after}:")
     for one in different:
         for line in _lines(one, several):
             app.out(line)
-        if rows:
-            for before, after in matched:
-                present = after or before
-                assert present is not None
-                if (present.source, present.name) == (one.source, one.name):
-                    keys = None if wanted is None else wanted.get(one.name, ())
-                    for line in _row_lines(before, after, keys):
-                        app.out(line)
+        for line in rows(one) if rows else ():
+            app.out(line)
     same = len(found) - len(different)
     if same:
         app.out(f"{plural(same, 'table')} without differences")
@@ -303,18 +313,14 @@ def _changed(
 
 
 def difference_document(
-    old: State,
-    new: State,
     before: Snapshot | None,
     after: Snapshot | None,
     found: Sequence[TableDiff],
-    wanted: Mapping[str, Sequence[bytes]] | None,
     *,
-    rows: bool,
+    rows: Callable[[TableDiff], Iterator[dict[str, Any]]] | None = None,
 ) -> dict[str, Any]:
     """What was found, as `snap diff --json` prints it; None stands for the live rows."""
     tables = []
-    matched = pairs(old, new)
     for one in found:
         shape: dict[str, Any] = {
             "source": one.source,
@@ -328,12 +334,7 @@ def difference_document(
             "ignored": list(one.ignored),
         }
         if rows:
-            shape["rows"] = [
-                row
-                for first, second in matched
-                if (present := second or first) and (present.source, present.name) == (one.source, one.name)
-                for row in _row_documents(first, second, None if wanted is None else wanted.get(one.name, ()))
-            ]
+            shape["rows"] = list(rows(one))
         tables.append(shape)
     labels = {"from": before.id if before else LIVE, "to": after.id if after else LIVE}
     return {**labels, "tables": tables}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from math import floor
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -26,12 +23,11 @@ from snap_cli.render import clean, paint, plural
 from snap_cli.sources import chosen_sources, open_named, url_of
 from snap_cli.take import selection_from
 from snap_cli.telling import tell_done
+from snap_cli.typed import command_line
 from snapstore.errors import Invalid, SnapstoreError
-from snapstore.operations.diff import TableDiff, diff
-from snapstore.operations.livestate import live_state
-from snapstore.operations.plan import Mode
-from snapstore.operations.restore import Ask, Restored, restore
-from snapstore.operations.state import of_snapshot
+from snapstore.operations.guard import Back, Did, Limit, Pairs, look, put_back
+from snapstore.operations.restore import Restored
+from snapstore.operations.state import LIVE
 from snapstore.operations.take import Request, take
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Source
@@ -44,26 +40,14 @@ _SIGNALLED = 128
 _INTERRUPTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Limit:
-    """The most rows that may be deleted, or changed: a number, or a share of those in the snapshot."""
-
-    what: str
-    text: str
-
-    def most(self, rows: int) -> int:
-        """As a number of rows."""
-        if self.text.endswith("%"):
-            return floor(rows * float(self.text[:-1]) / 100)
-        return int(self.text)
-
-
 class _LimitType(click.ParamType[str]):
     name = "N|N%"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(r"\d+|\d+(\.\d+)?%", value):
-            self.fail(f"{value!r} is neither a number of rows nor a share of them such as 5%", param, ctx)
+        try:
+            Limit("deletes", value)
+        except Invalid as error:
+            self.fail(error.message, param, ctx)
         return value
 
 
@@ -84,8 +68,10 @@ class _LimitType(click.ParamType[str]):
     help="What to guard [as for `snap take`].",
 )
 @click.option("--tag", "tags", multiple=True, help="A name for the snapshot; may be given several times.")
-@click.option("--max-deletes", type=_LimitType(), help="More rows deleted than this, or this share, is a failure.")
-@click.option("--max-changes", type=_LimitType(), help="The same of rows added, changed or deleted.")
+@click.option(
+    "--max-deletes", type=_LimitType(), help="More deleted than so many rows, or this share of them, is a failure."
+)
+@click.option("--max-changes", type=_LimitType(), help="The same of what was added, changed or deleted.")
 @click.option("--restore-on-failure", is_flag=True, help="Put everything back as it was, without being asked.")
 @click.pass_context
 def guard_command(
@@ -108,7 +94,8 @@ def guard_command(
     app: App = context.obj
     if shutil.which(words[0]) is None:
         raise Invalid(f"there is no command {words[0]!r}", hint="Nothing was run, and no snapshot taken.")
-    limits = [_Limit(what, text) for what, text in (("deletes", max_deletes), ("changes", max_changes)) if text]
+    limits = [Limit("deletes", max_deletes)] if max_deletes else []
+    limits += [Limit("changes", max_changes)] if max_changes else []
     repository = app.repository()
     requests = [
         Request(own.name, open_named(app, own), selection_from(own, schema_of(url_of(app, own))))
@@ -126,22 +113,25 @@ def guard_command(
     code = _run(words, app)
     pairs = [(held, one.source) for one in requests if (held := snapshot.source(one.name)) is not None]
     try:
-        document, found = _difference(app, repository, snapshot, pairs)
+        with app.progress() as progress:
+            did = look(repository, snapshot, pairs, progress=progress)
     except SnapstoreError:
         app.warn(f"the command ended with {code}, and what it did could not be read; before it was {snapshot.id[:8]}")
         raise
-    exceeded = [told for limit in limits if (told := _exceeded(limit, found, rows_in(snapshot)))]
+    if not app.json:
+        _tell(app, did)
+    exceeded = [told for limit in limits if (told := did.exceeded(limit))]
     for told in exceeded:
         app.warn(told)
-    restored: list[Restored] | None = None
-    if (code or exceeded) and any(not one.is_equal for one in found):
+    back: Back | None = None
+    if (code or exceeded) and not did.is_nothing:
         if code:
             app.warn(f"the command failed: exit code {code}")
         if restore_on_failure or _agrees(app):
-            restored = _put_back(app, repository, snapshot, pairs, found)
+            back = _put_back(app, repository, snapshot, pairs)
         else:
-            back = shlex.join(["snap", *(["-r", app.repo] if app.repo else []), "restore", snapshot.id[:8]])
-            app.say(f"to put everything back as it was: {back} --exact --recreate")
+            again = command_line(app, "restore", snapshot.id[:8], "--exact", "--recreate")
+            app.say(f"to put everything back as it was: {again}")
     elif code:
         app.warn(f"the command failed: exit code {code}; the memory is as it was before")
     app.result(
@@ -149,11 +139,17 @@ def guard_command(
             "snapshot": snapshot.id,
             "words": list(words),
             "exit_code": code,
-            "diff": document,
+            "diff": difference_document(snapshot, None, did.tables),
+            "definitions": [
+                {"source": one.source, "name": one.name, "what": one.what.value} for one in did.definitions
+            ],
             "exceeded": exceeded,
-            "restored": None if restored is None else [_restored_json(one) for one in restored],
+            "restored": None if back is None else [_restored_json(one) for one in back.restored],
+            "left": None if back is None else list(back.left),
         }
     )
+    if back is not None and back.failed:
+        raise back.failed[0].error
     if code or exceeded:
         context.exit(code or FAILED)
 
@@ -181,59 +177,38 @@ def _run(words: Sequence[str], app: App) -> int:
     return code if code >= 0 else _SIGNALLED - code
 
 
-def _difference(
-    app: App, repository: Repository, snapshot: Snapshot, pairs: Sequence[tuple[SnapshotSource, Source]]
-) -> tuple[dict[str, Any], list[TableDiff]]:
-    """What changed since the snapshot, told (or as a document) and counted."""
-    with ExitStack() as stack:
-        with app.progress() as progress:
-            now = live_state(repository, snapshot, pairs, stack, progress)
-        then = of_snapshot(repository, snapshot, pairs[0][0].name if len(pairs) == 1 else None)
-        found = list(diff(then, now))
-        if not app.json:
-            tell_difference(app, then, now, found, None, rows=False, stat=False)
-        return difference_document(then, now, snapshot, None, found, None, rows=False), found
-
-
-def _exceeded(limit: _Limit, found: Sequence[TableDiff], rows: int) -> str:
-    """In words, by how much; empty if it is kept."""
-    number = sum(one.removed + (one.added + one.changed if limit.what == "changes" else 0) for one in found)
-    most = limit.most(rows)
-    if number <= most:
-        return ""
-    word = "deleted" if limit.what == "deletes" else "added, changed or deleted"
-    return f"{plural(number, 'row')} {word}, and --max-{limit.what} {limit.text} allows {most:,}"
+def _tell(app: App, did: Did) -> None:
+    several = len({one.source for one in did.tables}) > 1
+    if not did.definitions or not all(one.is_equal for one in did.tables):
+        tell_difference(app, did.snapshot.id[:8], LIVE, did.tables)
+    else:
+        app.out(f"from {did.snapshot.id[:8]} to {LIVE}:")
+    for one in did.definitions:
+        told = f"{one.source}: {one.name}" if several else one.name
+        app.out(f"  {paint(clean(told), 'bold')}  ({one.what.value})")
 
 
 def _agrees(app: App) -> bool:
     return app.is_interactive and not app.json and click.confirm("Put everything back as it was before?", err=True)
 
 
-def _put_back(
-    app: App,
-    repository: Repository,
-    snapshot: Snapshot,
-    pairs: Sequence[tuple[SnapshotSource, Source]],
-    found: Sequence[TableDiff],
-) -> list[Restored]:
-    done: list[Restored] = []
-    for held, live in pairs:
-        ask = Ask(mode=Mode.EXACT, source=held.name, recreate=True)
-        try:
-            with app.progress() as progress:
-                restored = restore(repository, snapshot, live, ask, host=app.host, progress=progress)
-        except SnapstoreError:
-            left = ", ".join(own.name for own, _ in pairs[len(done) :])
-            app.warn(f"not put back: {left}; `snap restore {snapshot.id[:8]} --exact --recreate` tries again")
-            raise
-        done.append(restored)
+def _put_back(app: App, repository: Repository, snapshot: Snapshot, pairs: Pairs) -> Back:
+    def told(held: SnapshotSource, live: Source, restored: Restored) -> None:
         if not app.json:
             app.out(f"{paint(held.name, 'bold')}  {clean(live.url)}")
             tell_done(app, restored)
-    made = [one.name for one in found if one.only == "after"]
-    if made:
-        app.warn(f"tables made since the snapshot stay: {clean(', '.join(made))}")
-    return done
+
+    with app.progress() as progress:
+        back = put_back(repository, snapshot, pairs, host=app.host, progress=progress, told=told)
+    for one in back.failed:
+        only = ["--source", one.source] if len(snapshot.sources) > 1 else []
+        again = command_line(app, "restore", snapshot.id[:8], "--exact", "--recreate", *only)
+        app.warn(f"{clean(one.source)} was not put back: {clean(one.error.message)}; `{clean(again)}` tries again")
+    if back.made:
+        app.warn(f"tables made since the snapshot stay: {clean(', '.join(back.made))}")
+    if other := [one for one in back.left if one not in back.made]:
+        app.warn(f"still not as it was: {clean(', '.join(other))}")
+    return back
 
 
 def _restored_json(restored: Restored) -> dict[str, Any]:

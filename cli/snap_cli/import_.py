@@ -12,14 +12,13 @@ from snap_cli.manifests import rows_in
 from snap_cli.render import paint, plural
 from snap_cli.restore import carry_out
 from snap_cli.sources import one_source, open_named
+from snap_cli.typed import typed
 from snapstore.backends.places import is_private
 from snapstore.errors import Invalid
 from snapstore.extras import Extra
 from snapstore.operations.forget import rm
 from snapstore.operations.plan import Mode
 from snapstore.operations.restore import Ask
-from snapstore.operations.take import Request, take
-from snapstore.sources import Selection
 
 __all__ = ["import_command"]
 
@@ -69,22 +68,13 @@ def import_command(
     if plan_id is not None and (dry_run or as_snapshot):
         raise Invalid("--plan goes with --to, and not with --dry-run")
     with Extra("export", "an import needs"):
-        from snapstore.operations.importing import ExportSource, read_export
+        from snapstore.operations.importing import import_export, read_export
     repository = app.repository()
     export = read_export(path)
-    names = [name for name in export.sources if source in (None, name)]
-    if not names:
-        if source is None:
-            raise Invalid(f"there are no rows in the export {path}", hint="Only the shapes of its tables were taken.")
-        raise Invalid(f"the export has no source {source!r}", hint=f"It has: {', '.join(export.sources)}.")
-    if to and len(names) > 1:
-        raise Invalid("the export has several sources", hint=f"Pick one with --source: {', '.join(names)}.")
-    requests = [Request(name, ExportSource(export, name), export.chosen.get(name, Selection())) for name in names]
+    if to and source is None and len(export.sources) > 1:
+        raise Invalid("the export has several sources", hint=f"Pick one with --source: {', '.join(export.sources)}.")
     with app.progress() as progress:
-        taken = take(
-            repository, requests, tags=tags, description=f"imported from {path.name}", host=app.host, full=True,
-            progress=progress,
-        )  # fmt: skip
+        taken = import_export(repository, export, source, tags=tags, host=app.host, progress=progress)
     snapshot = taken.snapshot
     try:
         for told in (line for one in snapshot.sources for line in one.missing):
@@ -94,7 +84,7 @@ def import_command(
             return
         app.say(f"snapshot {snapshot.id[:8]} of the export: {plural(rows_in(snapshot), 'row')}")
         held, live = snapshot.sources[0], open_named(app, one_source(app, to))
-        again = ["snap", *(["-r", app.repo] if app.repo else []), "import", str(path), "--to", live.url]
+        again = typed(app, "import", str(path), "--to", live.url)
         again += ["--conflict", conflict] if conflict != "skip" else []
         again += ["--source", source] if source else []
         ask = Ask(mode=Mode(conflict), source=held.name, trusted=app.trust or is_private(export.folder))

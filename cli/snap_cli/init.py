@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-
 import click
 
 from snap_cli.context import App, command
 from snap_cli.offering import offer
+from snap_cli.typed import command_line
 from snapstore.backends.places import backend_of, check_new
 from snapstore.errors import Invalid
 from snapstore.repository import Repository
@@ -52,5 +51,4 @@ def init_command(app: App, path: str | None, encrypt: bool) -> None:
     if app.is_interactive and not app.quiet and offer(app):
         app.say("next: snap sources, then snap take")
         return
-    found = "" if app.repo is None else f" -r {shlex.quote(app.repo)}"
-    app.say(f"next: snap{found} take postgresql://user@host/database")
+    app.say(f"next: {command_line(app, 'take', 'postgresql://user@host/database')}")

@@ -23,7 +23,7 @@ from snap_cli.suggesting import settings, toml_key, toml_text
 from snapstore.errors import SnapstoreError
 from snapstore.operations.probe import probe
 from snapstore.sources import Selection
-from snapstore.sources.opening import name_of
+from snapstore.sources.opening import is_sqlite, name_of
 
 __all__ = ["DEFAULT_RETENTION", "offer"]
 
@@ -35,7 +35,6 @@ keep-weekly = 4
 keep-monthly = 12
 """
 
-_SQLITE = b"SQLite format 3\0"
 _MEMORIES = ("chroma.sqlite3", "memory.jsonl", "*.lance/_versions")
 _SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3")
 
@@ -82,7 +81,7 @@ def _find(app: App, folder: Path) -> Iterator[_Found]:
             # The variable, not what it holds: that has a password.
             yield _Found(name_of(shown), "${DATABASE_URL}", f"{shown} (DATABASE_URL)", app.database_url)
     for place in sorted(folder.iterdir()):
-        if place.suffix in _SUFFIXES and place.is_file() and _is_sqlite(place):
+        if place.suffix in _SUFFIXES and place.is_file() and is_sqlite(place):
             yield from _openable(app, place.stem, f"sqlite://{quote(str(place))}")
     for place in sorted(folder.iterdir()):
         if place.name == ".claude" or _is_memory(place):
@@ -92,14 +91,6 @@ def _find(app: App, folder: Path) -> Iterator[_Found]:
 def _is_memory(place: Path) -> bool:
     """Whether it is a folder with what a memory system keeps at the top of its own."""
     return place.is_dir() and any(next(place.glob(pattern), None) is not None for pattern in _MEMORIES)
-
-
-def _is_sqlite(place: Path) -> bool:
-    try:
-        with place.open("rb") as file:
-            return file.read(len(_SQLITE)) == _SQLITE
-    except OSError:
-        return False
 
 
 def _openable(app: App, name: str, url: str) -> Iterator[_Found]:

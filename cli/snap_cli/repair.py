@@ -11,6 +11,7 @@ from snap_cli.context import App, command, common_options, show_help_without_com
 from snap_cli.errors import DAMAGED
 from snap_cli.render import amount, clean, paint, plural
 from snap_cli.sources import one_source, open_named
+from snap_cli.typed import command_line
 from snapstore.errors import Invalid
 from snapstore.operations.cut import CutPlan, cut, plan_cut
 from snapstore.operations.heal import heal
@@ -129,9 +130,11 @@ def heal_command(
             app.out(f"{paint('damaged', 'red')} still: {clean(one[0])}: {clean(one[1])}")
         if healed.condemned and not healed.left:
             packs = plural(len(healed.condemned), "pack")
-            app.say(f"`snap gc --keep-all` deletes {packs} that had the damage, once nothing needs them")
+            again = command_line(app, "gc", "--keep-all")
+            app.say(f"`{again}` deletes {packs} that had the damage, once nothing needs them")
     if healed.left:
-        app.say("try another repository or source, or cut off what is lost: `snap repair cut --dry-run`")
+        cutting = command_line(app, "repair", "cut", "--dry-run")
+        app.say(f"try another repository or source, or cut off what is lost: `{cutting}`")
         context.exit(DAMAGED)
 
 
@@ -175,8 +178,9 @@ def cut_command(app: App, names: tuple[str, ...], dry_run: bool, yes: bool) -> N
     for plan, one in zip(plans, made, strict=False):
         app.out(f"snapshot {paint(one.id, 'bold')}: {plan.snapshot.id[:8]} without {plural(plan.rows, 'row')}")
     if made:
-        gone = " ".join(plan.snapshot.id[:8] for plan in plans)
-        app.say(f"`snap rm {gone}` removes the damaged ones; then `snap gc --keep-all` deletes what was damaged")
+        gone = command_line(app, "rm", *(plan.snapshot.id[:8] for plan in plans))
+        then = command_line(app, "gc", "--keep-all")
+        app.say(f"`{gone}` removes the damaged ones; then `{then}` deletes what was damaged")
 
 
 def _tell_index(app: App, repaired: RepairedIndex) -> None:

@@ -24,6 +24,7 @@ from snap_cli.render import clean, plural
 from snap_cli.several import carry_out_all
 from snap_cli.sources import live_sources
 from snap_cli.telling import confirm, tell_done, tell_dry
+from snap_cli.typed import typed
 from snapstore.errors import Invalid
 from snapstore.operations.ask import Ask, OnError
 from snapstore.operations.failed import read_failed
@@ -154,7 +155,7 @@ def restore_command(
     if dry_run:
         for told in tell_links(links_of(app, repository, snapshot)):
             app.say(f"{snapshot.id[:8]}: {told}")
-    first = ["snap", *(["-r", app.repo] if app.repo else []), "restore", snapshot.id[:8]]
+    first = typed(app, "restore", snapshot.id[:8])
     columns = [word for one in exclude_columns for word in ("--exclude-column", one)]
     columns += [word for one in ignore_columns for word in ("--ignore-column", one)]
     columns += ["--all-columns"] if all_columns else []

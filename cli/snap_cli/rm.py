@@ -9,6 +9,7 @@ import click
 from snap_cli.completing import snapshot_names
 from snap_cli.context import App, command
 from snap_cli.render import plural
+from snap_cli.typed import command_line
 from snapstore.operations.forget import rm
 from snapstore.repository import resolve
 
@@ -35,4 +36,4 @@ def rm_command(app: App, names: tuple[str, ...], damaged: bool) -> None:
         app.document({"removed": removed})
         return
     app.out(f"removed {plural(len(removed), 'snapshot')}: {' '.join(one[:8] for one in removed)}")
-    app.say("`snap gc --keep-all` gives back the space that only they needed")
+    app.say(f"`{command_line(app, 'gc', '--keep-all')}` gives back the space that only they needed")

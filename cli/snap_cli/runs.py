@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from snap_cli.noting import write_note
 from snapstore.backends.filesystem import lock
 from snapstore.errors import Conflict, Unavailable
 
@@ -62,7 +63,7 @@ class Runs:
             self._folder.mkdir(parents=True, exist_ok=True)
             with self._locked(), self._open_log() as log:
                 result = self._run(commands, program, cwd, log)
-                self._note(result)
+                write_note(self._folder / "last.json", asdict(result))
         except OSError as error:
             raise Unavailable(f"{self._folder} cannot be written: {error.strerror or error}") from error
         return result
@@ -87,11 +88,6 @@ class Runs:
                     break
         log.write(f"{_now()} {said}\n")
         return Result(began, _now(), code, snapshot, said)
-
-    def _note(self, result: Result) -> None:
-        path = self._folder / "last.json"
-        path.with_suffix(".new").write_text(json.dumps(asdict(result)), encoding="utf-8")
-        os.replace(path.with_suffix(".new"), path)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

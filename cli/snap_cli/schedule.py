@@ -17,12 +17,11 @@ from snap_cli.context import App, command, common_options, show_help_without_com
 from snap_cli.render import clean
 from snap_cli.runs import Result, Runs
 from snap_cli.schedulers import KINDS, Job, choose, installed, windows_instruction
-from snap_cli.sources import named_sources, open_source
+from snap_cli.sources import NAMING, named_sources, open_source
 from snap_cli.timetable import Timetable
 from snapstore.backends.places import is_url
 from snapstore.digest import digest
 from snapstore.errors import Invalid, NotFound
-from snapstore.sources.opening import URLS
 
 __all__ = ["Scheduled", "schedule_command", "scheduled"]
 
@@ -98,6 +97,8 @@ def install_command(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _TIMES).write_text(times.text, encoding="utf-8")
     due = times.after(datetime.now())  # noqa: DTZ005  # schedulers go by the local clock
+    if told := scheduler.caveat():
+        app.warn(told)
     if app.json:
         app.document({"job": job.name, "scheduler": scheduler.kind, "where": where, "next": due.isoformat()})
         return
@@ -204,7 +205,7 @@ def _check(app: App, sources: Sequence[str]) -> None:
                 hint="Put the source in snap.toml, or the password in ~/.pgpass.",
             )
     if not sources and not app.settings.sources:
-        raise Invalid("there is no source to take", hint=f"Put one in snap.toml, or name one. {URLS}")
+        raise Invalid("there is no source to take", hint=NAMING)
 
 
 def _common(app: App) -> list[str]:

@@ -8,7 +8,9 @@ Each knows a job by its name: installing it again replaces it, and other people'
 
 from __future__ import annotations
 
+import os
 import plistlib
+import pwd
 import re
 import shlex
 import shutil
@@ -20,7 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from snap_cli.timetable import Timetable
-from snapstore.errors import Invalid, Unavailable, Unsupported
+from snapstore.errors import Invalid, SnapstoreError, Unavailable, Unsupported
 
 __all__ = ["KINDS", "Job", "Scheduler", "choose", "installed", "windows_instruction"]
 
@@ -52,6 +54,9 @@ class Scheduler(Protocol):
     def find(self, name: str) -> str:
         """Where the job of this name stands, in words; empty if nowhere."""
 
+    def caveat(self) -> str:
+        """Why a job that is installed may not run at its time, in words; empty if nothing is known to keep it."""
+
 
 class Cron:
     """Entries in the user's crontab, each between two lines that say whose they are."""
@@ -77,6 +82,10 @@ class Cron:
     def find(self, name: str) -> str:
         """As `Scheduler.find`."""
         return "your crontab" if self._without(name)[1] else ""
+
+    def caveat(self) -> str:
+        """As `Scheduler.caveat`."""
+        return ""
 
     def _without(self, name: str) -> tuple[list[str], list[str]]:
         """The lines of others, and our own. Raises `Invalid` where our marks do not fit together."""
@@ -115,27 +124,47 @@ class Systemd:
     """A service and a timer of the user's own systemd, in `folder`."""
 
     kind = "systemd"
+    lingering = Path("/var/lib/systemd/linger")
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def install(self, job: Job) -> str:
         """As `Scheduler.install`. A time that was missed while the machine was off is made up for."""
+        timer = self._folder / f"{job.name}.timer"
+        service = timer.with_suffix(".service")
+        is_new = not timer.exists()
         self._folder.mkdir(parents=True, exist_ok=True)
         words = " ".join(map(_systemd_quoted, job.words))
         calendars = "".join(f"OnCalendar={one}\n" for one in job.times.calendars)
-        (self._folder / f"{job.name}.service").write_text(
+        service.write_text(
             f"[Unit]\nDescription=Snapshots of memory ({job.name})\n\n[Service]\nType=oneshot\nExecStart={words}\n",
             encoding="utf-8",
         )
-        (self._folder / f"{job.name}.timer").write_text(
+        timer.write_text(
             f"[Unit]\nDescription=Snapshots of memory ({job.name})\n\n"
             f"[Timer]\n{calendars}Persistent=true\n\n[Install]\nWantedBy=timers.target\n",
             encoding="utf-8",
         )
-        self._control("daemon-reload")
-        self._control("enable", "--now", f"{job.name}.timer")
-        return str(self._folder / f"{job.name}.timer")
+        try:
+            self._control("daemon-reload")
+            self._control("enable", "--now", timer.name)
+        except SnapstoreError:
+            # Units that nothing starts would be taken for a job.
+            for path in (timer, service) if is_new else ():
+                path.unlink()
+            raise
+        return str(timer)
+
+    def caveat(self) -> str:
+        """As `Scheduler.caveat`: a user's systemd ends with the user's last session, unless it is told to linger."""
+        user = pwd.getpwuid(os.getuid()).pw_name
+        if (self.lingering / user).exists():
+            return ""
+        return (
+            "the timer runs only while you are logged in, and makes up for what it missed when you are; "
+            f"`loginctl enable-linger {user}` has it run always"
+        )
 
     def remove(self, name: str) -> bool:
         """As `Scheduler.remove`."""
@@ -180,13 +209,23 @@ class Launchd:
             "ProcessType": "Background",
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
+        is_new = not path.exists()
+        if not is_new:
             _run(["launchctl", "unload", str(path)])
         path.write_bytes(plistlib.dumps(document))
-        done = _run(["launchctl", "load", "-w", str(path)])
-        if done.returncode:
-            raise Unavailable(f"`launchctl load` failed: {done.stderr.strip()}")
+        try:
+            done = _run(["launchctl", "load", "-w", str(path)])
+            if done.returncode:
+                raise Unavailable(f"`launchctl load` failed: {done.stderr.strip()}")
+        except SnapstoreError:
+            if is_new:
+                path.unlink()
+            raise
         return str(path)
+
+    def caveat(self) -> str:
+        """As `Scheduler.caveat`."""
+        return ""
 
     def remove(self, name: str) -> bool:
         """As `Scheduler.remove`."""
@@ -232,9 +271,20 @@ def installed(name: str, home: Path, units: Path) -> tuple[Scheduler, str] | Non
 
 def windows_instruction(job: Job) -> str:
     """What to type on Windows, where nothing is installed by itself."""
-    hour, minute = min(job.times.hours), min(job.times.minutes)
-    command = subprocess.list2cmdline(job.words).replace('"', '\\"')
-    return f'schtasks /Create /F /SC DAILY /ST {hour:02}:{minute:02} /TN {job.name} /TR "{command}"'
+    times, command = job.times, subprocess.list2cmdline(job.words)
+    hours, minutes = sorted(times.hours), sorted(times.minutes)
+    step = 60 // len(minutes)
+    is_every_day = not (times.has_days or times.has_weekdays) and len(times.months) == 12
+    if is_every_day and len(hours) == len(minutes) == 1:
+        when = "DAILY"
+    elif is_every_day and len(hours) == 24 and len(minutes) == 1:
+        when = "HOURLY"
+    elif is_every_day and len(hours) == 24 and minutes == list(range(minutes[0], 60, step)) and 60 % step == 0:
+        when = f"MINUTE /MO {step}"
+    else:
+        return f"in the Task Scheduler, triggers for `{times.text}` (as in a crontab), and as the action: {command}"
+    command = command.replace('"', '\\"')
+    return f'schtasks /Create /F /SC {when} /ST {hours[0]:02}:{minutes[0]:02} /TN {job.name} /TR "{command}"'
 
 
 def _usual() -> str:

@@ -18,6 +18,7 @@ from snap_cli.manifests import tell_missing, tell_narrowed
 from snap_cli.plans import plan_json
 from snap_cli.render import clean, paint
 from snap_cli.telling import confirm, tell_done, tell_dry
+from snap_cli.typed import command_line
 from snapstore.digest import digest
 from snapstore.errors import Invalid, SnapstoreError
 from snapstore.operations.ask import Ask, OnError
@@ -144,7 +145,7 @@ def _tell_where_it_stands(
     app: App, done: Sequence[tuple[str, Restored]], names: Sequence[str], again: Sequence[str]
 ) -> None:
     for name, restored in done:
-        back = f"; `snap undo {restored.safety.id[:8]}` takes it back" if restored.safety else ""
+        back = f"; `{command_line(app, 'undo', restored.safety.id[:8])}` takes it back" if restored.safety else ""
         app.warn(f"{name} was restored{back}")
     left = names[len(done) :]
     app.warn(

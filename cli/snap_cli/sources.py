@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from snap_cli.context import App
 from snap_cli.render import clean
@@ -22,9 +23,15 @@ from snapstore.sources import Selection, Source
 from snapstore.sources.opening import URLS, name_of, source, url_of_path
 
 __all__ = [
-    "chosen_sources", "live_source", "live_sources", "named_sources", "one_source", "open_named", "open_source",
-    "qualified", "qualified_column", "selection_of_named", "url_of",
+    "NAMING", "chosen_sources", "live_source", "live_sources", "named_sources", "one_source", "open_named",
+    "open_source", "qualified", "qualified_column", "selection_of_named", "url_of",
 ]  # fmt: skip
+
+NAMING = (
+    "Name one, or put it in snap.toml for every command: [sources.agents] and beneath it "
+    f'url = "postgresql://me@localhost/agents". {URLS}'
+)
+"""What to do where no source is known."""
 
 
 def open_source(app: App, url: str) -> Source:
@@ -42,9 +49,8 @@ def named_sources(app: App, text: str) -> list[NamedSource]:
         return [NamedSource(name_of(open_source(app, text).url), text)]
     if not found:
         known = [*app.settings.sources, *app.settings.groups]
-        raise Invalid(
-            f"{text!r} is neither a URL nor a name in snap.toml", hint=f"{URLS} {nearest(text, known)}".strip()
-        )
+        hint = f"Did you mean ./{text}, which is here?" if Path(text).exists() else f"{URLS} {nearest(text, known)}"
+        raise Invalid(f"{text!r} is neither a URL nor a name in snap.toml", hint=hint.strip())
     return found
 
 
@@ -66,7 +72,7 @@ def chosen_sources(app: App, texts: Sequence[str]) -> list[NamedSource]:
                 found.append(one)
     found = found or list(app.settings.sources.values())
     if not found:
-        raise Invalid("no source is named", hint=f"Name one: `snap take URL`. {URLS}")
+        raise Invalid("no source is named", hint=NAMING)
     return found
 
 

@@ -14,7 +14,7 @@ from snap_cli.manifests import snapshot_place
 from snap_cli.render import amount, clean, columns, count, moment, paint, plural
 from snapstore.errors import Invalid, Unsupported
 from snapstore.operations.ownership import Amount
-from snapstore.operations.stats import Removal, SnapshotSize, Stats, removal, stats
+from snapstore.operations.stats import Removal, Stats, removal, stats
 from snapstore.repository import Repository, Snapshot, resolve
 
 __all__ = ["stats_command"]
@@ -48,7 +48,7 @@ def stats_command(app: App, names: tuple[str, ...], show_all: bool, plot: str | 
     with app.progress() as progress:
         found = stats(repository, progress=progress)
     if draw is not None and plot is not None:
-        draw([(one.snapshot.time, size) for one, size in _growth(found)], Path(plot))
+        draw([(one.snapshot.time, size) for one, size in zip(found.snapshots, found.growth, strict=True)], Path(plot))
         app.say(f"drawn: {plot}")
     if app.json:
         app.document(_document(found))
@@ -66,14 +66,6 @@ def _drawing() -> Any:
             "drawing a PNG needs the library `matplotlib`", hint="Install it with `pip install 'snapstore[plot]'`."
         ) from error
     return draw
-
-
-def _growth(found: Stats) -> Iterator[tuple[SnapshotSize, int]]:
-    """Stored bytes of what the snapshots so far need, at each of them."""
-    total = 0.0
-    for one in found.snapshots:
-        total += one.first.stored_bytes
-        yield one, round(total)
 
 
 def _lines(found: Stats, show_all: bool) -> Iterator[str]:
@@ -114,7 +106,7 @@ def _lines(found: Stats, show_all: bool) -> Iterator[str]:
     if len(newest) < len(found.snapshots):
         yield f"… and {len(found.snapshots) - len(newest):,} older ones (--all)"
     yield ""
-    yield from _plot([(one.snapshot, size) for one, size in _growth(found)])
+    yield from _plot([(one.snapshot, size) for one, size in zip(found.snapshots, found.growth, strict=True)])
 
 
 def _numbers(size: Amount) -> list[str]:
@@ -192,6 +184,6 @@ def _document(found: Stats) -> dict[str, Any]:
                 "unique": _amount(one.unique),
                 "bytes_stored_so_far": size,
             }
-            for one, size in _growth(found)
+            for one, size in zip(found.snapshots, found.growth, strict=True)
         ],
     }

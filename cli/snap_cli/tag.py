@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
 
 from snap_cli.completing import snapshot_names
 from snap_cli.context import App, command, common_options, show_help_without_command
 from snap_cli.manifests import snapshot_json
-from snapstore.errors import NotFound
-from snapstore.operations.take import check_tags
-from snapstore.repository import Snapshot
+from snapstore.operations.tags import tag, untag
+from snapstore.repository import Repository, Snapshot
 
 __all__ = ["tag_command"]
 
@@ -36,8 +34,7 @@ def tag_command(context: click.Context) -> None:
 @click.pass_obj
 def add_command(app: App, name: str, tags: tuple[str, ...]) -> None:
     """Add tags to a snapshot; a tag that several have means the newest of them."""
-    check_tags(tags)
-    _change(app, name, lambda own: tuple(dict.fromkeys((*own, *tags))))
+    _change(app, name, tags, tag)
 
 
 @command("remove", example="snap tag remove 1f2e3d4c before-migration")
@@ -46,24 +43,14 @@ def add_command(app: App, name: str, tags: tuple[str, ...]) -> None:
 @click.pass_obj
 def remove_command(app: App, name: str, tags: tuple[str, ...]) -> None:
     """Remove tags from a snapshot."""
-
-    def without(own: tuple[str, ...]) -> tuple[str, ...]:
-        for tag in tags:
-            if tag not in own:
-                shown = ", ".join(own) or "none"
-                raise NotFound(f"the snapshot has no tag {tag!r}; nothing was changed", hint=f"It has: {shown}.")
-        return tuple(tag for tag in own if tag not in tags)
-
-    _change(app, name, without)
+    _change(app, name, tags, untag)
 
 
-def _change(app: App, name: str, edit: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
+def _change(
+    app: App, name: str, tags: Sequence[str], change: Callable[[Repository, str, Sequence[str]], Snapshot]
+) -> None:
     repository = app.repository()
-
-    def retagged(snapshot: Snapshot) -> Snapshot:
-        return dataclasses.replace(snapshot, tags=edit(snapshot.tags))
-
-    changed = repository.change(app.snapshot(repository, name).id, retagged)
+    changed = change(repository, app.snapshot(repository, name).id, tags)
     if app.json:
         app.document(snapshot_json(changed, tables=False))
         return

@@ -17,6 +17,7 @@ import click
 from snap_cli.context import App
 from snap_cli.plans import plan_json, plan_lines
 from snap_cli.render import clean, paint, plural, seconds
+from snap_cli.typed import command_line
 from snapstore.errors import Invalid
 from snapstore.operations.plan import Plan
 from snapstore.operations.restore import Restored
@@ -85,8 +86,11 @@ def tell_done(app: App, restored: Restored, *, more: Mapping[str, Any] | None = 
     for line in plan_lines(plan):
         app.out(line)
     if plan.is_empty:
-        told = "every row there was to restore is refused" if restored.refused else "nothing to do"
-        app.out(f"{told}: the live rows are as this restore would leave them")
+        told = "" if restored.notes else "nothing to do: "
+        told = "every row there was to restore is refused: " if restored.refused else told
+        app.out(f"{told}the live rows are as this restore would leave them")
+        for note in restored.notes:
+            app.out(clean(note))
         return
     done = [
         plural(sum(getattr(table, what) for table in plan.tables), "row") + f" {word}"
@@ -100,5 +104,6 @@ def tell_done(app: App, restored: Restored, *, more: Mapping[str, Any] | None = 
         app.out(clean(note))
     if restored.safety is not None:
         app.out(
-            f"the state before is the safety snapshot {paint(restored.safety.id[:8], 'bold')}; `snap undo` restores it"
+            f"the state before is the safety snapshot {paint(restored.safety.id[:8], 'bold')}; "
+            f"`{clean(command_line(app, 'undo'))}` restores it"
         )

@@ -130,29 +130,32 @@ def _field(text: str, name: str, least: int, most: int, names: tuple[str, ...]) 
     for part in text.split(","):
         match = re.fullmatch(r"(\*|[\w]+)(?:-(\w+))?(?:/(\d+))?", part)
         if match is None or (match[1] == "*" and match[2]):
-            raise _wrong(text, name)
+            raise _wrong(text, name, least, most)
         step = int(match[3] or 1)
         if match[1] == "*":
             first, last = least, most
         else:
-            first = _number(match[1], text, name, least, names)
-            last = _number(match[2], text, name, least, names) if match[2] else most if match[3] else first
+            first = _number(match[1], least, names)
+            last = _number(match[2], least, names) if match[2] else most if match[3] else first
         if not least <= first <= last <= most or not step:
-            raise _wrong(text, name)
+            raise _wrong(text, name, least, most)
         found |= set(range(first, last + 1, step))
     return frozenset(found)
 
 
-def _number(word: str, text: str, name: str, least: int, names: tuple[str, ...]) -> int:
+def _number(word: str, least: int, names: tuple[str, ...]) -> int:
+    """What a word says, or −1, which no field takes."""
     if word.lower() in names:
         return names.index(word.lower()) + least
-    if not word.isascii() or not word.isdigit():
-        raise _wrong(text, name)
-    return int(word)
+    return int(word) if word.isascii() and word.isdigit() else -1
 
 
-def _wrong(text: str, name: str) -> Invalid:
-    return Invalid(f"{text!r} cannot be the {name} of a crontab entry")
+def _wrong(text: str, name: str, least: int, most: int) -> Invalid:
+    return Invalid(
+        f"{text!r} cannot be the {name} of a crontab entry",
+        hint=f"It is {least} to {most}, a list `{least},{most}`, a range `{least}-{most}`, `*`, or these in steps: "
+        "`*/5`.",
+    )
 
 
 def _listed(values: frozenset[int], size: int) -> str:

@@ -11,6 +11,7 @@ from snap_cli.context import App, command
 from snap_cli.render import moment
 from snap_cli.restore import carry_out
 from snap_cli.sources import live_sources
+from snap_cli.typed import typed
 from snapstore.errors import Invalid
 from snapstore.operations.undo import check_restored, last_restore, undo_ask
 from snapstore.repository import resolve
@@ -50,7 +51,7 @@ def undo_command(
     ask = replace(undo_ask(repository, safety), trusted=app.trusts(repository))
     if to is None:
         check_restored(live, held)
-    again = ["snap", *(["-r", app.repo] if app.repo else []), "undo", safety.id[:8]]
+    again = typed(app, "undo", safety.id[:8])
     again += ["--to", to if to in app.settings.sources else live.url] if to else []
     carry_out(
         app, repository, safety, held, live, ask,

@@ -10,14 +10,13 @@ It is of this user on this machine: who verifies elsewhere is not seen. The repo
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from snap_cli.noting import write_note
 from snapstore.backends.places import is_url
 from snapstore.digest import digest
-from snapstore.errors import Unavailable
 from snapstore.repository import Repository
 
 __all__ = ["DEPTHS", "Noted", "Verification", "VerifyNotes"]
@@ -73,12 +72,7 @@ class VerifyNotes:
         elif is_whole and noted.damage is not None and _denies(done.depth, noted.damage.depth):
             noted = replace(noted, damage=None)
         shape = {name: own and {**own, "ended": own["ended"].isoformat()} for name, own in asdict(noted).items()}
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.with_suffix(".new").write_text(json.dumps(shape), encoding="utf-8")
-            os.replace(self._path.with_suffix(".new"), self._path)
-        except OSError as error:
-            raise Unavailable(f"{self._path} cannot be written: {error.strerror or error}") from error
+        write_note(self._path, shape)
 
 
 def _denies(depth: str, damaged: str) -> bool:

@@ -19,6 +19,7 @@ from snap_cli.manifests import tell_missing
 from snap_cli.render import amount, clean, count, paint, plural
 from snap_cli.scratch import scratch_source
 from snap_cli.sources import live_sources
+from snap_cli.typed import command_line
 from snap_cli.verified import Verification, VerifyNotes
 from snapstore.errors import Invalid, SnapstoreError
 from snapstore.operations.damage import Damage, RowRange
@@ -123,7 +124,8 @@ def verify_command(
             f"{depth}, {amount(verified.bytes_read)} read"
         )
     if verified.damaged:
-        app.say("next: `snap repair heal`, from a copy or the live source if there is one; see `snap repair --help`")
+        heal = command_line(app, "repair", "heal")
+        app.say(f"next: `{heal}`, from a copy or the live source if there is one; see `snap repair --help`")
         context.exit(DAMAGED)
 
 

@@ -2,7 +2,7 @@
 
     packer = Packer(backend, backend, seal, snapshot_id)
     packer.reserve(len(plain))
-    packer.jobs.put(Job(future_of_a_frame, group, is_value, len(plain)))
+    packer.jobs.put(Job(future_of_frames, [group], len(plain)))
     written = packer.finish()
 
 One thread gathers, another writes a pack beside it. It does not know which blobs are stored already
@@ -23,7 +23,7 @@ from snapstore.blobs.frame import MAX_PLAIN_BYTES
 from snapstore.blobs.pack import MAX_PACK_BLOBS, Directory, PackBuilder, fresh_name, object_name
 from snapstore.blobs.segment import INDEX, Segment, build
 from snapstore.blobs.segment import encode as encode_segment
-from snapstore.digest import Buffer, Digest
+from snapstore.digest import Buffer, Digest, Kind
 from snapstore.seal import Seal
 
 __all__ = ["Group", "Job", "Packer", "Written"]
@@ -47,7 +47,7 @@ class Written:
 
 @dataclass(slots=True)
 class Group:
-    """Blobs that will share a frame."""
+    """Blobs that will share a frame, all of them values or none."""
 
     kinds: list[int] = field(default_factory=list)
     digests: list[Digest] = field(default_factory=list)
@@ -65,6 +65,11 @@ class Group:
         self.lengths += lengths
         self.size += sum(lengths)
 
+    @property
+    def is_value(self) -> bool:
+        """Whether these are values."""
+        return self.kinds[0] == Kind.VALUE
+
     def filled(self, lengths: Sequence[int], start: int, target: int) -> int:
         """The end of the blobs from `start` on that fill the frame: with the last it has `target` bytes or more."""
         size = self.size
@@ -77,11 +82,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A frame that is being made of a group of blobs, all of them values or none."""
+    """Frames that are being made of groups of blobs, one of each."""
 
-    frame: Future[bytes]
-    group: Group
-    is_value: bool
+    frames: Future[list[bytes]]
+    groups: list[Group]
     plain_bytes: int
 
 
@@ -141,7 +145,8 @@ class Packer:
     def _run(self) -> None:
         try:
             while (job := self.jobs.get()) is not None and not self._stopped:
-                self._add(job)
+                for frame, group in zip(job.frames.result(), job.groups, strict=True):
+                    self._add(frame, group, is_value=group.is_value)
                 with self._room:
                     self._queued -= job.plain_bytes
                     self._room.notify_all()
@@ -155,17 +160,15 @@ class Packer:
                 self._error = error
                 self._room.notify_all()
 
-    def _add(self, job: Job) -> None:
-        frame = job.frame.result()
-        builder = self._builders.get(job.is_value)
+    def _add(self, frame: bytes, group: Group, *, is_value: bool) -> None:
+        builder = self._builders.get(is_value)
         if builder is None:
-            builder = self._builders[job.is_value] = PackBuilder(fresh_name(), self._snapshot_id, self._seal)
-        group = job.group
+            builder = self._builders[is_value] = PackBuilder(fresh_name(), self._snapshot_id, self._seal)
         builder.add(frame, group.kinds, group.lengths, group.digests)
-        self._plain += job.plain_bytes
-        limit = _VALUE_PACK_BYTES if job.is_value else _TREE_PACK_BYTES
+        self._plain += group.size
+        limit = _VALUE_PACK_BYTES if is_value else _TREE_PACK_BYTES
         if builder.size_bytes >= limit or builder.blobs >= MAX_PACK_BLOBS:
-            self._write(job.is_value)
+            self._write(is_value)
 
     def _write(self, is_value: bool) -> None:
         self._wait()

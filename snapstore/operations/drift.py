@@ -5,7 +5,8 @@
         # 'column heat', 'real', 'double precision', 'converted without loss'
 
 What a table is made of stands in its definition as the source wrote it (`Table.definition`): `columns`, `constraints`,
-`partition_key`, `partition_of`, `inherits`. A source that lists none of these has the columns it stores.
+`partition_key`, `partition_of`, `inherits`, `indexes`, `triggers`. A source that lists none of these has the columns
+it stores. An index or trigger that only the live table has is no drift: making the table anew would only lose it.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def drift(
     """
     was = wanted.was or wanted.table
     now, then = _traits(live.table), _traits(was)
+    then |= _extras(was)
+    now |= {what: told for what, told in _extras(live.table).items() if what in then}
     mixed = {f"column {name}": parts for name, parts in _of_other_parts(live.table, was).items()}
     for what, (is_now, before) in mixed.items():
         now[what] += f" of {is_now}"
@@ -135,6 +138,16 @@ def _traits(table: Table) -> dict[str, str]:
     return traits
 
 
+def _extras(table: Table) -> dict[str, str]:
+    """Its indexes and triggers, as their statements."""
+    found = {}
+    for key, word in (("indexes", "index"), ("triggers", "trigger")):
+        listed = table.definition.get(key, ())
+        for one in listed if isinstance(listed, list | tuple) else ():
+            found[f"{word} {one['name']}"] = str(one.get("definition") or one.get("sql"))
+    return found
+
+
 def _of_other_parts(live: Table, was: Table) -> dict[str, tuple[str, str]]:
     """What the columns are made of now, and were, whose type is another one under the name it had: a domain over
     something else, a table of which cells are rows.
@@ -176,4 +189,6 @@ def _outcome(what: str, now: Mapping[str, str], then: Mapping[str, str], live: T
         return "cannot be converted" if name in of_other_types(live, wanted.table) else "stays as it is live"
     if kind in ("partitioned", "partition", "inherits"):
         return "stays as it is live"
-    return "not made again" if what not in now else "must hold for what is restored"
+    if what not in now:
+        return "not made again"
+    return "stays as it is live" if kind in ("index", "trigger") else "must hold for what is restored"

@@ -23,17 +23,20 @@ from numpy.typing import NDArray
 from snapstore import keys
 from snapstore.errors import Corrupt, Invalid, NotFound, Unsupported
 from snapstore.multiset import by_content
+from snapstore.operations.capture import Progress, silent
 from snapstore.operations.export import CHECKSUMS, METADATA, VERSION, checksums, combined, forms_of
 from snapstore.operations.formats import AGAIN
 from snapstore.operations.rowfiles import rows_in
 from snapstore.operations.selected import files_of
+from snapstore.operations.take import Request, Taken, take
 from snapstore.plainjson import load
+from snapstore.repository import Repository
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Selection, Target, View
 from snapstore.sources.plain import Form
 from snapstore.tree.node import decode_objects, decode_schema
 
-__all__ = ["Export", "ExportSource", "Part", "read_export"]
+__all__ = ["Export", "ExportSource", "Part", "import_export", "read_export"]
 
 _BATCH_ROWS = 2048
 
@@ -94,6 +97,30 @@ def read_export(folder: Path) -> Export:
         return Export(folder, _text(about["format"]), _text(about["snapshot"]), parts, objects, chosen)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Corrupt(f"{folder / METADATA} is not what an export says of itself: {error}", hint=AGAIN) from error
+
+
+def import_export(
+    repository: Repository,
+    export: Export,
+    source: str | None = None,
+    *,
+    tags: Sequence[str] = (),
+    host: str = "",
+    progress: Progress = silent,
+) -> Taken:
+    """Take a snapshot of what is in an export, of one of its sources or of all; `missing` of these is what the export
+    left out. Raises `Invalid` for a source that it does not have, or without rows.
+    """
+    names = [name for name in export.sources if source in (None, name)]
+    if not names and source is None:
+        raise Invalid(
+            f"there are no rows in the export {export.folder}", hint="Only the shapes of its tables were taken."
+        )
+    if not names:
+        raise Invalid(f"the export has no source {source!r}", hint=f"It has: {', '.join(export.sources)}.")
+    requests = [Request(name, ExportSource(export, name), export.chosen.get(name, Selection())) for name in names]
+    described = f"imported from {export.folder.name}"
+    return take(repository, requests, tags=tags, description=described, host=host, full=True, progress=progress)
 
 
 def _part(one: Mapping[str, Any]) -> Part:

@@ -48,4 +48,5 @@ def live_state(
     ]
     tables = tuple(table for state in states for table in state.tables)
     missing = tuple(text for state in states for text in state.missing)
-    return State(states[0].label, tables, states[0].fetch, missing)
+    beyond = tuple(one for state in states for one in state.beyond)
+    return State(states[0].label, tables, states[0].fetch, missing, beyond)

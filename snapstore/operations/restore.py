@@ -151,8 +151,9 @@ def _attempt(
                 plan, refused = spared.plan, (*refused, *spared.refused)
                 ask = dataclasses.replace(ask, scope=spared.scope)
             if plan.is_empty:
+                made = _make_lacking(repository, target, held, ask)
                 repository.abandon(heart.pending)
-                return Restored(plan, None, time.monotonic() - began, refused=refused)
+                return Restored(plan, None, time.monotonic() - began, made, refused)
             touched = _touched(repository, heart, plan, state, wanted, ask)
             safety = _commit_safety(repository, heart.pending, snapshot, before, plan, touched, host)
             if ask.on_error is OnError.STOP:
@@ -258,6 +259,16 @@ def _before(
         missing=captured.missing,
     )
     return captured_state(held.name, held.kind, captured, repository.blobs), before
+
+
+def _make_lacking(repository: Repository, target: Target, held: SnapshotSource, ask: Ask) -> tuple[str, ...]:
+    """Where every row and table is there, and all is to be as it was: the views and functions that are not."""
+    is_whole = ask.scope.is_all and not ask.tables
+    if not (is_whole and ask.recreate and ask.trusted and ask.on_error is OnError.STOP):
+        return ()
+    target.begin(read_objects(repository.blobs, held.objects), [], privileges=ask.privileges)
+    target.finish()
+    return tuple(target.notes)
 
 
 def _touched(

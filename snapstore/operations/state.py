@@ -36,8 +36,8 @@ from snapstore.tree.node import decode_objects, decode_schema
 from snapstore.tree.reader import TableTree
 
 __all__ = [
-    "LIVE", "State", "StateTable", "captured_state", "evened", "live", "matches", "means_column", "of_snapshot",
-    "read_objects", "stable_capture",
+    "LIVE", "Beyond", "State", "StateTable", "captured_state", "evened", "live", "matches", "means_column",
+    "of_snapshot", "read_objects", "stable_capture",
 ]  # fmt: skip
 
 LIVE = "live"
@@ -146,13 +146,30 @@ def _with_columns_of(table: StateTable, other: StateTable) -> StateTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Beyond:
+    """What lies beyond the tables of a source at one moment: where its definition is kept, if it is."""
+
+    source: str
+    objects: Digest | None
+    fetch: Fetch
+
+    def read(self) -> dict[str, Any]:
+        """As its `View.definition` gave it."""
+        return read_objects(self.fetch, self.objects)
+
+
+@dataclass(frozen=True, slots=True)
 class State:
-    """Tables at one moment; `label` is an id or `live`. `missing` names what is there and not among them, and why."""
+    """Tables at one moment; `label` is an id or `live`. `missing` names what is there and not among them, and why.
+
+    `beyond` is what else their sources have.
+    """
 
     label: str
     tables: tuple[StateTable, ...]
     fetch: Fetch
     missing: tuple[str, ...] = ()
+    beyond: tuple[Beyond, ...] = ()
 
     def why_missing(self, table: str) -> str:
         """Why a table that is there is not among these; empty if nothing is known of it."""
@@ -168,12 +185,12 @@ class State:
                 known = ", ".join(table.name for table in self.tables[:8]) or "none"
                 raise Invalid(f"no table {pattern!r} in {self.label}", hint=f"It has: {known}.")
         chosen = tuple(table for table in self.tables if any(matches(table.name, p) for p in patterns))
-        return State(self.label, chosen, self.fetch, self.missing)
+        return replace(self, tables=chosen)
 
     def ignoring(self, patterns: Mapping[str, Sequence[str]]) -> State:
         """The same, where differences in some columns are none: patterns of `table.column` by the name of a source."""
         tables = tuple(table.with_ignored(patterns.get(table.source, ())) for table in self.tables)
-        return State(self.label, tables, self.fetch, self.missing)
+        return replace(self, tables=tables)
 
 
 def means_column(pattern: str, table: str, column: str) -> bool:
@@ -196,7 +213,12 @@ def of_snapshot(repository: Repository, snapshot: Snapshot, source: str | None =
         if source is None or own.name == source
         for entry in own.tables
     )
-    return State(snapshot.id[:8], tables, repository.blobs)
+    beyond = tuple(
+        Beyond(own.name, own.objects, repository.blobs)
+        for own in snapshot.sources
+        if source is None or own.name == source
+    )
+    return State(snapshot.id[:8], tables, repository.blobs, beyond=beyond)
 
 
 def of_tables(source: str, kind: str, entries: Sequence[SnapshotTable], fetch: Fetch) -> tuple[StateTable, ...]:
@@ -206,7 +228,8 @@ def of_tables(source: str, kind: str, entries: Sequence[SnapshotTable], fetch: F
 
 def captured_state(name: str, kind: str, captured: Captured, fetch: Fetch) -> State:
     """The state that was just captured from a live view."""
-    return State(LIVE, of_tables(name, kind, captured.tables, fetch), fetch, captured.missing)
+    beyond = (Beyond(name, captured.objects, fetch),)
+    return State(LIVE, of_tables(name, kind, captured.tables, fetch), fetch, captured.missing, beyond)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from snapstore.blobs.store import PackEntry
 from snapstore.digest import Digest, Kind
@@ -56,6 +57,11 @@ class Stats:
     hints: Amount
     alone_bytes: int
     objects: Mapping[str, int]
+
+    @property
+    def growth(self) -> list[int]:
+        """The stored bytes of what the snapshots so far need, at each of them."""
+        return [round(size) for size in accumulate(one.first.stored_bytes for one in self.snapshots)]
 
     @property
     def deduplication(self) -> float:

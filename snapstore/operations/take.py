@@ -24,13 +24,14 @@ from snapstore.operations.parent import Parent, parents_in
 from snapstore.operations.room import require_room
 from snapstore.operations.selected import files_of, selection_fields
 from snapstore.operations.state import StateTable, evened, stable_capture
+from snapstore.operations.tags import check_tags
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
 from snapstore.sources import Selection, Source
 from snapstore.tree import Sink
 from snapstore.tree.diff import diff
 
-__all__ = ["Request", "Taken", "check_tags", "take"]
+__all__ = ["Request", "Taken", "take"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +149,6 @@ def check(requests: Sequence[Request], tags: Sequence[str], description: str = "
     check_tags(tags)
     if any(0xD800 <= ord(char) <= 0xDFFF for char in description):
         raise Invalid("the description is not text: it has bytes that are no UTF-8")
-
-
-def check_tags(tags: Sequence[str]) -> None:
-    """Raises `Invalid` for a tag that could not be told from another name of a snapshot."""
-    for tag in tags:
-        if not tag or tag in ("latest", "live") or any(char in tag for char in ":~@/ ") or not tag.isprintable():
-            raise Invalid(f"{tag!r} cannot be a tag", hint="A tag is a word without blanks or any of `: ~ @ /`.")
 
 
 def _sources(

@@ -19,13 +19,14 @@ from snapstore.errors import Invalid, Unsupported
 from snapstore.extras import Extra
 from snapstore.sources import Source
 
-__all__ = ["URLS", "name_of", "schema_of", "source", "url_of_path"]
+__all__ = ["URLS", "is_sqlite", "name_of", "schema_of", "source", "url_of_path"]
 
 _POSTGRES = ("postgresql", "postgres")
 _SQLITE = "sqlite"
 _QDRANT = ("qdrant", "qdrant+https", "qdrant+path")
 _FILE = "file"
 _PATHS = ("/", "./", "../")
+_MAGIC = b"SQLite format 3\0"
 
 URLS = (
     "A source is postgresql://user@host/database, sqlite:///path/to/file.db, qdrant://host:6333/collection or "
@@ -64,10 +65,22 @@ def source(url: str, *, key: str = "") -> Source:
 
 
 def url_of_path(text: str) -> str:
-    """The URL of a folder that is written as a path: `.`, `..`, or what begins as only a path does; else the text."""
+    """The URL of a folder or a SQLite file that is written as a path: `.`, `..`, or what begins as only a path does;
+    else the text.
+    """
     if text in (".", "..") or text.startswith(_PATHS):
-        return f"{_FILE}://" + quote(os.fsencode(os.path.abspath(text)))
+        scheme = _SQLITE if is_sqlite(text) else _FILE
+        return f"{scheme}://" + quote(os.fsencode(os.path.abspath(text)))
     return text
+
+
+def is_sqlite(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is there and begins as those of SQLite do; one that cannot be read is not."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
 
 
 def name_of(url: str) -> str:

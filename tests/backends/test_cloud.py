@@ -295,8 +295,9 @@ def test_a_bucket_with_versions_and_locks_holds_a_repository_and_all_that_was_de
     assert {entry.name for entry in back.backend.list()} == gone
     assert verify(back, read_data=True).damaged == ()
     (key, version), *_ = [(key, version) for tag, key, version, _ in versions if tag == "Version" and "/packs/" in key]
-    with pytest.raises(urllib.error.HTTPError, match="403"):
+    with pytest.raises(urllib.error.HTTPError, match="403") as raised:
         ask(server, "DELETE", f"locked/{key}?versionId={version}")
+    raised.value.close()
 
 
 def test_a_take_asks_for_what_the_calls_say(place: str, weather: Weather, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from snapstore.blobs.check import check
 from snapstore.blobs.frame import MAX_PLAIN_BYTES
 from snapstore.blobs.pack import object_name
 from snapstore.blobs.store import BlobStore
-from snapstore.digest import Buffer, Kind, digest
+from snapstore.digest import Buffer, Kind, Naming, digest
 from snapstore.errors import Corrupt, Invalid, Unavailable, Unsupported
 from tests.blobs.sample import TAKE, chunks, names, vectors, write
 
@@ -188,6 +188,7 @@ def test_wrong_arguments_are_refused() -> None:
 def test_segments_are_written_on_the_way_and_then_answer_for_their_blobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packer, "_TREE_PACK_BYTES", 20_000)
     monkeypatch.setattr(module, "_TREE_FRAME_BYTES", 2_000)
+    monkeypatch.setattr(module, "_LOAD_BYTES", 4_000)
     monkeypatch.setattr(packer, "_QUEUED_BYTES", 4_000)
     monkeypatch.setattr(packer, "_SEGMENT_BLOBS", 100)
     store = BlobStore(MemoryBackend())
@@ -205,6 +206,25 @@ def test_segments_are_written_on_the_way_and_then_answer_for_their_blobs(monkeyp
     assert largest < 1000
     assert BlobStore(store.backend).get_many(names(blobs)) == blobs
     assert list(check(store)) == []
+
+
+def test_frames_go_to_the_threads_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    encoded = module._encoded
+
+    def counted(load: list[module._Plain], verify: Naming | None) -> list[bytes]:
+        made.append(len(load))
+        return encoded(load, verify)
+
+    monkeypatch.setattr(module, "_encoded", counted)
+    store = BlobStore(MemoryBackend())
+    blobs = [number.to_bytes(4, "big") * 250 for number in range(5000)]
+    with store.writer(TAKE) as writer:
+        for start in range(0, len(blobs), 50):
+            writer.put(Kind.CHUNK, names(blobs[start : start + 50]), blobs[start : start + 50])
+    assert len(made) == 3
+    assert sum(made) == 38
+    assert store.get_many(names(blobs)) == blobs
 
 
 def test_packs_are_of_the_size_meant_for_reading() -> None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.command import Snap, rows
+from tests.cli.command import Snap, rows, run
 
 FAILS = "import sys; sys.exit(7)"
+DECLARED = """
+SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION SELECT 'view ' || definition FROM pg_views WHERE schemaname = 'public'
+UNION SELECT 'function ' || prosrc FROM pg_proc WHERE proname = 'warmth'
+UNION SELECT 'key ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f'
+UNION SELECT format('column %s %s %s %s', table_name, column_name, data_type, column_default)
+  FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1"""
 
 
 def statement(url: str, sql: str, after: str = "") -> list[str]:
@@ -51,15 +60,80 @@ def test_a_failure_is_taken_back_rows_shapes_and_all(snap: Snap, url: str) -> No
     assert "tables made since the snapshot stay: public.half_done" in result.stderr
 
 
+def test_what_is_declared_around_rows_is_seen_and_put_back(snap: Snap, url: str) -> None:
+    run(
+        url,
+        "CREATE INDEX by_heat ON memories (heat); CREATE VIEW warm AS SELECT id FROM memories WHERE heat > 0.5;"
+        "ALTER TABLE visits ADD memory int DEFAULT 7 REFERENCES memories",
+    )
+    run(url, "CREATE FUNCTION warmth() RETURNS real LANGUAGE sql AS 'SELECT max(heat) FROM public.memories'")
+    before = rows(url, DECLARED)
+    guard = ["guard", "--source", url, "--restore-on-failure", "--"]
+    harm = (
+        "DROP INDEX by_heat; DROP FUNCTION warmth(); ALTER TABLE visits ALTER memory DROP DEFAULT;"
+        "ALTER TABLE memories ADD COLUMN mood text; CREATE INDEX by_content ON memories (content)"
+    )
+    result = snap(*guard, *statement(url, harm, FAILS), code=7)
+    for told in (
+        "index by_heat of public.memories  (gone)",
+        "function public.warmth()  (gone)",
+        "column memory of public.visits  (changed)",
+        "index by_content of public.memories  (new)",
+    ):
+        assert told in result.stdout
+    assert "still not as it was" not in result.stderr
+    assert rows(url, DECLARED) == before
+    # With every row and table as it was, views and functions come back all the same.
+    result = snap(*guard, *statement(url, "DROP VIEW warm", FAILS), code=7)
+    assert "made again: view public.warm" in result.stdout
+    assert rows(url, DECLARED) == before
+    result = snap(*guard, *statement(url, "CREATE INDEX by_content ON memories (content)", FAILS), code=7)
+    assert "still not as it was: index by_content of public.memories (new)" in result.stderr
+
+
+def test_one_source_that_cannot_be_put_back_keeps_no_other_from_it(snap: Snap, url: str, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "agents.db")) as file, file:
+        file.executescript(
+            "CREATE TABLE notes (id INTEGER PRIMARY KEY, heat REAL); INSERT INTO notes VALUES (1, 0.5);"
+            "CREATE VIEW warm AS SELECT * FROM notes WHERE heat > 0.5"
+        )
+    (folder / "tree").mkdir()
+    (folder / "tree/notes.md").write_text("prefers tea")
+    harm = (
+        "ALTER TABLE memories DROP COLUMN heat; CREATE FUNCTION leaning() RETURNS SETOF memories LANGUAGE sql "
+        "BEGIN ATOMIC SELECT * FROM memories; END"
+    )
+    others = "import sqlite3, os; os.remove('tree/notes.md'); c = sqlite3.connect('agents.db')\n"
+    others += "c.execute('DELETE FROM notes'); c.execute('DROP VIEW warm'); c.commit()"
+    sources = ["--source", url, "--source", f"sqlite://{folder}/agents.db", "--source", "./tree"]
+    words = ["guard", *sources, "--restore-on-failure", "--", *statement(url, harm, f"{others}\n{FAILS}")]
+    result = snap(*words, code=1)
+    name = url.partition("?")[0].rpartition("/")[2]
+    assert f"{name} was not put back: public.memories cannot be made anew" in result.stderr
+    assert f"--exact --recreate --source {name}` tries again" in result.stderr
+    assert "leaning" in result.stderr
+    assert (folder / "tree/notes.md").read_text() == "prefers tea"
+    with closing(sqlite3.connect(folder / "agents.db")) as file:
+        assert file.execute("SELECT * FROM notes").fetchall() == [(1, 0.5)]
+        assert file.execute("SELECT name FROM sqlite_schema WHERE type = 'view'").fetchall() == [("warm",)]
+    assert "still not as it was" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("limit", "sql", "told"),
     [
-        (["--max-deletes", "1"], "DELETE FROM visits", "2 rows deleted, and --max-deletes 1 allows 1"),
-        (["--max-deletes", "1%"], "DELETE FROM visits", "2 rows deleted, and --max-deletes 1% allows 1"),
+        (["--max-deletes", "1"], "DELETE FROM visits", "2 rows deleted, and max-deletes 1 allows 1"),
+        (["--max-deletes", "1%"], "DELETE FROM visits", "2 rows deleted, and max-deletes 1% allows 1"),
         (["--max-changes", "50"], "UPDATE memories SET heat = 2", "100 rows added, changed or deleted"),
         (["--max-deletes", "0"], "UPDATE memories SET heat = 2", ""),
+        (
+            ["--max-deletes", "99%"],
+            "ALTER TABLE memories DROP COLUMN embedding; DELETE FROM visits",
+            "102 rows deleted",
+        ),
+        (["--max-changes", "50"], "ALTER TABLE memories ALTER heat TYPE double precision", "100 rows added, changed"),
+        (["--max-changes", "0"], "CREATE INDEX by_heat ON memories (heat)", "1 definition added, changed or deleted"),
     ],
-    ids=lambda value: value[0] if isinstance(value, list) else None,
 )
 def test_more_than_a_limit_allows_is_a_failure(snap: Snap, url: str, limit: list[str], sql: str, told: str) -> None:
     words = ["guard", "--source", url, "--restore-on-failure", *limit, "--", *statement(url, sql)]

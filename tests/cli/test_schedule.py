@@ -27,7 +27,8 @@ cat > "$TABLE"
 """
 SYSTEMCTL = """#!/bin/sh
 echo "$@" >> "$TABLE.systemctl"
-[ "$2" != show-environment ] || [ -n "$HAS_SYSTEMD" ]
+[ "$2" != show-environment ] || [ -n "$HAS_SYSTEMD" ] || exit 1
+[ "$2" != enable ] || [ "$HAS_SYSTEMD" != broken ] || { echo "Failed to connect to bus" >&2; exit 1; }
 """
 MINE = "MAILTO=me\n# a note\n0 5 * * * backup --all 50%\n"
 
@@ -126,10 +127,25 @@ def test_units_of_systemd_are_written_and_enabled(named: Snap, table: Path, monk
     assert text.count("OnCalendar=") == 2
     assert "Persistent=true" in text
     assert "ExecStart=" in timer.with_suffix(".service").read_text(encoding="utf-8")
+    # A user's systemd ends with the last session of the user.
+    assert "loginctl enable-linger" in named("schedule", "install", "--cron", "0 3 13 * fri").stderr
     assert f"enable --now {told['job']}.timer" in table.with_suffix(".systemctl").read_text(encoding="utf-8")
     named("schedule", "install", "--daily", "04:00", "--with", "cron")
     assert not timer.exists()
     assert "# begin" in table.read_text(encoding="utf-8")
+
+
+def test_what_a_scheduler_refused_is_not_taken_for_a_job(
+    named: Snap, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAS_SYSTEMD", "broken")
+    result = named("schedule", "install", "--daily", "02:00", code=1)
+    assert "Failed to connect to bus" in result.stderr
+    assert "--with cron" in result.stderr
+    assert "job: none" in named("schedule", "status", code=1).stdout
+    (table.parent / "bin/launchctl").write_text("#!/bin/sh\necho refused >&2; exit 5\n", encoding="utf-8")
+    assert "refused" in named("schedule", "install", "--daily", "02:00", "--with", "launchd", code=1).stderr
+    assert "job: none" in named("schedule", "status", code=1).stdout
 
 
 def test_launchd_gets_a_property_list(table: Path, tmp_path: Path) -> None:
@@ -145,7 +161,8 @@ def test_launchd_gets_a_property_list(table: Path, tmp_path: Path) -> None:
 
 
 def test_a_job_that_could_not_work_is_not_installed(snap: Snap, url: str, table: Path, folder: Path) -> None:
-    assert "no source" in snap("schedule", "install", "--daily", "02:00", code=2).stderr
+    assert "[sources.agents]" in snap("schedule", "install", "--daily", "02:00", code=2).stderr
+    assert "It is 0 to 59" in snap("schedule", "install", "--cron", "61 * * * *", url, code=2).stderr
     assert "say when" in snap("schedule", "install", url, code=2).stderr
     secret = url.replace("postgres@", "postgres:geheim@")
     result = snap("schedule", "install", "--daily", "02:00", secret, code=2)
@@ -168,5 +185,13 @@ def test_a_crontab_whose_marks_do_not_fit_is_left_alone(named: Snap, table: Path
 def test_what_would_be_run_can_be_seen(named: Snap, table: Path) -> None:
     told = named("schedule", "install", "--daily", "02:05", "--print").stdout
     assert "schtasks /Create /F /SC DAILY /ST 02:05" in told
+    for times, when in (
+        ("*/15 * * * *", "/SC MINUTE /MO 15 /ST 00:00"),
+        ("7 * * * *", "/SC HOURLY /ST 00:07"),
+        ("0 2 * * 1-5", "triggers for `0 2 * * 1-5`"),
+        ("0,50 * * * *", "triggers for `0,50 * * * *`"),
+        ("0 2,14 * * *", "triggers for `0 2,14 * * *`"),
+    ):
+        assert when in named("schedule", "install", "--cron", times, "--print").stdout
     assert table.read_text(encoding="utf-8") == MINE
     assert json.loads(named("schedule", "status", "--json", code=1).stdout)["job"] is None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 from tests.cli.command import Snap, run
 
@@ -126,3 +129,10 @@ def test_misuse_is_told_before_anything_is_done(snap: Snap, url: str) -> None:
     snap("take", "nosuchname", code=2)
     snap("take", url, url, code=2)
     assert snap.json("list") == []
+
+
+def test_a_sqlite_file_may_be_written_as_a_path(snap: Snap, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "my agents.db")) as file, file:
+        file.execute("CREATE TABLE memories (id INTEGER PRIMARY KEY)")
+    assert snap.json("take", "./my agents.db")["sources"][0]["kind"] == "sqlite"
+    assert "Did you mean ./my agents.db" in snap("take", "my agents.db", code=2).stderr

@@ -115,6 +115,38 @@ def test_a_text_that_is_no_time_fails_instead_of_being_left_out(
     else:
         store = PostgresStore(request.getfixturevalue("databases"))
     store.run("CREATE TABLE notes (id integer PRIMARY KEY, created text); INSERT INTO notes VALUES (1, 'last week')")
-    with pytest.raises(SnapstoreError) as told:
+    with pytest.raises(SnapstoreError, match="last week"):
         chosen(store, Wanted(created_after=datetime(2026, 1, 2, tzinfo=UTC)))
-    print(told.value)
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "sqlite"])
+@pytest.mark.parametrize("heat", ["high", "0.7 or so"])
+def test_a_text_that_is_no_number_fails_instead_of_counting_as_one(
+    engine: str, heat: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if engine == "sqlite":
+        store: Store = SqliteStore(tmp_path / "agents.db")
+    else:
+        store = PostgresStore(request.getfixturevalue("databases"))
+    store.run(f"CREATE TABLE notes (id integer PRIMARY KEY, heat text); INSERT INTO notes VALUES (1, '{heat}')")
+    with pytest.raises(SnapstoreError, match=heat):
+        chosen(store, Wanted(min_heat=-1.0))
+
+
+def test_a_heat_is_a_number_however_it_is_written(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "agents.db")
+    for kind in ("text", "real", "numeric", "integer", ""):
+        store.run(f"CREATE TABLE notes (id integer PRIMARY KEY, heat {kind})")
+        store.run(
+            "INSERT INTO notes VALUES (1, '0.7'), (2, ' .8 '), (3, '7e-1'), (4, 1), (5, 9e9), (6, '0.6'), (7, -1)"
+        )
+        assert chosen(store, Wanted(min_heat=0.7)) == [1, 2, 3, 4, 5]
+        store.run("DROP TABLE notes")
+
+
+@pytest.mark.parametrize("heat", ["''", "X'302E37'"])
+def test_neither_nothing_nor_bytes_are_a_heat(heat: str, tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "agents.db")
+    store.run(f"CREATE TABLE notes (id integer PRIMARY KEY, heat); INSERT INTO notes VALUES (1, {heat})")
+    with pytest.raises(SnapstoreError, match="not a number"):
+        chosen(store, Wanted(min_heat=0.5))

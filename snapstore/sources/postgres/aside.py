@@ -12,7 +12,7 @@ are set aside table by table, never by session_replication_role, which would swi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -79,17 +79,8 @@ class Aside:
 
         `tries` is as for `upset_foreign_keys`.
         """
-        above = ancestors_of(table.definition for table in live.values())
-        self._foreign_keys = upset_foreign_keys(read_foreign_keys(self._connection), all_works, above, tries=tries)
-        for key in self._foreign_keys:
-            if key.altered:
-                raise Unsupported(
-                    f"the foreign key {key.name} of {key.table} has its own triggers disabled or altered, a state that "
-                    "cannot be put back",
-                    hint=f"ALTER TABLE {key.table} ENABLE TRIGGER ALL, or --exclude it",
-                )
-            with explained(f"the foreign key {key.name} of {key.table} cannot be set aside"):
-                self._connection.execute(key.drop())
+        ancestors = ancestors_of(table.definition for table in live.values())
+        self._set_aside(upset_foreign_keys(read_foreign_keys(self._connection), all_works, ancestors, tries=tries))
         for work in works:
             if work.inserts + work.deletes > 0 or work.updates:
                 with explained(f"{work.table.name} cannot be made ready"):
@@ -101,6 +92,24 @@ class Aside:
         for name in in_order({one: parents[one] for one in reached})[0]:
             with explained(f"{name} cannot be made ready"):
                 self._clear_unvalidated(live[name].definition)
+
+    def release(self, names: Collection[str]) -> None:
+        """Before these tables are dropped: set aside the keys by which others refer to them."""
+        self._set_aside(
+            [one for one in read_foreign_keys(self._connection) if one.other in names and one.table not in names]
+        )
+
+    def _set_aside(self, keys: Sequence[ForeignKey]) -> None:
+        for key in keys:
+            if key.altered:
+                raise Unsupported(
+                    f"the foreign key {key.name} of {key.table} has its own triggers disabled or altered, a state that "
+                    "cannot be put back",
+                    hint=f"ALTER TABLE {key.table} ENABLE TRIGGER ALL, or --exclude it",
+                )
+            with explained(f"the foreign key {key.name} of {key.table} cannot be set aside"):
+                self._connection.execute(key.drop())
+            self._foreign_keys.append(key)
 
     def _clear_unvalidated(self, table: Mapping[str, Any]) -> None:
         constraints = unvalidated(table)

@@ -41,9 +41,10 @@ from snapstore.sources.postgres.finals import (
 )
 from snapstore.sources.postgres.large import LARGE_OBJECTS, LargeObjects, is_large_objects, is_object_id
 from snapstore.sources.postgres.lineage import ancestors_of, children_first, join, join_indexes, joins_empty
-from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making
+from snapstore.sources.postgres.making import Making, is_whole, make_object, make_table, plan_making
 from snapstore.sources.postgres.objectddl import finish_materialized_view
 from snapstore.sources.postgres.objects import read_objects
+from snapstore.sources.postgres.order import closure, in_order
 from snapstore.sources.postgres.tables import full_name, rows_of
 from snapstore.sources.postgres.view import PostgresView, open_view
 
@@ -100,7 +101,7 @@ class PostgresTarget(PostgresView):
             self._connection.execute("SET LOCAL check_function_bodies = off")
             self._check(work)
             self._aside.silence()
-            self._drop([one for one in work if one.recreate and one.exists])
+            self._drop([one for one in work if one.recreate and one.exists], definition)
             live = read_objects(self._connection)
             self._making = plan_making(definition, work, live, self._selection, privileges=privileges)
             if not trusted:
@@ -219,7 +220,7 @@ class PostgresTarget(PostgresView):
             for key in making.last:
                 self._make(key)
             self._aside.put_back_triggers()
-            self._note_owner(objects)
+            self._note_made(objects)
             catalog = read_catalog(self._connection, self._selection, absent=True)
         self._catalog = catalog
         self._facts = None  # tables may have been made anew
@@ -276,12 +277,20 @@ class PostgresTarget(PostgresView):
                             hint=f"restore {other_name} too",
                         )
 
-    def _drop(self, works: Sequence[Work]) -> None:
-        """Drop the tables to be made anew, together, so that they may refer to each other; never what leans on them."""
+    def _drop(self, works: Sequence[Work], definition: Mapping[str, Any]) -> None:
+        """Drop the tables to be made anew, together, so that they may refer to each other, the keys by which others
+        refer to them, and the views of the snapshot that lean on them, which are made again with what else is lacking;
+        nothing else that does.
+        """
         if works:
             names = ", ".join(work.table.name for work in works)
             tables = sql.SQL(", ").join(ddl.relation(self._live[work.table.name].definition) for work in works)
+            views = self._leaning(works, definition)
+            self._aside.release({work.table.name for work in works})
             try:
+                for view in views:
+                    statement = sql.SQL("DROP {} {} RESTRICT")
+                    self._connection.execute(statement.format(sql.SQL(view["kind"].upper()), ddl.relation(view)))
                 self._connection.execute(sql.SQL("DROP TABLE {} RESTRICT").format(tables))
             except psycopg.errors.DependentObjectsStillExist as error:
                 detail = "; ".join((error.diag.message_detail or "").splitlines())
@@ -289,6 +298,18 @@ class PostgresTarget(PostgresView):
                     f"{names} cannot be made anew: {detail}",
                     hint="drop these first, or restore the rows of the live table without making it anew",
                 ) from error
+
+    def _leaning(self, works: Sequence[Work], definition: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The live views over these tables, each before what it leans on; none where one of them would not come back:
+        the server then says what stands in the way.
+        """
+        live = read_objects(self._connection)
+        order, _ = in_order(live.needs)
+        anew = {f"table {work.table.name}" for work in works}
+        views = [key for key in order if key.startswith(_VIEWS) and closure([key], live.needs) & anew]
+        held = definition.get("objects", {})
+        is_held = is_whole(definition, self._selection) and all(key in held for key in views)
+        return [live.objects[key] for key in reversed(views)] if is_held else []
 
     def _refuse_texts(self, objects: Mapping[str, Any], work: Sequence[Work]) -> None:
         """Raise for everything that would be made in the words of the definition; sequences are set by numbers."""
@@ -323,9 +344,14 @@ class PostgresTarget(PostgresView):
             else:
                 make_object(self._connection, objects[key])
 
-    def _note_owner(self, objects: Mapping[str, Any]) -> None:
-        """Owners are not held: roles are a server's own, and only a superuser may give things away."""
-        if self._making.made(objects) or self._large.has_made:
+    def _note_made(self, objects: Mapping[str, Any]) -> None:
+        """What no plan speaks of, and whose what was made is. Owners are not held: roles are a server's own, and only a
+        superuser may give things away.
+        """
+        making = self._making
+        if objects_made := [*making.early, *making.late, *making.last] if not making.tables else []:
+            self._notes.append(f"made again: {', '.join(objects_made)}")
+        if making.made(objects) or self._large.has_made:
             [row] = rows_of(self._connection, "SELECT current_user::text AS name")
             self._notes.append(f"what was made belongs to {row['name']}")
 

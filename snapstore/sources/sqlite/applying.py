@@ -204,11 +204,16 @@ def _run(
                 continue  # with the row after
             raise Conflict(
                 f"{table.name}: a row cannot be {doing}: {said} ({_told(row)})",
-                hint="Another row is in the way. --conflict update or --exact may resolve it, --on-error skip leaves "
-                "such rows out; nothing was changed.",
+                hint=f"{_why(error)}, --on-error skip leaves such rows out; nothing was changed.",
             ) from error
         done += 0 if one_by_one else connection.total_changes() - before
         return _Done(done, homeless)
+
+
+def _why(error: apsw.Error) -> str:
+    if getattr(error, "extendedresult", 0) == apsw.SQLITE_CONSTRAINT_CHECK:
+        return "The live table has other rules than it had (a table that was dropped is made as it was)"
+    return "Another row is in the way. --conflict update or --exact may resolve it"
 
 
 def _refusing(refuse: Refuse | None, own: Sequence[bytes | None]) -> Callable[[int, Row, str], None] | None:

@@ -133,7 +133,7 @@ def open_writing(place: Path, *, wait_seconds: float = 10.0, create: bool = Fals
         raise Unavailable(f"{place} cannot be written", hint="Check the permissions of the file and its folder.")
     with translated(place, "it cannot be opened for writing"):
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
-        # What is held was there, so it may come back: a CHECK that was added later, or ignored, is not ours to judge.
+        # What is held was there, so it may come back where the table is as it was: see `SqliteTarget`.
         connection.execute("PRAGMA foreign_keys = 0; PRAGMA ignore_check_constraints = 1")
     return connection
 

@@ -43,6 +43,7 @@ class SqliteTarget(SqliteView):
         self._was_empty = is_empty(connection)
         self._notes: list[str] = []
         self._sparing = Sparing(connection)
+        self._judged: set[str] = set()
 
     @property
     def notes(self) -> Sequence[str]:
@@ -60,6 +61,12 @@ class SqliteTarget(SqliteView):
         if not trusted:
             self._refuse_texts(definition, work)
         self._wanted, self._work = definition, work
+        live = {table.name: table.definition["sql"] for table in self._catalog.tables}
+        self._judged = {
+            one.table.name
+            for one in work
+            if one.exists and not one.recreate and live.get(one.table.name) != one.table.definition["sql"]
+        }
         with translated(self._place, "it cannot be made ready"):
             if not self._connection.in_transaction:
                 self._set_up()
@@ -73,7 +80,7 @@ class SqliteTarget(SqliteView):
 
     def _refuse_texts(self, definition: Mapping[str, Any], work: Sequence[Work]) -> None:
         named = [one.table.name for one in work if not one.exists or one.recreate]
-        if self._was_empty:
+        if self._was_empty or not work:
             named += [f"view {view['name']}" for view in definition["views"]]
         parts = {one.table.part_of.casefold() for one in work}
         named += [f"virtual table {one['name']}" for one in definition["virtual"] if one["name"].casefold() in parts]
@@ -99,6 +106,7 @@ class SqliteTarget(SqliteView):
 
     def insert(self, table: Table, batches: Iterable[Batch]) -> int:
         """As `Target.insert`."""
+        self._judge(table)
         with translated(self._place, f"rows cannot be inserted into {table.name}"):
             done, moved = insert_rows(self._connection, table, batches, self._sparing.refuse(table, is_insert=True))
         if moved:
@@ -108,8 +116,16 @@ class SqliteTarget(SqliteView):
 
     def update(self, table: Table, columns: Sequence[str], batches: Iterable[Batch]) -> int:
         """As `Target.update`."""
+        self._judge(table)
         with translated(self._place, f"rows of {table.name} cannot be updated"):
             return update_rows(self._connection, table, columns, batches, self._sparing.refuse(table))
+
+    def _judge(self, table: Table) -> None:
+        """Have CHECK constraints count where the table is not as it was, so that a new one is not broken unseen.
+
+        Where it is as it was, rows that broke them, while the engine was told not to look, may come back.
+        """
+        self._connection.execute(f"PRAGMA ignore_check_constraints = {int(table.name not in self._judged)}")
 
     def delete(self, table: Table, keys: Iterable[Cells]) -> int:
         """As `Target.delete`."""
@@ -218,12 +234,16 @@ class SqliteTarget(SqliteView):
             self._connection.execute("PRAGMA writable_schema = RESET")
 
     def _make_views(self, made: set[str]) -> None:
-        """The views of an empty database, or those that speak of a table that is made."""
+        """The views of an empty database, or those that speak of a table that is made; without any work all of them."""
         for view in self._wanted["views"]:
             words = {word.casefold() for word in re.findall(r"\w+", view["sql"])}
-            if self._has(view["name"]) or not (self._was_empty or any(name in words for name in made)):
+            if self._has(view["name"]) or not (
+                self._was_empty or not self._work or any(name in words for name in made)
+            ):
                 continue
             self._make(view["name"], view["sql"])
+            if not self._work:
+                self._notes.append(f"made again: view {view['name']}")
             for trigger in self._wanted["view_triggers"]:
                 if trigger["table"] == view["name"]:
                     self._make(trigger["name"], trigger["sql"])

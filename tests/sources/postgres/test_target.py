@@ -506,10 +506,34 @@ def test_a_vector_index_that_does_not_fit_into_memory_is_kept_for_longer(databas
     assert anew == [False, True]
 
 
-def test_a_table_made_anew_refuses_to_take_a_view_with_it(databases: Databases, pg_dump: PgDump) -> None:
+def test_a_table_made_anew_brings_back_what_leaned_on_it(databases: Databases, pg_dump: PgDump) -> None:
     url = databases()
-    run(url, PARENTS + "CREATE VIEW leaning AS SELECT note FROM parent;")
+    run(
+        url,
+        PARENTS + "CREATE VIEW leaning AS SELECT note FROM parent; CREATE VIEW on_it AS SELECT note FROM leaning;"
+        "CREATE MATERIALIZED VIEW kept AS SELECT upper(note) AS note FROM on_it; CREATE INDEX by_note ON kept (note);"
+        "GRANT SELECT ON leaning TO pg_monitor; CREATE VIEW aside AS SELECT id FROM child",
+    )
     then = state_of(url)
+    before = pg_dump(url)
+    oid = ask(url, "SELECT 'aside'::regclass::oid")
+    run(url, "ALTER TABLE parent ADD COLUMN extra int; DELETE FROM grandchild; DELETE FROM child WHERE id = 20")
+    run(url, "INSERT INTO child VALUES (20, 2); INSERT INTO grandchild VALUES (100, 10), (200, 20)")
+    with open_target(url, Selection()) as target:
+        target.begin(then.definition, [Work(then.tables["public.parent"], exists=True, recreate=True, inserts=3)])
+        target.insert(then.tables["public.parent"], [then.pick("public.parent")])
+        target.finish()
+    assert pg_dump(url) == before
+    assert ask(url, "SELECT 'aside'::regclass::oid") == oid
+
+
+def test_a_table_made_anew_refuses_to_take_with_it_what_the_snapshot_does_not_have(
+    databases: Databases, pg_dump: PgDump
+) -> None:
+    url = databases()
+    run(url, PARENTS + "CREATE VIEW known AS SELECT note FROM parent")
+    then = state_of(url)
+    run(url, "CREATE VIEW leaning AS SELECT note FROM parent")
     before = pg_dump(url)
     with pytest.raises(Conflict, match=r"public\.parent cannot be made anew.*leaning"):
         with open_target(url, Selection()) as target:

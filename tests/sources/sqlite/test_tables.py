@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snapstore.backends.memory import MemoryBackend
-from snapstore.errors import Unsupported
+from snapstore.errors import Conflict, Unsupported
+from snapstore.operations.ask import OnError
 from snapstore.operations.plan import Mode
 from snapstore.operations.scope import Scope
 from snapstore.operations.state import of_snapshot
@@ -133,6 +134,27 @@ def test_triggers_do_not_fire_and_conflict_clauses_do_not_count(agent: Agent) ->
             ("last", "Łukasz"), ("moved", "mine"), ("second", 2)
         ]  # fmt: skip
     assert agent.run("SELECT count(*) FROM people") == [(2,)]
+
+
+def test_a_check_that_came_later_counts_and_one_that_was_there_does_not(agent: Agent) -> None:
+    agent.run("CREATE TABLE memories (id INTEGER PRIMARY KEY, heat REAL CHECK (heat < 1))")
+    agent.run("INSERT INTO memories VALUES (1, 0.5); PRAGMA ignore_check_constraints = 1")
+    agent.run("INSERT INTO memories VALUES (2, 1.5); PRAGMA ignore_check_constraints = 0; CREATE TABLE others (id)")
+    snapshot = agent.take()
+    agent.run("DELETE FROM memories")
+    agent.restore(snapshot, Mode.SKIP)
+    assert agent.run("SELECT * FROM memories") == [(1, 0.5), (2, 1.5)]
+    agent.run("DROP TABLE memories; CREATE TABLE memories (id INTEGER PRIMARY KEY, heat REAL CHECK (heat < 0.9))")
+    with pytest.raises(Conflict, match=r"CHECK constraint failed: heat < 0\.9 \(2, 1\.5\)") as caught:
+        agent.restore(snapshot, Mode.SKIP)
+    assert "other rules than it had" in caught.value.hint
+    assert agent.run("SELECT * FROM memories") == []
+    done = agent.restore(snapshot, Mode.SKIP, on_error=OnError.SKIP)
+    assert [one.key for one in done.refused] == [{"id": 2}]
+    assert agent.run("SELECT * FROM memories") == [(1, 0.5)]
+    agent.run("DROP TABLE memories")
+    agent.restore(snapshot)
+    assert agent.run("SELECT * FROM memories") == [(1, 0.5), (2, 1.5)]
 
 
 def test_a_row_whose_rowid_is_taken_gets_another(agent: Agent) -> None:
