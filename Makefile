@@ -54,6 +54,8 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 --follow-imports silent \
+		snapstore/backends snapstore/blobs snapstore/repository snapstore/operations
 	$(BIN)/codespell
 	$(if $(DOCS),$(BIN)/cog --check $(DOCS))
 

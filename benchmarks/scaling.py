@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling                      # the tables of docs/scaling.md, by formula
     python -m benchmarks.scaling measure --blobs 10000000
-    python -m benchmarks.scaling gc --blobs 100000    # writes a store of 100 snapshots first
+    python -m benchmarks.scaling gc --blobs 1000000 --snapshots 1000 --store /tmp/many    # writes that store first
 
 The formulae are about one table of memories: a key, `COLUMNS` columns, one of them an embedding that is a value. What
 is measured runs the real index and the real marks of gc over made-up digests, each in a process of its own, by the
@@ -115,12 +115,12 @@ class Scale:
 
     @property
     def index_memory(self) -> int:
-        """Of whoever takes, restores or verifies: segments held whole, four times while they are joined (measured
-        below), and of the others the frames.
+        """Of whoever takes, restores or verifies: segments held whole, two and a half times while they are joined
+        (measured below), and of the others the frames.
         """
         whole = 64 << 20
         others = self.frames * FRAME.itemsize if self.index_bytes > whole else 0
-        return 4 * min(self.index_bytes, whole) + others
+        return 5 * min(self.index_bytes, whole) // 2 + others
 
     @property
     def open_requests(self) -> int:
@@ -241,26 +241,30 @@ def measure_marks(blobs: int, folder: Path) -> dict[str, float]:
     return {"bytes": resident() - before, "mark": marked - began, "ask": time.monotonic() - marked, "found": live}
 
 
-def measure_gc(blobs: int, folder: Path) -> dict[str, float]:
-    """A gc with nothing to do, on `SNAPSHOTS` snapshots of a table of so many values, 100 rows changed in each."""
-    _apart(lambda: _write_snapshots(DirectoryBackend(folder, create=True), blobs))
+def measure_gc(blobs: int, folder: Path, snapshots: int) -> dict[str, float]:
+    """A gc with nothing to do, on so many snapshots of a table of so many values, 100 rows changed in each.
+
+    Collects what is in the folder, if there is a store already.
+    """
+    if not folder.exists():
+        _apart(lambda: _write_snapshots(DirectoryBackend(folder, create=True), blobs, snapshots))
     recording = RecordingBackend(DirectoryBackend(folder))
     before = resident()
     began = time.monotonic()
     gc(Repository.open(recording))
     seconds, processor = time.monotonic() - began, time.process_time()
     calls = Counter(call.verb for call in recording.calls)
-    print(f"gc of {SNAPSHOTS} snapshots asked its store: {dict(calls)}")
+    print(f"gc of {snapshots:,} snapshots asked its store: {dict(calls)}")
     return {"bytes": resident() - before, "gc": seconds, "of a processor": processor}
 
 
-def _write_snapshots(backend: DirectoryBackend, blobs: int) -> None:
+def _write_snapshots(backend: DirectoryBackend, blobs: int, snapshots: int) -> None:
     repository = Repository.init(backend)
     keys = Cells.fixed((np.arange(blobs) + (1 << 31)).astype(">u4").view(np.uint8).reshape(-1, 4))
     heat = np.zeros((blobs, 4), np.uint8)
     random = np.random.default_rng(0)
     root: Digest | None = None
-    for _ in range(SNAPSHOTS):
+    for _ in range(snapshots):
         moved = np.zeros(blobs, np.bool_)
         moved[random.choice(blobs, min(100, blobs), replace=False)] = True
         heat[moved] = random.integers(0, 256, (int(moved.sum()), 4), np.uint8)
@@ -297,7 +301,6 @@ def _generated(items: Iterable[Item]) -> Generator[Item, None, None]:
     yield from items
 
 
-SNAPSHOTS = 100
 TABLE = Table(
     "public.memories", (KeyPart("id", "integer", "int4"),), (Column("heat", "real", 4), Column("data", "bytea"))
 )
@@ -315,6 +318,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description="What one repository holds.")
     parser.add_argument("what", nargs="?", choices=["tables", "measure", "gc", *MEASURED], default="tables")
     parser.add_argument("--blobs", type=int, default=10_000_000)
+    parser.add_argument("--snapshots", type=int, default=100, help="of gc")
+    parser.add_argument("--store", type=Path, help="of gc: a store to write, or if it is there to collect; it stays")
     arguments = parser.parse_args()
     if arguments.what == "tables":
         print("\n".join(tables()))
@@ -324,7 +329,11 @@ def main() -> None:
             subprocess.run(command, check=True)
     else:
         with tempfile.TemporaryDirectory(prefix="snap-scaling-") as folder:
-            found = {**MEASURED, "gc": measure_gc}[arguments.what](arguments.blobs, Path(folder) / "store")
+            if arguments.what == "gc":
+                store = arguments.store or Path(folder) / "store"
+                found = measure_gc(arguments.blobs, store, arguments.snapshots)
+            else:
+                found = MEASURED[arguments.what](arguments.blobs, Path(folder) / "store")
         times = ", ".join(f"{name} {value:.1f} s" for name, value in found.items() if name not in ("bytes", "found"))
         each = found["bytes"] / arguments.blobs
         print(

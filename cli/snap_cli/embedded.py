@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -34,6 +34,9 @@ import psycopg
 from psycopg import sql
 
 from snapstore.errors import Unavailable, Unsupported
+
+if sys.platform != "win32":
+    import pwd
 
 __all__ = ["EmbeddedServer"]
 

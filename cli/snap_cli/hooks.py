@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -77,7 +78,7 @@ def _ended(process: subprocess.Popen[bytes], sent: bytes, limit_seconds: float) 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """The command and what it started."""
     with suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
+        if sys.platform != "win32":
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()

@@ -133,7 +133,7 @@ _SECRETS = (
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY",
     "AZURE_STORAGE_SAS_KEY", "AZURE_STORAGE_CLIENT_SECRET", "GOOGLE_SERVICE_ACCOUNT_KEY",
 )  # fmt: skip
-_BROKEN_PIPE = 128 + signal.SIGPIPE
+_BROKEN_PIPE = 128 + 13  # as a shell tells of SIGPIPE, which Windows does not have
 
 
 class _Commands(MutableMapping[str, click.Command]):

@@ -10,7 +10,6 @@ Whatever it runs are programs of their own, so that nothing one of them does is 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import subprocess
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from snap_cli.noting import write_note
+from snapstore.backends.filesystem import lock
 from snapstore.errors import Conflict, Unavailable
 
 __all__ = ["Result", "Runs"]
@@ -112,7 +112,7 @@ class Runs:
 
 def _lock(file: IO[bytes]) -> None:
     """Raises `OSError` where another process has it; it ends with the process, however that ends."""
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock(file.fileno(), wait=False)
 
 
 def _now() -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -135,7 +136,11 @@ def _check_author(path: Path, folder: Path) -> None:
     """Raise `Invalid` for a file of somebody else in a folder above: in /tmp anybody may leave one, and whoever writes
     it says which repository the memory goes to.
     """
-    if path.stat().st_uid not in (os.getuid(), 0, folder.stat().st_uid):
+    if sys.platform == "win32":  # where a file does not tell whose it is
+        is_own = path.parent == folder or path.is_relative_to(Path.home())
+    else:
+        is_own = path.stat().st_uid in (os.getuid(), 0, folder.stat().st_uid)
+    if not is_own:
         raise Invalid(
             f"{path} belongs to somebody else, who would say where the memory goes",
             hint="Move it away, or make a snap.toml of your own in this folder.",

@@ -26,6 +26,14 @@ from typing import Self
 from blake3 import blake3
 
 from snapstore.backends import Entry, Stored
+from snapstore.backends.filesystem import (
+    INHERITED_BY_NOBODY,
+    LOCKS_WHAT_IT_WRITES,
+    publish,
+    read_at,
+    sync_folder,
+    write_at,
+)
 from snapstore.backends.memory import MemoryBackend
 from snapstore.digest import DIGEST_BYTES, Buffer
 from snapstore.errors import Corrupt, Exists, NotFound, Unavailable, Unsupported
@@ -72,7 +80,7 @@ class BundleWriter:
         if os.path.lexists(self._path):
             raise self._taken()
         with _translated(self._path):
-            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | INHERITED_BY_NOBODY
             self._file = open(os.open(self._temporary, flags, 0o600), "r+b", buffering=0)  # noqa: SIM115
             self._write([_HEAD], at=0)
 
@@ -154,24 +162,22 @@ class BundleWriter:
         for part in parts:
             view = memoryview(part).cast("B")
             while view.nbytes:
-                done = os.pwrite(self._file.fileno(), view, at)
+                done = write_at(self._file.fileno(), view, at)
                 at, view = at + done, view[done:]
         return at
 
     def _name(self) -> None:
+        if not LOCKS_WHAT_IT_WRITES:
+            self._file.close()  # else it could not be named
         try:
-            os.link(self._temporary, self._path)
+            publish(self._temporary, self._path)
         except FileExistsError as error:
             raise self._taken() from error
         except OSError as error:  # no hard links here (FAT, some shares)
             if os.path.lexists(self._path):
                 raise self._taken() from error
             os.rename(self._temporary, self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._path.parent)
 
     def _taken(self) -> Exists:
         return Exists(f"{self._path} exists", hint="Nothing was changed: remove the file, or name another.")
@@ -257,8 +263,8 @@ class BundleFile:
     def _directory(self) -> tuple[dict[str, _Placed], tuple[Since, ...]]:
         with _translated(self._path):
             size = os.fstat(self._file.fileno()).st_size
-            head = os.pread(self._file.fileno(), len(_HEAD), 0)
-            end = os.pread(self._file.fileno(), _TRAILER_BYTES, max(0, size - _TRAILER_BYTES))
+            head = read_at(self._file.fileno(), len(_HEAD), 0)
+            end = read_at(self._file.fileno(), _TRAILER_BYTES, max(0, size - _TRAILER_BYTES))
         if len(head) < len(_HEAD) or not head.startswith(_MAGIC):
             raise Corrupt(f"{self._path} is no bundle", hint="`snap bundle` makes one.")
         if (version := int.from_bytes(head[len(_MAGIC) :], "little")) > _VERSION:
@@ -270,7 +276,7 @@ class BundleFile:
         if start < len(_HEAD) or length > _LIMIT_BYTES:
             raise self._damaged("its directory")
         with _translated(self._path):
-            packed = os.pread(self._file.fileno(), length, start)
+            packed = read_at(self._file.fileno(), length, start)
         if _trailer(packed) != end:
             raise self._damaged("its directory")
         try:
@@ -320,15 +326,11 @@ def _entry(name: str, placed: _Placed) -> Entry:
 def _range(descriptor: int, path: Path, name: str, placed: _Placed, offset: int, length: int) -> bytes:
     if offset < 0 or length < 0 or offset + length > placed.length:
         raise Corrupt(f"{name} in {path} is too short: {placed.length} bytes, {offset + length} wanted", hint=_AGAIN)
-    pieces = []
     with _translated(path):
-        while length:  # Linux gives at most 2 GiB a call
-            piece = os.pread(descriptor, length, placed.offset + offset)
-            if not piece:
-                raise Corrupt(f"{path} became shorter while it was read", hint=_AGAIN)
-            pieces.append(piece)
-            offset, length = offset + len(piece), length - len(piece)
-    return b"".join(pieces)
+        data = read_at(descriptor, length, placed.offset + offset)
+    if len(data) != length:
+        raise Corrupt(f"{path} became shorter while it was read", hint=_AGAIN)
+    return data
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from snapstore.backends.filesystem import INHERITED_BY_NOBODY
 from snapstore.digest import DIGEST_BYTES, Buffer
 
 __all__ = ["CacheFolder", "Kept", "Usage"]
@@ -95,7 +96,7 @@ class CacheFolder:
             if shutil.disk_usage(self.path).free < size + _LEFT_FREE_BYTES:
                 self.is_usable = False
                 return
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | INHERITED_BY_NOBODY, 0o600)
             with open(descriptor, "wb") as file:
                 file.writelines(parts)
             os.replace(temporary, path)

@@ -7,7 +7,8 @@
 An object is written to `.tmp/`, synced, and only then linked to its name, so a reader sees all of it or nothing and two
 processes cannot both win a name. A file called `LOCK` marks the folder as a store: it is flock()ed while an object is
 replaced or deleted (exclusive) and while names are listed (shared), because a rename beside a listing can hide names.
-It is upper case, so no object can have its name, and a plain copy of the folder brings it along.
+It is upper case, so no object can have its name, and a plain copy of the folder brings it along. Names of objects are
+lower case and none that Windows keeps for itself. Where Windows differs: `snapstore.backends.filesystem`.
 
 Only regular files whose names `check_name` accepts are objects; links, pipes and other files are not seen. This
 module does not know what the objects hold.
@@ -16,7 +17,6 @@ module does not know what the objects hold.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -28,6 +28,20 @@ from pathlib import Path
 from blake3 import blake3
 
 from snapstore.backends import Backend, Entry, Stored, check_name
+from snapstore.backends.filesystem import (
+    INHERITED_BY_NOBODY,
+    LOCKS_WHAT_IT_WRITES,
+    NOT_FOLLOWED,
+    is_in_use,
+    lock,
+    patiently,
+    publish,
+    read_at,
+    sync,
+    sync_folder,
+    unlock,
+    write,
+)
 from snapstore.digest import Buffer
 from snapstore.errors import Conflict, Corrupt, Exists, NotFound, Unavailable, Unsupported
 
@@ -36,7 +50,6 @@ __all__ = ["DirectoryBackend", "directory_of"]
 _LOCK = "LOCK"
 _TEMPORARY = ".tmp"
 _SEGMENT = re.compile(r"[a-z0-9_][a-z0-9._-]*")
-_WRITE_PARTS = 512  # buffers handed to one writev, below every system's IOV_MAX
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -51,6 +64,7 @@ class DirectoryBackend:
     def __init__(self, path: Path, *, create: bool = False, is_scratch: bool = False) -> None:
         self._root = Path(os.path.abspath(path))
         self._is_scratch = is_scratch
+        self._durable: set[Path] = set()  # folders whose names are on the disk, as this has seen to it
         if create:
             self._create()
         if not (self._root / _LOCK).is_file():
@@ -66,7 +80,7 @@ class DirectoryBackend:
         """See `Backend.get`."""
         with self._opened(name) as descriptor:
             size = os.fstat(descriptor).st_size
-            data = _read(descriptor, 0, size)
+            data = read_at(descriptor, size, 0)
         if len(data) != size:
             raise Corrupt(f"{name} in {self._root} became shorter while it was read")
         return Stored(data, _tag([data]))
@@ -76,7 +90,7 @@ class DirectoryBackend:
         with self._opened(name) as descriptor:
             # Asked before reading, so that a damaged length does not become a huge allocation.
             size = os.fstat(descriptor).st_size
-            data = _read(descriptor, offset, length) if offset + length <= size else b""
+            data = read_at(descriptor, length, offset) if offset + length <= size else b""
         if offset + length > size or len(data) != length:
             raise Corrupt(f"{name} in {self._root} is too short: {size} bytes, {offset + length} wanted")
         return data
@@ -96,10 +110,10 @@ class DirectoryBackend:
     def replace(self, name: str, data: Buffer, *, tag: str) -> str:
         """See `Backend.replace`."""
         target = self._root / check_name(name)
-        with self._translated(name), self._temporary([data]) as temporary, self._locked(fcntl.LOCK_EX):
+        with self._translated(name), self._temporary([data]) as temporary, self._locked():
             if self.get(name).tag != tag:
                 raise Conflict(f"{name} in {self._root} was changed by somebody else")
-            os.rename(temporary, target)
+            patiently(lambda: os.replace(temporary, target))
             self._settle(target.parent)
         return _tag([data])
 
@@ -108,7 +122,7 @@ class DirectoryBackend:
         folder = prefix.rpartition("/")[0]
         if folder:
             check_name(folder)
-        with self._translated(prefix or "the store"), self._locked(fcntl.LOCK_SH):
+        with self._translated(prefix or "the store"), self._locked(shared=True):
             entries = sorted(self._walk(folder), key=lambda entry: entry.name)
         return iter([entry for entry in entries if entry.name.startswith(prefix)])
 
@@ -116,10 +130,10 @@ class DirectoryBackend:
         """See `Backend.delete`."""
         target = self._root / check_name(name)
         # Under the lock: a replace that has compared the tag must not bring the object back.
-        with self._translated(name), self._locked(fcntl.LOCK_EX):
+        with self._translated(name), self._locked():
             if not _is_regular(target):
                 raise NotFound(f"{name} is not in {self._root}")
-            os.unlink(target)
+            patiently(lambda: os.unlink(target))
             self._settle(target.parent)
 
     def free_bytes(self) -> int:
@@ -138,7 +152,7 @@ class DirectoryBackend:
             for name in names:
                 with suppress(FileNotFoundError):
                     status = os.lstat(folder / name)
-                    if stat.S_ISREG(status.st_mode) and not _is_locked(folder / name):
+                    if stat.S_ISREG(status.st_mode) and not is_in_use(folder / name):
                         yield Entry(f"{_TEMPORARY}/{name}", status.st_size, status.st_mtime)
 
     def delete_stray(self, entry: Entry) -> None:
@@ -156,34 +170,50 @@ class DirectoryBackend:
             for folder in reversed(missing):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 self._settle(folder.parent)
-            os.close(os.open(self._root / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            os.close(os.open(self._root / _LOCK, os.O_CREAT | os.O_RDWR | INHERITED_BY_NOBODY, 0o600))
             self._settle(self._root)
 
     def _prove_locks(self) -> None:
         """Take the lock and see that it cannot be had twice: some network mounts grant it to everybody."""
-        with self._translated(_LOCK), self._locked(fcntl.LOCK_EX):
-            if not _is_locked(self._root / _LOCK):
+        with self._translated(_LOCK), self._locked():
+            if not self._is_held():
                 raise Unsupported(
                     f"the file system of {self._root} has no working locks",
                     hint="Use a local disk or an object store; on a network mount, turn flock on.",
                 )
 
     @contextmanager
-    def _locked(self, mode: int) -> Iterator[None]:
-        # A new open file each time: flock belongs to it, so threads exclude one another too.
+    def _locked(self, *, shared: bool = False) -> Iterator[None]:
+        # A new open file each time: the lock belongs to it, so threads exclude one another too.
         try:
             descriptor = _open_lock(self._root / _LOCK)
         except FileNotFoundError:
             raise self._no_store() from None
         try:
             try:
-                fcntl.flock(descriptor, mode)
+                lock(descriptor, shared=shared)
             except OSError as error:
                 raise Unsupported(
                     f"the file system of {self._root} cannot lock files: {error.strerror}",
                     hint="Use a local disk or an object store; on a network mount, turn flock on.",
                 ) from error
-            yield
+            try:
+                yield
+            finally:
+                unlock(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _is_held(self) -> bool:
+        """Whether somebody has the store locked."""
+        descriptor = _open_lock(self._root / _LOCK)
+        try:
+            lock(descriptor, wait=False)
+        except BlockingIOError:
+            return True
+        else:
+            unlock(descriptor)
+            return False
         finally:
             os.close(descriptor)
 
@@ -191,9 +221,10 @@ class DirectoryBackend:
     def _opened(self, name: str) -> Iterator[int]:
         path = self._root / check_name(name)
         with self._translated(name):
+            if not NOT_FOLLOWED and not _is_regular(path):
+                raise self._missing(name)
             try:
-                # Neither follows a link nor waits for the other end of a pipe.
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+                descriptor = os.open(path, os.O_RDONLY | INHERITED_BY_NOBODY | NOT_FOLLOWED)
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
                     raise self._missing(name) from None
@@ -210,34 +241,38 @@ class DirectoryBackend:
         """A synced file with these bytes, gone when the block ends; locked, so `stray` can tell it from a leftover."""
         self._folder(self._root / _TEMPORARY)
         path = self._root / _TEMPORARY / os.urandom(16).hex()
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            _write(descriptor, parts)
-            if not self._is_scratch:
-                _sync(descriptor)
-            yield path
-        finally:
-            os.close(descriptor)
-            with suppress(FileNotFoundError):  # renamed
-                os.unlink(path)
+        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | INHERITED_BY_NOBODY, 0o600), "wb", 0) as file:
+            try:
+                if LOCKS_WHAT_IT_WRITES:
+                    lock(file.fileno())
+                write(file.fileno(), parts)
+                if not self._is_scratch:
+                    sync(file.fileno())
+                if not LOCKS_WHAT_IT_WRITES:
+                    file.close()  # else it could not be named
+                yield path
+            finally:
+                file.close()
+                with suppress(FileNotFoundError):  # renamed
+                    os.unlink(path)
 
     def _link(self, temporary: Path, target: Path, name: str) -> None:
         try:
-            os.link(temporary, target)
+            publish(temporary, target)
         except FileExistsError as error:
             raise Exists(f"{name} exists in {self._root}") from error
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
             # No hard links here (FAT, some shares): whoever holds the lock may look and rename.
-            with self._locked(fcntl.LOCK_EX):
+            with self._locked():
                 if os.path.lexists(target):
                     raise Exists(f"{name} exists in {self._root}") from error
                 os.rename(temporary, target)
 
     def _folder(self, folder: Path) -> None:
-        if folder.is_dir():
+        """Make sure that it is there, and on the disk: who made it may have died before that."""
+        if (folder == self._root or folder in self._durable) and folder.is_dir():
             return
         if not (self._root / _LOCK).exists():  # never start a second store on an empty mount point
             raise self._no_store()
@@ -245,11 +280,12 @@ class DirectoryBackend:
             self._folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
         self._settle(folder.parent)
+        self._durable.add(folder)
 
     def _settle(self, folder: Path) -> None:
         """Names in it are durable after this."""
         if not self._is_scratch:
-            _sync_folder(folder)
+            sync_folder(folder)
 
     def _walk(self, folder: str) -> Iterator[Entry]:
         try:
@@ -323,22 +359,11 @@ def _tag(parts: Sequence[Buffer]) -> str:
 def _open_lock(path: Path) -> int:
     # NFS grants an exclusive flock only to a file open for writing; a read-only mount has readers only.
     try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        return os.open(path, os.O_RDWR | INHERITED_BY_NOBODY)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES):
             raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _is_locked(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC) if os.access(path, os.W_OK) else os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+        return os.open(path, os.O_RDONLY | INHERITED_BY_NOBODY)
 
 
 def _is_regular(path: Path) -> bool:
@@ -346,43 +371,3 @@ def _is_regular(path: Path) -> bool:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
-
-
-def _read(descriptor: int, offset: int, length: int) -> bytes:
-    data = os.pread(descriptor, length, offset)
-    if len(data) == length or not data:
-        return data
-    pieces = [data]  # Linux gives at most 2 GiB a call
-    while data and (done := sum(map(len, pieces))) < length:
-        data = os.pread(descriptor, length - done, offset + done)
-        pieces.append(data)
-    return b"".join(pieces)
-
-
-def _write(descriptor: int, parts: Sequence[Buffer]) -> None:
-    views = [view for part in parts if (view := memoryview(part).cast("B")).nbytes]
-    while views:
-        done = os.writev(descriptor, views[:_WRITE_PARTS])
-        whole = 0
-        while whole < len(views) and done >= views[whole].nbytes:
-            done -= views[whole].nbytes
-            whole += 1
-        views = views[whole:]
-        if done:
-            views[0] = views[0][done:]
-
-
-def _sync(descriptor: int) -> None:
-    full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone leaves data in the drive's cache
-    if full is None:
-        os.fsync(descriptor)
-    else:
-        fcntl.fcntl(descriptor, full)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

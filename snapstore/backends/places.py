@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 from snapstore.backends import Backend
@@ -29,12 +30,18 @@ def shown(place: str) -> str:
 
 
 def is_private(place: str | Path) -> bool:
-    """Whether nobody but this user (and root) may write to this folder, by its owner and mode."""
+    """Whether nobody but this user (and root) may write to this folder, by its owner and mode.
+
+    Windows has lists of rights instead, which this does not read: there no folder counts as private.
+    """
     try:
         found = Path(place).expanduser().stat()
     except OSError:
         return False
-    return found.st_uid in (os.getuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if sys.platform == "win32":
+        return False
+    else:
+        return found.st_uid in (os.getuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def backend_of(place: str, *, create: bool = False, allow_http: bool = False) -> Backend:

@@ -4,7 +4,8 @@
         carry(source, digests, writer)
 
 Every frame is decoded and every blob hashed before it is handed on, so damage is never carried along under a fresh
-name; but what was compressed once is not compressed again. It does not know what the blobs are for.
+name; but what was compressed once is not compressed again. The same reading tells whether copies are whole that
+somebody is about to rely on (`unsound`). It does not know what the blobs are for.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from snapstore.blobs.writer import BlobWriter
 from snapstore.digest import Digest, Kind
 from snapstore.errors import Corrupt, NotFound
 
-__all__ = ["carry"]
+__all__ = ["carry", "unsound"]
 
 _THREADS = 4
 
@@ -71,6 +72,15 @@ def carry(source: BlobStore, digests: Sequence[Digest], writer: BlobWriter) -> i
         writer.put(Kind(kinds.get(name) or _kind(source, name)), [name], [data])
         size += 0 if name in kinds else len(data)
     return size
+
+
+def unsound(store: BlobStore, digests: Sequence[Digest]) -> set[str]:
+    """The packs in which one of these blobs is not whole, or is not, of those that the index prefers for them.
+
+    No other copy is tried: these are the ones that count once others are gone.
+    """
+    found = _read(store, _frames(digests, store.locate(digests)))
+    return {one.ref.pack for one, _, plain in found if plain is None}
 
 
 def _kind(source: BlobStore, name: Digest) -> int:

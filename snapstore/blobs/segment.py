@@ -68,16 +68,23 @@ def build(directories: Sequence[Directory]) -> Segment:
 def join(segments: Sequence[Segment], *, unique: bool = True) -> Segment:
     """One segment for many. A digest in several of them keeps the first entry, or all of them if not `unique`."""
     packs: dict[str, int] = {}
-    frames, entries, count = [np.zeros(0, FRAME)], [np.zeros(0, ENTRY)], 0
+    frames, count, at = [np.zeros(0, FRAME)], 0, 0
+    keys = [np.zeros(0, np.uint64), *(prefixes(segment.entries["digest"]) for segment in segments)]
+    place = _inverse(np.argsort(np.concatenate(keys), kind="stable"))
+    del keys
+    # Each entry goes where it belongs at once: a whole index is joined here, and copies of it would be what gc needs.
+    entries = np.empty(len(place), ENTRY)
     for segment in segments:
         numbers = np.array([packs.setdefault(name, len(packs)) for name in segment.packs], np.uint32)
-        these, those = segment.frames.copy(), segment.entries.copy()
+        these = segment.frames.copy()
         these["pack"] = numbers[these["pack"]] if len(these) else 0
-        those["frame"] += np.uint32(count)
-        count += len(these)
         frames.append(these)
-        entries.append(those)
-    return Segment(tuple(packs), np.concatenate(frames), _sorted(np.concatenate(entries), unique))
+        here = place[at : at + len(segment.entries)]
+        entries[here] = segment.entries
+        entries["frame"][here] += np.uint32(count)
+        count += len(these)
+        at += len(segment.entries)
+    return Segment(tuple(packs), np.concatenate(frames), _first_of_each(entries) if unique else entries)
 
 
 def layers(segments: Sequence[Segment]) -> list[Segment]:
@@ -242,11 +249,17 @@ def prefixes(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.ascontiguousarray(digests[:, :8]).view(">u8").reshape(-1).astype(np.uint64)
 
 
-def _sorted(entries: NDArray[np.void], unique: bool) -> NDArray[np.void]:
+def _inverse(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each item goes, of an order that says where each comes from."""
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return place
+
+
+def _first_of_each(entries: NDArray[np.void]) -> NDArray[np.void]:
+    """One entry a digest, ascending, of entries in the order of the first eight bytes."""
     keys = prefixes(entries["digest"])
-    entries = entries[np.argsort(keys, kind="stable")]
-    keys = prefixes(entries["digest"])
-    if not unique or not (keys[1:] == keys[:-1]).any():
+    if not (keys[1:] == keys[:-1]).any():
         return entries
     words = np.ascontiguousarray(entries["digest"]).view(">u8").astype(np.uint64)
     order = np.lexsort(tuple(words[:, word] for word in (3, 2, 1, 0)))

@@ -96,8 +96,8 @@ class BlobStore:
         """The blobs with these digests, in this order; in any order, with duplicates or not.
 
         Each frame is read and decoded once, neighbours in one request. Where bytes do not match, the copies of the blob
-        in other packs are tried. Raises `NotFound` naming a blob that no pack holds, after one more look at the index,
-        and `Corrupt` naming blob and pack where no copy is whole.
+        in other packs are tried. Raises `NotFound` naming a blob that no pack holds, and `Corrupt` naming blob and pack
+        where no copy is whole; both after one more look at the index.
         """
         return self._again(partial(self._get_many, digests))
 
@@ -108,15 +108,13 @@ class BlobStore:
         self._look()
         rows = rows_of(digests)
         try:
-            missing = self._read(rows, np.arange(len(rows)), digests, out)
-        except NotFound:  # a pack went away since the index was read: what it held is elsewhere by now
+            missing = self._fill(rows, np.arange(len(rows)), digests, out)
+        except (NotFound, Corrupt) as error:  # a pack went since the index was read: what it held is elsewhere by now
+            _log.debug("looking again: %s", error)
             missing = np.flatnonzero([blob is None for blob in out])
-        except Corrupt as error:
-            _log.debug("looking for other copies: %s", error)
-            missing = self._each(rows, digests, out)
         if len(missing):
             self._index.refresh()
-            missing = self._read(rows, missing, digests, out)
+            missing = self._fill(rows, missing, digests, out)
         if len(missing):
             names = [digests[at] for at in missing.tolist()]
             if self.base is None:
@@ -222,6 +220,16 @@ class BlobStore:
         if self._relied is not None and not found.all():
             found[~found] = self._relied(rows[~found])
         return found
+
+    def _fill(
+        self, rows: NDArray[np.uint8], wanted: NDArray[np.int64], digests: Sequence[Digest], out: list[bytes | None]
+    ) -> NDArray[np.int64]:
+        """As `_read`, with any whole copy where the first is damaged."""
+        try:
+            return self._read(rows, wanted, digests, out)
+        except Corrupt as error:
+            _log.debug("looking for other copies: %s", error)
+            return self._each(rows, digests, out)
 
     def _each(self, rows: NDArray[np.uint8], digests: Sequence[Digest], out: list[bytes | None]) -> NDArray[np.int64]:
         """Fill what is still missing in `out` blob by blob, from whichever copy is whole; gives what is not here."""

@@ -4,8 +4,9 @@
         pack.is_condemned, pack.live_bytes
 
 A pack is condemned when nothing in it is needed, or no more than half of its bytes. Of a blob that several packs hold
-the copy counts that the index gives, so duplicates of takes that ran side by side go in time. It does not know when to
-do this beside running takes (`snapstore.operations.gc`).
+the copy counts that the index gives, so duplicates of takes that ran side by side go in time; but none goes before the
+copy that stays was read (docs/decisions/0014). It does not know when to do this beside running takes
+(`snapstore.operations.gc`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from snapstore.blobs.carry import unsound
 from snapstore.blobs.pack import Directory, digests_of, object_name
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.blobs.sweep import indexed_blobs
@@ -27,6 +29,8 @@ from snapstore.repository import tombstones
 __all__ = ["Survey", "condemn_damaged", "delete_packs", "needed_only_there", "survey"]
 
 _log = logging.getLogger(__name__)
+
+_BATCH = 1 << 14  # digests looked up at once: a pack of well compressed values holds a million
 
 Live = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 
@@ -67,9 +71,10 @@ def survey(store: BlobStore, packs: Sequence[PackEntry], is_live: Live, *, keep:
 
 def _served(store: BlobStore, directory: Directory, is_live: Live) -> NDArray[np.bool_]:
     """Which blobs of a pack are needed and not given by another; where the index knows none, this one may be it."""
-    rows = np.flatnonzero(is_live(directory.digests))
+    every = np.flatnonzero(is_live(directory.digests))
     served = np.zeros(len(directory.digests), np.bool_)
-    if len(rows):
+    for start in range(0, len(every), _BATCH):
+        rows = every[start : start + _BATCH]
         places = store.locate(digests_of(directory.digests[rows]))
         own = np.array([name == directory.name for name in places.packs], np.bool_)
         served[rows] = ~places.found | (own[places.pack] if len(own) else False)
@@ -101,9 +106,12 @@ def condemn_damaged(store: BlobStore, names: Collection[str | None]) -> tuple[st
 def needed_only_there(store: BlobStore, packs: Sequence[PackEntry], is_live: Live) -> tuple[set[str], Live]:
     """Which of these condemned packs hold something that no pack that stays has; and what that is, to be copied.
 
-    What is elsewhere need not even be read, so damage to a copy nobody needs stops nothing.
+    What is elsewhere is read there and not here, so damage to a copy nobody needs stops nothing. Where it is damaged
+    there, that pack is condemned as well, and does not stay.
     """
     store.refresh()
+    while condemn_damaged(store, _unsound_elsewhere(store, packs, is_live)):
+        _log.debug("a copy that was to stay is damaged")
 
     def is_wanted(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
         live = np.flatnonzero(is_live(rows))
@@ -117,6 +125,18 @@ def needed_only_there(store: BlobStore, packs: Sequence[PackEntry], is_live: Liv
             if is_wanted(_held(store, pack)).any():
                 names.add(pack.name)
     return names, is_wanted
+
+
+def _unsound_elsewhere(store: BlobStore, packs: Sequence[PackEntry], is_live: Live) -> set[str]:
+    """The packs that stay, and in which something is damaged that is needed and in these packs too."""
+    found: set[str] = set()
+    for pack in packs:
+        with suppress(NotFound):
+            held = _held(store, pack)
+            needed = digests_of(held[is_live(held)])
+            there = store.contains_many(needed)
+            found |= unsound(store, [name for name, is_there in zip(needed, there.tolist(), strict=True) if is_there])
+    return found
 
 
 def _held(store: BlobStore, pack: PackEntry) -> NDArray[np.uint8]:

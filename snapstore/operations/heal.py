@@ -3,8 +3,8 @@
     healed = heal(repository, [FromRepository(other)])
     healed.healed, healed.left
 
-A blob that is whole again is written into a new pack. Every pack with damage is condemned: no take relies on it any
-more, and the next gc copies what else is needed of it and deletes it. What stays damaged stays, named, and gc refuses
+Every pack with damage is condemned: no take relies on it any more, and the next gc copies what else is needed of it and
+deletes it. A blob that is whole again is written into a new pack. What stays damaged stays, named, and gc refuses
 to sweep it. Nothing is healed into bytes other than those that were written: every blob is checked against its digest.
 """
 
@@ -71,6 +71,8 @@ def heal(repository: Repository, remedies: Sequence[Remedy] = (), *, progress: P
     heart = Heartbeat(repository, repository.begin(roots=roots))
     progress = heart.progress(progress)
     try:
+        # First: a gc that came after a heal that died would else count on a damaged copy beside the healed one.
+        condemned = condemn_damaged(repository.blobs, packs)
         healing = _Healing(repository, heart.pending, there, remedies, progress)
         healing.save_unlisted(packs)
         found = damaged
@@ -83,7 +85,6 @@ def heal(repository: Repository, remedies: Sequence[Remedy] = (), *, progress: P
         if healing.healed:
             repository.blobs.refresh()
             left = tuple(one for one in verify(repository, read_data=True, progress=progress).damaged if one.snapshots)
-        condemned = condemn_damaged(repository.blobs, packs)
     finally:
         with suppress(Unavailable):
             repository.abandon(heart.pending)

@@ -162,12 +162,28 @@ def utc_text(moment: datetime) -> str:
 
 
 def encode(snapshot: Snapshot, by: Seal) -> bytes:
-    """The object's bytes, with a fresh nonce."""
-    fields = {
+    """The object's bytes, with a fresh nonce; they have been read back.
+
+    Raises `Corrupt` where they would not say the same again: a snapshot must never be committed that nobody can read.
+    """
+    what = f"the snapshot {snapshot.id[:8]}"
+    packed = pack(_fields(snapshot, os.urandom(16)), what)
+    data = seal("S", snapshot.name, zstandard.ZstdCompressor(level=9).compress(packed), by)
+    again = decode(data, snapshot.name, by)
+    if pack(_fields(again, again.nonce), what) != packed:
+        raise Corrupt(
+            f"{what} does not read back as what was to be written, so it was not",
+            hint="Try again; if that ends in the same way, check this machine's memory, and report it.",
+        )
+    return data
+
+
+def _fields(snapshot: Snapshot, nonce: bytes) -> dict[str, Any]:
+    return {
         "id": snapshot.id,
         "time": utc_text(snapshot.time),
         "state": snapshot.state,
-        "nonce": os.urandom(16),
+        "nonce": nonce,
         "host": snapshot.host,
         "program": snapshot.program,
         "tags": list(snapshot.tags),
@@ -183,12 +199,6 @@ def encode(snapshot: Snapshot, by: Seal) -> bytes:
         "version": snapshot.version,
         "seen": dict(snapshot.seen),
     }
-    return seal(
-        "S",
-        snapshot.name,
-        zstandard.ZstdCompressor(level=9).compress(pack(fields, f"the snapshot {snapshot.id[:8]}")),
-        by,
-    )
 
 
 def decode(data: bytes, name: str, by: Seal) -> Snapshot:

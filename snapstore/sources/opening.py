@@ -11,10 +11,11 @@ URL does not hold is an argument: nothing here looks for one.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import PurePath
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from snapstore.errors import Invalid
+from snapstore.errors import Invalid, Unsupported
 from snapstore.extras import Extra
 from snapstore.sources import Source
 
@@ -48,6 +49,11 @@ def source(url: str, *, key: str = "") -> Source:
             from snapstore.sources.qdrant.source import QdrantSource
         return QdrantSource(url, key=key)
     if mark and scheme == _FILE:
+        if sys.platform == "win32":
+            raise Unsupported(
+                "file trees are held on Linux and macOS only: Windows lacks the calls that keep to one folder",
+                hint="Databases and collections can be held from there.",
+            )
         with Extra("files", "file trees need"):
             from snapstore.sources.files.source import FilesSource
         return FilesSource(url)

@@ -327,6 +327,34 @@ def test_a_large_pack_goes_up_in_parts(place: str, monkeypatch: pytest.MonkeyPat
     assert backend.get_range("packs/ab/large", 5 << 20, 3) == data[5 << 20 : (5 << 20) + 3]
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_pack_of_which_some_parts_went_up_is_no_object(
+    place: str, server: str, weather: Weather, is_killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a torn write leaves in a bucket: parts that nobody sees, and a lifecycle rule ends (docs/cloud.md)."""
+    monkeypatch.setattr("snapstore.backends.cloud._WHOLE_BYTES", 1 << 20)
+    monkeypatch.setattr("snapstore.backends.cloud._PART_BYTES", 5 << 20)
+    repository = Repository.init(bucket(place, create=True))
+    held = rows(range(50), elements=140)
+    snapshot = take(repository, held)
+    name = f"packs/ab/{'ab' * 16}"
+    if is_killed:
+        weather.faults = [("DELETE", "400 Bad Request", b"")]  # nobody is left to clean up
+    weather.faults = [("PUT", "400 Bad Request", b""), *weather.faults]
+    with pytest.raises(Unavailable, match=name):
+        repository.backend.put(name, [bytes(12 << 20)], unique=True)
+    weather.faults.clear()
+    unfinished = ask(server, "GET", "bucket?uploads").count(b"<Upload>")
+    assert bool(unfinished) == is_killed
+    again = Repository.open(bucket(place))
+    assert name not in {entry.name for entry in again.backend.list()}
+    with pytest.raises(NotFound):
+        again.backend.get(name)
+    gc(again)
+    assert read(again, snapshot)["public.memories"] == held
+    assert verify(again, read_data=True).damaged == ()
+
+
 def test_a_store_that_keeps_no_conditions_is_refused(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     put = obstore.put
     monkeypatch.setattr(obstore, "put", lambda store, name, data, **_: put(store, name, data, use_multipart=False))

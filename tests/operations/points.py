@@ -2,6 +2,9 @@
 
 points = Points(backend, at=7, before=crash)
 points.calls        # how many there were
+WAYS["reply lost"](backend, 7)
+
+What a write that is torn leaves is below the storage calls: see `tests.operations.disk`.
 """
 
 from __future__ import annotations
@@ -124,3 +127,20 @@ class Points(Wrapped):
         except BaseException as error:
             self._error = error
             raise
+
+
+# What becomes of the call of this number, and of those that follow.
+WAYS: dict[str, Callable[[Backend, int], Backend]] = {
+    "before": lambda backend, at: Points(backend, at, before=crash),
+    "after": lambda backend, at: Points(backend, at, after=crash, writes_only=True),
+    "reply lost": lambda backend, at: Faulty(backend, at, is_done=True),
+    "failed": Faulty,
+    "full": lambda backend, at: Faulty(backend, at, is_full=True),
+}
+
+
+def calls_to_fail(way: str, operation: Callable[[Backend], object], backend: Backend) -> int:
+    """How many calls this operation makes that may fail in this way: of all calls before, else of those that write."""
+    counting = Points(backend, writes_only=way != "before")
+    operation(counting)
+    return counting.calls

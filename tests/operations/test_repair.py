@@ -8,16 +8,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from snapstore.backends import Backend
+from snapstore.backends.directory import DirectoryBackend
 from snapstore.backends.memory import MemoryBackend
 from snapstore.blobs.pack import object_name
 from snapstore.digest import Digest, Kind
 from snapstore.errors import Corrupt, Invalid, NotFound, SnapstoreError
 from snapstore.operations.copy import copy
-from snapstore.operations.cut import cut, plan_cut
+from snapstore.operations.cut import TAG, cut, plan_cut
 from snapstore.operations.forget import rm
 from snapstore.operations.gc import gc
 from snapstore.operations.heal import heal
@@ -27,7 +29,8 @@ from snapstore.operations.undo import undo_ask
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository, Snapshot, resolve
 from tests.operations.crowd import copied
-from tests.operations.points import Faulty, Points, crash
+from tests.operations.disk import Cut, Disk
+from tests.operations.points import WAYS, Points, calls_to_fail
 from tests.operations.sample import MEMORIES, Take, init, objects, read, reopen, rows, take
 from tests.operations.world import World
 from tests.soak import IS_SOAK
@@ -353,30 +356,34 @@ def cut_off(backend: Backend, other: Backend) -> None:
         cut(repository, plan)
 
 
-FAULTS: dict[str, Callable[[Backend, int], Backend]] = {
-    "before": lambda backend, at: Points(backend, at, before=crash),
-    "after": lambda backend, at: Points(backend, at, after=crash, writes_only=True),
-    "reply lost": lambda backend, at: Faulty(backend, at, is_done=True),
-    "failed": Faulty,
-    "full": lambda backend, at: Faulty(backend, at, is_full=True),
-}
+def undamaged(backend: Backend) -> set[str]:
+    """The snapshots that can be read whole."""
+    repository, whole = reopen(backend), set()
+    for snapshot in repository.snapshots():
+        with suppress(Corrupt, NotFound):
+            read(repository, snapshot)
+            whole.add(snapshot.id)
+    return whole
 
 
 @pytest.mark.parametrize("mending", [mend, cut_off])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", WAYS)
 def test_a_repair_may_die_at_any_call_and_is_done_by_the_next(
     fault: str, mending: Callable[[Backend, Backend], None]
 ) -> None:
     start, other = broken()
-    counting = Points(copied(start), writes_only=fault != "before")
-    mending(counting, copied(other))
+    calls = calls_to_fail(fault, lambda backend: mending(backend, copied(other)), copied(start))
     first, every = (7, 83) if fault == "before" else (len(fault) % 4, 6)
     if IS_SOAK:
-        first, every = 0, 3 if fault == "before" else 1
-    for at in range(first, counting.calls, every):
+        first, every = 0, 1
+    for at in range(first, calls, every):
         backend = copied(start)
         with suppress(SnapstoreError):
-            mending(FAULTS[fault](backend, at), copied(other))
+            mending(WAYS[fault](backend, at), copied(other))
+        healed = undamaged(backend)
+        with suppress(Corrupt):  # what is still damaged stops it
+            gc(reopen(backend), stale_seconds=-1)
+        assert healed <= undamaged(backend), "what was healed stays healed"
         # Whatever was made of it, a repair makes it whole; those that were cut say what they lack, and read well.
         mend(backend, other)
         assert gc(reopen(backend), stale_seconds=-1).waiting == ()
@@ -385,6 +392,28 @@ def test_a_repair_may_die_at_any_call_and_is_done_by_the_next(
         assert [read(repository, one)["public.memories"] for one in snapshots if "cut" not in one.tags] == [HELD, LATER]
         assert verify(repository, read_data=True).damaged == ()
         assert repository.pendings() == []
+
+
+@pytest.mark.parametrize("mending", [mend, cut_off])
+def test_the_power_may_fail_during_a_repair(mending: Callable[[Backend, Backend], None], tmp_path: Path) -> None:
+    start, other = broken()
+    folder = DirectoryBackend(tmp_path / "store", create=True)
+    for name in objects(start):
+        folder.put(name, [start.get(name).data])
+    disk = Disk(tmp_path / "store")
+    with disk.noted():
+        mending(folder, copied(other))
+    for number, cut_short in enumerate(Cut if IS_SOAK else (Cut.NAMES, Cut.CHANCE)):
+        every = 1 if IS_SOAK else len(disk.steps)
+        for left in disk.after_each(cut_short, Random(number), every=every, first=60):
+            with suppress(Corrupt):  # as long as something is damaged
+                gc(reopen(left.backend))
+            mend(left.backend, other)
+            gc(reopen(left.backend), stale_seconds=-1)
+            repository = reopen(left.backend)
+            whole = [read(repository, one)["public.memories"] for one in repository.snapshots() if TAG not in one.tags]
+            assert whole == [HELD, LATER], left.what
+            assert verify(repository, read_data=True).damaged == ()
 
 
 @pytest.mark.parametrize("mending", [mend, cut_off])

@@ -11,9 +11,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapstore.backends.memory import MemoryBackend
 from snapstore.digest import Digest
 from snapstore.errors import Corrupt
-from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
+from snapstore.repository import Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.sealed import seal
 from snapstore.repository.snapshot import decode, encode, utc_text
 from snapstore.seal import PLAIN
@@ -114,3 +115,34 @@ def test_a_field_of_another_type_is_corrupt() -> None:
 
 def test_times_are_written_in_utc() -> None:
     assert utc_text(datetime.fromisoformat("2026-01-31T03:00:00+01:00")) == "2026-01-31T02:00:00.000000Z"
+
+
+def test_a_manifest_that_would_not_be_read_again_is_not_written() -> None:
+    """Whoever commits reads what is about to be written: the snapshot before it is still there, and nothing is lost."""
+    backend = MemoryBackend()
+    repository = Repository.init(backend)
+    pending = repository.begin()
+    before = backend.get(pending.name).data
+    table = SnapshotTable("public.memories", -1, None, Digest(bytes(32)))
+    source = SnapshotSource("agents", "postgresql", "postgresql://x/y", (table,))
+    with pytest.raises(Corrupt, match=pending.id[:8]):
+        repository.commit(pending, Snapshot(pending.id, datetime.now(UTC), sources=(source,)))
+    assert backend.get(pending.name).data == before
+
+
+def test_a_manifest_that_was_changed_on_its_way_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As faulty memory would: what the compressor is given is another description."""
+
+    class Faulty:
+        def __init__(self, level: int) -> None:
+            self.level = level
+
+        def compress(self, data: bytes) -> bytes:
+            return compress(data.replace(b"as it was", b"as it wat"))
+
+    compress = zstandard.ZstdCompressor(level=3).compress
+    snapshot = Snapshot("ab" * 16, datetime.now(UTC), description="as it was")
+    encode(snapshot, PLAIN)
+    monkeypatch.setattr(zstandard, "ZstdCompressor", Faulty)
+    with pytest.raises(Corrupt, match="does not read back"):
+        encode(snapshot, PLAIN)

@@ -12,6 +12,7 @@ is opened (`openat` with O_NOFOLLOW), never before, so a link that is put in its
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from types import TracebackType
 
@@ -22,7 +23,8 @@ __all__ = ["DEEPEST", "Folders", "parts_of", "shown"]
 DEEPEST = 255
 """How many names a path may have: the folders on the way are open at once."""
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# On Windows nothing is ever opened here (see `snapstore.sources.opening`).
+_FOLDER = 0 if sys.platform == "win32" else os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def shown(path: bytes) -> str:

@@ -12,7 +12,6 @@ write within one tick of the clock leaves them as they are. So what was written 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,10 +70,7 @@ def _salts(log: Path) -> str:
     # The log may be opened and closed: its locks are on the -shm file. The database itself must not, since closing it
     # would drop the locks that this process holds on it.
     try:
-        descriptor = os.open(log, os.O_RDONLY)
+        with open(log, "rb", buffering=0) as file:
+            return file.read(32)[_SALTS].hex()
     except OSError:
         return ""
-    try:
-        return os.pread(descriptor, 32, 0)[_SALTS].hex()
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,93 @@
+"""What must hold on Windows: run by `test_windows`, in a process that takes itself for one there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import apsw
+import pytest
+
+from snapstore.backends import Backend
+from snapstore.backends.directory import DirectoryBackend
+from snapstore.operations.gc import gc
+from snapstore.operations.verify import verify
+from snapstore.repository import Repository
+from tests.backends.contract import BackendContract
+from tests.cli.command import Snap
+from tests.operations.sample import read, rows, take
+
+
+class TestDirectory(BackendContract):
+    @pytest.fixture
+    def backend(self, tmp_path: Path) -> Backend:
+        return DirectoryBackend(tmp_path / "store", create=True)
+
+
+def test_this_is_no_posix() -> None:
+    assert sys.platform == "win32"
+    assert not hasattr(os, "pread")
+    with pytest.raises(ImportError):
+        import fcntl  # noqa: F401
+
+
+def test_a_repository_in_a_folder_is_taken_into_read_and_collected(tmp_path: Path) -> None:
+    backend = DirectoryBackend(tmp_path / "store", create=True)
+    repository = Repository.init(backend)
+    held = rows(range(60), elements=140)
+    first = take(repository, rows(range(100, 200)))
+    second = take(repository, held, at=1)
+    repository.remove(first.id)
+    assert gc(repository).packs_deleted
+    again = Repository.open(DirectoryBackend(tmp_path / "store"))
+    assert read(again, second)["public.memories"] == held
+    assert verify(again, read_data=True).damaged == ()
+    assert os.listdir(tmp_path / "store" / ".tmp") == []
+
+
+def test_what_is_open_for_a_moment_is_replaced_and_deleted_after_it(tmp_path: Path) -> None:
+    backend = DirectoryBackend(tmp_path / "store", create=True)
+    tag = backend.put("snapshots/a", [b"one"])
+    held = open(tmp_path / "store" / "snapshots" / "a", "rb")  # noqa: SIM115  # as a scanner does
+    threading.Timer(0.1, held.close).start()
+    backend.replace("snapshots/a", b"two", tag=tag)
+    held = open(tmp_path / "store" / "snapshots" / "a", "rb")  # noqa: SIM115
+    threading.Timer(0.1, held.close).start()
+    backend.delete("snapshots/a")
+    assert list(backend.list()) == []
+
+
+def test_leftovers_are_strays_unless_they_are_open(tmp_path: Path) -> None:
+    backend = DirectoryBackend(tmp_path / "store", create=True)
+    backend.put("config", [b"x"])
+    (tmp_path / "store" / ".tmp" / "left").write_bytes(b"123")
+    with open(tmp_path / "store" / ".tmp" / "written", "wb"):
+        assert [entry.name for entry in backend.stray()] == [".tmp/left"]
+
+
+def test_a_database_is_taken_and_restored_by_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    snap, database = Snap(tmp_path), tmp_path / "agent.db"
+    change(database, "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT)")
+    change(database, "INSERT INTO notes VALUES (1, 'one'), (2, 'two')")
+    snap("init")
+    snap("take", f"sqlite://{database}")
+    change(database, "DELETE FROM notes WHERE id = 1")
+    snap("restore", "latest", "--trust", "--yes")
+    assert change(database, "SELECT id, body FROM notes") == [(1, "one"), (2, "two")]
+    snap("verify", "--read-data")
+    snap("gc", "--keep-all")
+    snap("bundle", "latest", "--output", "all.bundle")
+    snap("init", "-r", "other")
+    snap("unbundle", "all.bundle", "-r", "other")
+    assert "Linux and macOS only" in snap.error("take", f"file://{tmp_path}", code=1)["message"]
+
+
+def change(database: Path, statement: str) -> list[tuple[object, ...]]:
+    connection = apsw.Connection(str(database))
+    try:
+        return list(connection.execute(statement))
+    finally:
+        connection.close()
