@@ -91,9 +91,9 @@ def asked(
     for one in only or ():
         parsed.setdefault(one_table(state.tables, one.table, state.label).name, []).append(one.key_bytes)
     parsed = {name: sorted(set(own)) for name, own in parsed.items()}
-    for name, own in parsed.items() if only is not None else ():
+    for name, keyed in parsed.items() if only is not None else ():
         tree = one_table(state.tables, name, state.label).tree
-        if tree is None or set(own) - set(tree.lookup(own, ()).keys.to_list()):
+        if tree is None or set(keyed) - set(tree.lookup(keyed, ()).keys.to_list()):
             raise NotFound(f"a row of `only` is no row of {name} in {state.label}", hint="Restore what it is of.")
     if only is not None and not parsed:
         parsed = {table.name: [] for table in state.tables[:1]}  # no rows, which is not every row

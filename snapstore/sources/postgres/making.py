@@ -22,6 +22,7 @@ from psycopg import sql
 from snapstore.errors import Conflict, Unsupported
 from snapstore.sources import Selection, Work
 from snapstore.sources.patterns import fits
+from snapstore.sources.postgres.choosing import VIEWS
 from snapstore.sources.postgres.connection import execute_one
 from snapstore.sources.postgres.ddl import comment_on, create_table
 from snapstore.sources.postgres.objectddl import create_object
@@ -29,7 +30,7 @@ from snapstore.sources.postgres.objects import Objects
 from snapstore.sources.postgres.order import closure, in_order
 from snapstore.sources.postgres.tables import full_name, rows_of
 
-__all__ = ["Making", "is_whole", "make_object", "make_table", "plan_making", "read_published"]
+__all__ = ["Making", "is_whole", "make_object", "make_table", "plan_making", "read_published", "views_over"]
 
 Definition = Mapping[str, Any]
 
@@ -197,6 +198,17 @@ def _parts(one: Definition) -> str:
 
 
 _LENGTH = re.compile(r"\([0-9, -]*\)")
+
+
+def views_over(live: Objects, tables: Collection[str], definition: Definition) -> dict[str, Definition]:
+    """The live views over these tables, each before what it leans on; none where one of them would not come back: the
+    server then says what stands in the way.
+    """
+    order, _ = in_order(live.needs)
+    anew = {f"table {name}" for name in tables}
+    views = [key for key in order if key.startswith(VIEWS) and closure([key], live.needs) & anew]
+    is_held = all(key in definition.get("objects", {}) for key in views)
+    return {key: live.objects[key] for key in reversed(views)} if is_held else {}
 
 
 def read_published(connection: psycopg.Connection[Any], tables: Sequence[Definition]) -> list[str]:

@@ -42,10 +42,9 @@ from snapstore.sources.postgres.finals import (
 )
 from snapstore.sources.postgres.large import LARGE_OBJECTS, LargeObjects, is_large_objects, is_object_id
 from snapstore.sources.postgres.lineage import ancestors_of, children_first, join, join_indexes, joins_empty
-from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making, read_published
+from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making, read_published, views_over
 from snapstore.sources.postgres.objectddl import finish_materialized_view
 from snapstore.sources.postgres.objects import read_objects
-from snapstore.sources.postgres.order import closure, in_order
 from snapstore.sources.postgres.tables import full_name, rows_of
 from snapstore.sources.postgres.view import PostgresView, open_view
 
@@ -286,7 +285,7 @@ class PostgresTarget(PostgresView):
             there = [self._live[work.table.name].definition for work in works]
             tables = sql.SQL(", ").join(map(ddl.relation, there))
             published = read_published(self._connection, there)
-            views = self._leaning(works, definition)
+            views = views_over(read_objects(self._connection), [work.table.name for work in works], definition)
             self._aside.release({work.table.name for work in works})
             try:
                 for view in views.values():
@@ -304,18 +303,6 @@ class PostgresTarget(PostgresView):
                 self._notes.append(f"made again as the snapshot has them, and were otherwise: {', '.join(others)}")
             self._notes += [f"no longer published, since replication is set up anew: {one}" for one in published]
         return list(views)
-
-    def _leaning(self, works: Sequence[Work], definition: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-        """The live views over these tables, each before what it leans on; none where one of them would not come back:
-        the server then says what stands in the way.
-        """
-        live = read_objects(self._connection)
-        order, _ = in_order(live.needs)
-        anew = {f"table {work.table.name}" for work in works}
-        views = [key for key in order if key.startswith(VIEWS) and closure([key], live.needs) & anew]
-        held = definition.get("objects", {})
-        is_held = all(key in held for key in views)
-        return {key: live.objects[key] for key in reversed(views)} if is_held else {}
 
     def _refuse_texts(self, objects: Mapping[str, Any], work: Sequence[Work]) -> None:
         """Raise for everything that would be made in the words of the definition; sequences are set by numbers."""
