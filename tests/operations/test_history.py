@@ -294,6 +294,23 @@ def test_a_word_over_two_cells_is_in_neither() -> None:
     assert [int.from_bytes(one.key, "big") - (1 << 31) for one in found] == [4]
 
 
+@pytest.mark.parametrize(
+    ("column_type", "cell"),
+    [
+        ("file.content", b"caf\xe9 and tea\n"),
+        ("public.hstore", b"\0\0\0\1\0\0\0\1a\0\0\0\xc8" + b"tea " * 50),
+        ("public.citext", b"tea\n\xe9"),
+    ],
+)
+def test_bytes_that_are_no_utf8_do_not_hide_the_words_beside_them(column_type: str, cell: bytes) -> None:
+    repository = Repository.init(MemoryBackend())
+    table = Table(NOTES.name, NOTES.key, (Column("body", column_type), Column("more", "public.sparsevec")))
+    taken(repository, {1: (cell, b"\xfftea"), 2: (b"\xe9", None)}, 0, table)
+    for needle in (Needle("tea"), Needle("TEA", ignore_case=True), Needle("t[e]a", regex=True)):
+        (found,) = find(repository, chains(repository.snapshots()), needle)
+        assert found.column.name == "body", "a vector has no words"
+
+
 def test_the_place_of_what_was_found_is_told_in_the_text_as_it_stands() -> None:
     needle = Needle("k\u00f6ln", ignore_case=True)
     text = "Stra\u00dfe nach K\u00d6LN"
