@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snapstore.backends.memory import MemoryBackend
@@ -269,11 +269,13 @@ def test_what_cannot_be_looked_for_is_refused(text: str, regex: bool) -> None:
 
 
 @given(st.text(max_size=12), st.text(min_size=1, max_size=3), st.binary(max_size=6))
+@example("", "a\0b", b"")
 def test_a_quick_look_never_misses(text: str, part: str, around: bytes) -> None:
     for needle in (Needle(part), Needle(part, ignore_case=True), Needle(re.escape(part), regex=True)):
         for held in (text, text + part, part + text, (text + part).swapcase()):
             if needle.span(held) is not None:
                 assert needle.may_stand_in(around + held.encode() + around[::-1])
+                assert needle.may_stand_in(around + held.encode().replace(b"\0", b"\0\xff") + b"\0\0"), "as in a key"
 
 
 @given(st.lists(st.text("tea", max_size=4), max_size=6), st.text("tea", min_size=1, max_size=2))
