@@ -30,6 +30,8 @@ class Needle:
         self._text = text.casefold() if ignore_case else text
         try:
             self._bytes = self._text.encode()
+            # A NUL is written in two bytes in keys (format.md §8), so what stands between NULs is all that is sure.
+            self._sure = max(self._bytes.split(b"\0"), key=len)
             if regex:
                 self._pattern = re.compile(text, re.IGNORECASE if ignore_case else 0)
         except re.error as error:
@@ -56,11 +58,11 @@ class Needle:
         return self._pattern is not None
 
     def may_stand_in(self, data: bytes) -> bool:
-        """Whether it may be in a text whose UTF-8 stands somewhere among these bytes, in one piece."""
+        """Whether it may be in a text whose UTF-8 stands somewhere among these bytes, in one piece, or as in keys."""
         if self._pattern is not None:
             return True
         if not self._folds:
-            return self._bytes in data
+            return self._sure in data
         # Bytes that are no text go: what is left of a text is all of it, as it begins and ends with whole characters.
         return self._text in data.decode("utf-8", "ignore").casefold()
 

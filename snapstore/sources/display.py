@@ -12,7 +12,6 @@ PostgreSQL's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from snapstore import tagged
@@ -57,6 +56,8 @@ def holds_text(column_type: str, *, width: int = 0, stride: int = 1) -> bool:
     if qdrant.is_ours(column_type):
         return column_type == "qdrant.json"
     schema, _, name = column_type.removesuffix("[]").rpartition(".")
+    if name == "sparsevec":  # numbers, of pgvector
+        return False
     return schema != "pg_catalog" or name.removeprefix("_") in _WORDS or is_worded(column_type)
 
 
@@ -81,9 +82,9 @@ def _words(value: Any) -> Iterator[str]:
         for one in value:
             yield from _words(one)
     elif isinstance(value, dict) and value.keys() == {"hex"}:
-        # A type of an extension or of the user, which is text only if its bytes are (citext with line ends, say).
-        with suppress(UnicodeDecodeError):
-            yield bytes.fromhex(value["hex"]).decode()
+        # A file, or a type of an extension or of the user, whose bytes need not all be text: a letter of another
+        # encoding or the lengths between the texts (hstore) must not hide the words beside them.
+        yield bytes.fromhex(value["hex"]).decode("utf-8", "replace")
 
 
 _OF_SQLITE = {"sqlite.integer": "int8", "sqlite.real": "float8", "sqlite.text": "bytes", "sqlite.value": "value"}

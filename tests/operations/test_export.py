@@ -6,6 +6,7 @@ import json
 import math
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from snapstore.rows import Cells
 from snapstore.sources import Selection
 from snapstore.sources.plain import HEX, Form
 from snapstore.sources.roles import Roles
+from tests.operations import sample
 from tests.operations.world import World, roots
 
 READ_BACK = [Format.JSON, Format.JSONL, Format.PARQUET]
@@ -365,6 +367,31 @@ def test_a_sparse_vector_is_shown_as_one_and_comes_back(tmp_path: Path) -> None:
             written.add(values, 1)
         ((row,),) = rows_in(tmp_path / f"t.{form}", form, "t", forms, 2)
         assert [one.cells([row[one.name]]).to_list()[0] for one in forms] == cells
+
+
+@pytest.mark.parametrize(
+    ("form", "is_lost"), [(Format.JSON, False), (Format.JSONL, True), (Format.PARQUET, False), (Format.MARKDOWN, True)]
+)
+def test_what_ends_midway_leaves_no_folder_and_no_thread(tmp_path: Path, form: Format, is_lost: bool) -> None:
+    backend = MemoryBackend()
+    repository = Repository.init(backend)
+    snapshot = sample.take(repository, sample.rows(range(6000), elements=2))
+    if is_lost:
+        pack = max(backend.list("packs/"), key=lambda entry: entry.size_bytes)
+        found = backend.get(pack.name)
+        middle = len(found.data) // 2
+        lost = found.data[:middle] + bytes(1000) + found.data[middle + 1000 :]
+        backend.replace(pack.name, lost, tag=found.tag)
+
+    def interrupt(what: str, done: int, total: int | None) -> None:
+        if done and not is_lost:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Corrupt if is_lost else KeyboardInterrupt):
+        export(of_snapshot(repository, snapshot), tmp_path / "out", form, progress=interrupt)
+    assert not list(tmp_path.iterdir())
+    assert not [one for one in threading.enumerate() if one.name.startswith("snapstore-write")]
+    assert all(one.name != "snapstore-read" for one in threading.enumerate())
 
 
 def test_the_archive_has_no_html_and_no_escape_code_of_a_memory(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snapstore.backends.memory import MemoryBackend
@@ -269,11 +269,13 @@ def test_what_cannot_be_looked_for_is_refused(text: str, regex: bool) -> None:
 
 
 @given(st.text(max_size=12), st.text(min_size=1, max_size=3), st.binary(max_size=6))
+@example("", "a\0b", b"")
 def test_a_quick_look_never_misses(text: str, part: str, around: bytes) -> None:
     for needle in (Needle(part), Needle(part, ignore_case=True), Needle(re.escape(part), regex=True)):
         for held in (text, text + part, part + text, (text + part).swapcase()):
             if needle.span(held) is not None:
                 assert needle.may_stand_in(around + held.encode() + around[::-1])
+                assert needle.may_stand_in(around + held.encode().replace(b"\0", b"\0\xff") + b"\0\0"), "as in a key"
 
 
 @given(st.lists(st.text("tea", max_size=4), max_size=6), st.text("tea", min_size=1, max_size=2))
@@ -292,6 +294,23 @@ def test_a_word_over_two_cells_is_in_neither() -> None:
     taken(repository, {1: (b"t", None, None), 2: (b"", None, None), 3: (b"ea", None, None), 4: (b"tea", None, None)}, 0)
     found = list(find(repository, chains(repository.snapshots()), Needle("tea")))
     assert [int.from_bytes(one.key, "big") - (1 << 31) for one in found] == [4]
+
+
+@pytest.mark.parametrize(
+    ("column_type", "cell"),
+    [
+        ("file.content", b"na\xefve tea\n"),
+        ("public.hstore", b"\0\0\0\1\0\0\0\1a\0\0\0\xc8" + b"tea " * 50),
+        ("public.citext", b"tea\n\xe9"),
+    ],
+)
+def test_bytes_that_are_no_utf8_do_not_hide_the_words_beside_them(column_type: str, cell: bytes) -> None:
+    repository = Repository.init(MemoryBackend())
+    table = Table(NOTES.name, NOTES.key, (Column("body", column_type), Column("more", "public.sparsevec")))
+    taken(repository, {1: (cell, b"\xfftea"), 2: (b"\xe9", None)}, 0, table)
+    for needle in (Needle("tea"), Needle("TEA", ignore_case=True), Needle("t[e]a", regex=True)):
+        (found,) = find(repository, chains(repository.snapshots()), needle)
+        assert found.column.name == "body", "a vector has no words"
 
 
 def test_the_place_of_what_was_found_is_told_in_the_text_as_it_stands() -> None:
