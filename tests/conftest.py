@@ -24,7 +24,7 @@ from snap_cli.sample import Sample, load
 # Bounded: the same examples on every machine, so that a change is never blamed for another's bug. The soak looks for
 # new ones.
 settings.register_profile(
-    "bounded", max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "bounded", max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile(
     "soak", max_examples=5000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]

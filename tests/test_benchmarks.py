@@ -32,7 +32,7 @@ FULL = Results(
 )
 
 # What nobody has time for before the soak.
-UNTRIED = () if IS_SOAK else ("narrow",)
+UNTRIED = () if IS_SOAK else ("narrow", "export")
 
 
 def sample(what: str, turn: int, seconds: float, peak_bytes: int = 0) -> Sample:
@@ -47,7 +47,7 @@ def without_sizes(line: Line) -> str:
 def results(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Cases, without the peers that come from elsewhere: in the soak of every kind, else of one."""
     sizes = replace(Sizes.of(40), scale=(20,), scale_half=(), days=1, month_wide=0)
-    only = ("start", "wide", *("narrow", "scale", "month") * IS_SOAK)
+    only = ("start", "wide", *("export", "narrow", "scale", "month") * IS_SOAK)
     return measure(server, tmp_path_factory.mktemp("bench"), sizes, repeats=1, peers=(), only=only, say=lambda _: None)
 
 
