@@ -114,6 +114,7 @@ def test_a_month_has_every_kind_of_change_and_idle_days() -> None:
     assert nights.count(()) == 3
 
 
+@pytest.mark.skipif(not IS_SOAK, reason="only in the soak (make soak)")
 def test_every_peer_that_is_installed_keeps_its_nights(server: EmbeddedServer, database: str, tmp_path: Path) -> None:
     environment = {**os.environ, **peer_environment(tmp_path)}
     for name in PEERS:

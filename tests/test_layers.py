@@ -10,7 +10,7 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -200,12 +200,25 @@ def own_imports(module: Module) -> Iterator[tuple[str, int]]:
     return ((name, line) for name, line in imports(module) if name.split(".")[0] in ("snapstore", "snap_cli"))
 
 
+def each(names: Iterable[str]) -> Callable[[Callable[[str], None]], Callable[[], None]]:
+    """One test that asks the same of each of these: thousands of tests would cost more than what they ask."""
+
+    def wrap(test: Callable[[str], None]) -> Callable[[], None]:
+        def whole() -> None:
+            for name in names:
+                test(name)
+
+        return whole
+
+    return wrap
+
+
 def test_every_module_has_a_layer() -> None:
     top = {".".join(name.split(".")[:2]) for name in LIBRARY_MODULES}
     assert top <= LAYERS.keys(), f"not in LAYERS: {sorted(top - LAYERS.keys())}"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each(MODULES)
 def test_imports_go_down(name: str) -> None:
     mine = home(name, LAYERS)
     for imported, line in own_imports(MODULES[name]):
@@ -223,13 +236,13 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         pytest.fail(f"these import each other: {' -> '.join(error.args[1])}")
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each(MODULES)
 def test_imported_modules_exist(name: str) -> None:
     for imported, line in own_imports(MODULES[name]):
         assert imported in MODULES, f"{MODULES[name].path}:{line}: there is no {imported}"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each(MODULES)
 def test_a_library_is_imported_only_at_home(name: str) -> None:
     for imported, line in imports(MODULES[name]):
         library = imported.split(".")[0]
@@ -249,7 +262,7 @@ def test_every_library_is_a_dependency_and_every_dependency_is_used() -> None:
         assert any(one.startswith(library.replace("_", "-")) for one in project["optional-dependencies"][extra])
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each(MODULES)
 def test_imports_stand_at_the_top(name: str) -> None:
     for outer in ast.walk(MODULES[name].tree):
         if not isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -268,7 +281,7 @@ def test_the_list_of_late_imports_is_not_stale() -> None:
         assert any(found == imported for found, _ in imports(MODULES[name])), f"{name} no longer imports {imported}"
 
 
-@pytest.mark.parametrize("name", LIBRARY_MODULES)
+@each(LIBRARY_MODULES)
 def test_the_library_neither_prints_nor_reads_the_environment(name: str) -> None:
     for node in ast.walk(MODULES[name].tree):
         where = f"{MODULES[name].path}:{getattr(node, 'lineno', 0)}"
@@ -283,14 +296,14 @@ def test_the_library_neither_prints_nor_reads_the_environment(name: str) -> None
                 assert dotted not in FORBIDDEN, f"{where}: {dotted} belongs to the command line"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each(MODULES)
 def test_a_module_is_one_idea(name: str) -> None:
     module = MODULES[name]
     assert module.lines <= LONGEST_MODULE_LINES, f"{module.path} has {module.lines} lines: split it by idea"
     assert name.rsplit(".", maxsplit=1)[-1] not in MEANINGLESS_NAMES, f"{module.path}: name it for what it holds"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each(MODULES)
 def test_a_module_says_what_it_is_for(name: str) -> None:
     module = MODULES[name]
     assert not module.tree.body or ast.get_docstring(module.tree), f"{module.path} has no docstring"

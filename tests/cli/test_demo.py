@@ -146,7 +146,7 @@ def test_a_kept_demo_can_be_played_with_and_then_ended(temporary: Path) -> None:
     assert_nothing_is_left(temporary)
 
 
-@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("is_there", [*[False] * IS_SOAK, True])
 def test_a_folder_is_left_as_it_was(temporary: Path, is_there: bool) -> None:
     folder = temporary / "mine"
     if is_there:
