@@ -16,7 +16,10 @@ from typing import Protocol, runtime_checkable
 
 from snapstore.errors import Invalid
 
-__all__ = ["Filters", "Roles", "Wanted", "column_of"]
+__all__ = ["NOT_ARCHIVED", "Filters", "Roles", "Wanted", "column_of"]
+
+NOT_ARCHIVED = ("0", "0.0", "false", "f", "no", "n", "off", "")
+"""What a cell that says whether a memory is archived says, as text in small letters, where it is not."""
 
 
 @dataclass(frozen=True, slots=True)

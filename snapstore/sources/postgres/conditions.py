@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from snapstore.sources.roles import Roles, Wanted, column_of
+from snapstore.sources.roles import NOT_ARCHIVED, Roles, Wanted, column_of
 
 __all__ = ["condition"]
 
 _NUMBERS = "('smallint', 'integer', 'bigint', 'real', 'double precision', 'numeric')"
 _TEXTS = "('text', 'character varying', 'character')"
-_NOT = "('0', '0.0', 'false', 'f', 'no', 'n', 'off', '')"
 
 
 def condition(roles: Roles, wanted: Wanted) -> str:
@@ -43,7 +42,7 @@ def condition(roles: Roles, wanted: Wanted) -> str:
         if moment is not None:
             parts.append(f"{_time(name('created'))} {sign} {_moment(moment)}")
     if not wanted.archived:
-        parts.append(f"lower(coalesce({name('archived')}::text, 'false')) IN {_NOT}")
+        parts.append(f"lower(coalesce({name('archived')}::text, 'false')) IN ({_literals(NOT_ARCHIVED)})")
     return " AND ".join(parts) or "true"
 
 

@@ -11,13 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from snapstore.sources.roles import Roles, Wanted, column_of
+from snapstore.sources.roles import NOT_ARCHIVED, Roles, Wanted, column_of
 from snapstore.sources.sqlite.connection import quoted
 
 __all__ = ["condition"]
-
-
-_NOT = "('0', '0.0', 'false', 'f', 'no', 'n', 'off', '')"
 
 
 def condition(roles: Roles, wanted: Wanted) -> str:
@@ -42,7 +39,7 @@ def condition(roles: Roles, wanted: Wanted) -> str:
         if moment is not None:
             parts.append(f"{_seconds(name('created'))} {sign} {_moment(moment)}")
     if not wanted.archived:
-        parts.append(f"lower(coalesce(CAST({name('archived')} AS TEXT), '0')) IN {_NOT}")
+        parts.append(f"lower(coalesce(CAST({name('archived')} AS TEXT), '0')) IN ({_literals(NOT_ARCHIVED)})")
     return " AND ".join(parts) or "true"
 
 
