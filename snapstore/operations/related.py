@@ -10,6 +10,7 @@ that refer to those referred to, and never back. Links that lead to another stor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from snapstore.errors import Unsupported
 from snapstore.operations.links import Link
@@ -29,12 +30,18 @@ def with_related(
     knows no references, where no link begins either.
     """
     tables = {table.name: table for table in state.tables}
-    declared = [one for table in tables.values() for one in _declared(table, state, links)]
-    if not isinstance(source, Refers) and not declared:
+    if not isinstance(source, Refers) and not any(_declared(table, state, links) for table in state.tables):
         raise Unsupported(
             f"nothing is known of what rows in {source.kind} refer to", hint="Declare it: [[links]] in snap.toml."
         )
     shapes = [table.table for table in state.tables]
+
+    @cache
+    def references(name: str) -> list[Reference]:
+        table = tables[name]
+        own = source.references(table.table, shapes) if isinstance(source, Refers) else ()
+        return [*own, *_declared(table, state, links)]
+
     found = {name: set(own) for name, own in keys.items()}
     todo = dict(found)
     while todo:
@@ -42,8 +49,7 @@ def with_related(
         table = tables.get(name)
         if table is None or table.tree is None:
             continue
-        references = list(source.references(table.table, shapes)) if isinstance(source, Refers) else []
-        for reference in [*references, *(one for start, one in declared if start == name)]:
+        for reference in references(name):
             target = tables[reference.table]
             more = _referred(table, sorted(own), target, reference) - found.get(target.name, set())
             if more:
@@ -67,10 +73,10 @@ def referred_elsewhere(
     return found
 
 
-def _declared(table: StateTable, state: State, links: Sequence[Link]) -> list[tuple[str, Reference]]:
-    """The links that begin in a table and end in its own store, as references, with the table's name."""
+def _declared(table: StateTable, state: State, links: Sequence[Link]) -> list[Reference]:
+    """The links that begin in a table and end in its own store, as references."""
     return [
-        (table.name, Reference((link.start.column,), target.name, (link.end.column,)))
+        Reference((link.start.column,), target.name, (link.end.column,))
         for link in links
         if _begins(link, table)
         for target in state.tables
