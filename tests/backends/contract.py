@@ -8,8 +8,24 @@ import pytest
 
 from snapstore.backends import Backend
 from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound
+from snapstore.operations.gc import gc
+from snapstore.operations.verify import verify
+from snapstore.repository import Repository
+from tests.operations.sample import read, rows, take
 
 ID = "0123456789abcdef" * 2
+
+
+def repository_lives_in(made: Backend, opened: Backend) -> None:
+    """A repository that is made in a place by one backend is read, verified and emptied by another."""
+    held = rows(range(50), elements=140)
+    snapshot = take(Repository.init(made), held)
+    again = Repository.open(opened)
+    assert read(again, snapshot)["public.memories"] == held
+    assert verify(again, read_data=True).damaged == ()
+    again.remove(snapshot.id)
+    gc(again)
+    assert not list(again.backend.list("packs/"))
 
 
 class BackendContract:
