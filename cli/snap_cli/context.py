@@ -35,7 +35,7 @@ from snap_cli.settings import FILE, NamedSource, Settings, read_settings
 from snap_cli.sizes import SIZE, size_of
 from snapstore.backends import Backend
 from snapstore.backends.cachefolder import CacheFolder
-from snapstore.backends.places import backend_of, is_private, is_url, shown
+from snapstore.backends.places import backend_of, holds_something, is_private, is_url, shown
 from snapstore.backends.throttled import ThrottledBackend
 from snapstore.errors import NotFound, Unavailable
 from snapstore.operations.capture import Progress
@@ -255,6 +255,8 @@ class App:
                 self.limited(backend_of(place, allow_http=self.allows_http)), passphrase, cache=cache
             )
         except NotFound as error:
+            if holds_something(place):  # which is no place for a new one: the error says what is missing
+                raise NoRepository(error.message, hint=error.hint) from error
             raise NoRepository(
                 f"there is no repository in {shown(place)}", hint=f"Make one with `snap init`{hint}."
             ) from error

@@ -20,6 +20,7 @@ from snapstore.operations.forget import pin, rm, unpin
 from snapstore.operations.gc import GcPlan, gc, plan_gc
 from snapstore.operations.marks import DigestSet, Marks, needed_by
 from snapstore.operations.retention import Policy
+from snapstore.operations.verify import verify
 from snapstore.repository import Repository
 from tests.operations.sample import START, Take, objects, read, rows, take
 
@@ -99,6 +100,19 @@ def test_a_policy_removes_what_it_does_not_keep() -> None:
     assert [snapshot.id for snapshot in repository.snapshots()] == list(collected.kept) == list(plan.kept)
     with pytest.raises(Invalid, match="keeps nothing"):
         gc(repository, Policy())
+
+
+def test_what_is_pinned_while_gc_reads_trees_stays() -> None:
+    repository = Repository.init(MemoryBackend())
+    first, _ = (take(repository, rows(range(at * 50, at * 50 + 50)), at=at) for at in range(2))
+
+    def pins(*_: object) -> None:
+        pin(repository, first.id)
+
+    with pytest.raises(Conflict, match="pinned meanwhile; nothing was removed"):
+        gc(repository, Policy(keep_last=1), progress=pins)
+    assert repository.has(first.id)
+    assert verify(repository).damaged == ()
 
 
 def test_a_plan_is_not_carried_out_on_what_was_pinned_since() -> None:
