@@ -34,4 +34,5 @@ def status_command(
     if source and source in app.settings.sources and not of_source:
         raise NotFound(f"there is no snapshot of {source!r} yet", hint=f"Take one with `snap take {source}`.")
     latest = resolve(of_source or snapshots, "latest")
+    app.warn_of_future(latest)
     compare(context, repository, latest, None, source=source, to=to, tables=tables, keys=keys, **shown)

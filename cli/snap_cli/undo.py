@@ -46,6 +46,7 @@ def undo_command(
     repository = app.repository()
     snapshots = repository.snapshots()
     safety = resolve(snapshots, name) if name is not None else last_restore(snapshots)
+    app.warn_of_future(safety)
     app.say(f"the restore of {(safety.safety or 'nothing')[:8]} on {moment(safety.time)} UTC is taken back")
     held, live = live_sources(app, repository, safety, to=to)[0]
     ask = replace(undo_ask(repository, safety), trusted=app.trusts(repository))

@@ -23,6 +23,7 @@ __all__ = [
     "Policy",
     "choose",
     "duration_words",
+    "is_ahead",
     "is_expendable",
     "parse_duration",
 ]
@@ -107,6 +108,11 @@ def choose(snapshots: Sequence[Snapshot], policy: Policy, now: datetime) -> list
     return [Choice(snapshot, bool(reasons[snapshot.id]), tuple(reasons[snapshot.id])) for snapshot in snapshots]
 
 
+def is_ahead(snapshot: Snapshot, now: datetime) -> bool:
+    """Whether a snapshot is dated in the future: the clock of whoever took it was wrong, or this one is."""
+    return snapshot.time > now + _SKEW
+
+
 def _latest(snapshots: Sequence[Snapshot], now: datetime) -> datetime:
     """The newest time that is not in the future; now if there is none."""
     return max((snapshot.time for snapshot in snapshots if snapshot.time <= now), default=now)
@@ -133,7 +139,7 @@ def _safety(group: Sequence[Snapshot], latest: datetime) -> Iterator[tuple[Snaps
 
 def _counted(group: Sequence[Snapshot], policy: Policy, now: datetime) -> Iterator[tuple[Snapshot, str]]:
     """The newest of each period; the group is newest first."""
-    ahead = [snapshot for snapshot in group if snapshot.time > now + _SKEW]
+    ahead = [snapshot for snapshot in group if is_ahead(snapshot, now)]
     yield from ((snapshot, "dated in the future") for snapshot in ahead)
     group = group[len(ahead) :]
     if not group:

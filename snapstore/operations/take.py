@@ -47,7 +47,8 @@ class Request:
 class Taken:
     """The committed snapshot, what it cost in bytes and seconds, and the sources that could not be reached.
 
-    `bytes_read` counts cells read, `bytes_new` plain bytes of blobs that were not there before, `bytes_added` what the
+    `later` are snapshots it went by that are dated after it: some clock is wrong, or was, and `latest` means one of
+    those. `bytes_read` counts cells read, `bytes_new` plain bytes of blobs that were not there before, `bytes_added` what the
     repository grew by (packs, index and manifest).
     """
 
@@ -57,6 +58,7 @@ class Taken:
     bytes_added: int
     seconds: float
     unavailable: tuple[str, ...] = ()
+    later: tuple[Snapshot, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -132,8 +134,16 @@ def take(
         raise
     with suppress(SnapstoreError):  # the snapshot is there, whatever becomes of this
         fold(repository.blobs)
-    added = written.stored_bytes + written.index_bytes
-    return Taken(committed, bytes_read, written.plain_bytes, added, time.monotonic() - began, tuple(unavailable))
+    later = {one.snapshot.id: one.snapshot for one in parents.values() if one and one.snapshot.time > committed.time}
+    return Taken(
+        committed,
+        bytes_read,
+        written.plain_bytes,
+        written.stored_bytes + written.index_bytes,
+        time.monotonic() - began,
+        tuple(unavailable),
+        tuple(later.values()),
+    )
 
 
 def check(requests: Sequence[Request], tags: Sequence[str], description: str = "") -> None:

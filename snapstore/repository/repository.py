@@ -219,7 +219,15 @@ class Repository:
 
     def _read(self, name: str) -> tuple[Snapshot, str]:
         stored = self.backend.get(name)
-        return decode(stored.data, name, self.seal), stored.tag
+        try:
+            return decode(stored.data, name, self.seal), stored.tag
+        except Corrupt as error:
+            own_id = name.removeprefix("snapshots/")
+            error.hint = (
+                "Nothing is passed over, so this one is in the way of all: put the object back from a copy of the "
+                f"repository, or keep what is left of it elsewhere and give it up: `snap rm --damaged {own_id}`."
+            )
+            raise
 
     def begin(self, *, roots: Sequence[Digest] = (), looks: bool = True) -> Pending:
         """Announce work that depends on these roots. Blobs written before this do not count as known.
