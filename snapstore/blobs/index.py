@@ -89,7 +89,8 @@ def _steady(
 class Index:
     """All segments of one store. Safe to use from several threads.
 
-    `held_bytes` bounds the segments kept in memory, `block_bytes` the blocks kept of the others.
+    `held_bytes` bounds the segments kept in memory, `block_bytes` the blocks kept of the others. `lost` are the packs
+    that segments name and that were neither listed nor condemned when this was last refreshed.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Index:
         self._packs: list[str] = []  # every pack ever heard of; numbers are stable
         self._numbers: dict[str, int] = {}
         self._states = np.zeros(0, np.uint8)
+        self.lost: frozenset[str] = frozenset()
         self._blocks = Blocks(backend, seal, block_bytes)
         self._large: dict[str, Large] = {}
         self._forget()
@@ -262,6 +264,8 @@ class Index:
     def _mark(self, listed: set[str], condemned: set[str]) -> None:
         for large in self._large.values():
             large.packs = self._number(large.names)
+        named = {*self._table.segment.packs, *(name for large in self._large.values() for name in large.names)}
+        self.lost = frozenset(named - listed - condemned)
         self._states = np.array(
             [
                 _State.GONE if name not in listed else _State.CONDEMNED if name in condemned else _State.GOOD

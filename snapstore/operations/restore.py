@@ -26,6 +26,7 @@ from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
 from snapstore.operations.selected import files_of, selection_fields
+from snapstore.operations.sound_parent import sound
 from snapstore.operations.sparing import Refused, carry_out_taken, check_spares, without_unturned
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
 from snapstore.operations.touched import write_touched
@@ -134,9 +135,10 @@ def _attempt(
     refused: tuple[Refused, ...] = ()
     parent = parent_of(repository.snapshots(), held.name, source.kind)
     heart = Heartbeat(repository, repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])]))
-    if parent is not None and not repository.has(parent.snapshot.id):
-        parent = None
     try:
+        if parent is not None and not repository.has(parent.snapshot.id):
+            parent = None
+        parent = sound(repository, parent)
         with ExitStack() as stack:
             target = stack.enter_context(source.target(selection))
             gradual = target if isinstance(target, Gradual) else None

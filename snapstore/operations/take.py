@@ -23,6 +23,7 @@ from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.parent import Parent, parents_in
 from snapstore.operations.room import require_room
 from snapstore.operations.selected import files_of, selection_fields
+from snapstore.operations.sound_parent import sound
 from snapstore.operations.state import StateTable, evened, stable_capture
 from snapstore.operations.tags import check_tags
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
@@ -48,7 +49,8 @@ class Taken:
     """The committed snapshot, what it cost in bytes and seconds, and the sources that could not be reached.
 
     `later` are snapshots it went by that are dated after it: some clock is wrong, or was, and `latest` means one of
-    those. `bytes_read` counts cells read, `bytes_new` plain bytes of blobs that were not there before, `bytes_added` what the
+    those. `damaged` are snapshots it would have gone by, of which blobs are lost: what of them is live still was written
+    anew, the rest is for `verify`. `bytes_read` counts cells read, `bytes_new` plain bytes of blobs that were not there before, `bytes_added` what the
     repository grew by (packs, index and manifest).
     """
 
@@ -59,6 +61,7 @@ class Taken:
     seconds: float
     unavailable: tuple[str, ...] = ()
     later: tuple[Snapshot, ...] = ()
+    damaged: tuple[Snapshot, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -107,6 +110,7 @@ def take(
         there = {id_ for id_ in sorted(ids) if repository.has(id_)}
         parents = {name: one if one and one.snapshot.id in there else None for name, one in parents.items()}
         with repository.blobs.writer(bytes.fromhex(pending.id), verify=verify) as writer:
+            parents = {name: sound(repository, one) for name, one in parents.items()}
             sources, bytes_read, unavailable = _sources(
                 repository, requests, heart.sink(writer), parents, full, heart.progress(progress)
             )
@@ -135,6 +139,7 @@ def take(
     with suppress(SnapstoreError):  # the snapshot is there, whatever becomes of this
         fold(repository.blobs)
     later = {one.snapshot.id: one.snapshot for one in parents.values() if one and one.snapshot.time > committed.time}
+    damaged = {one.snapshot.id: one.snapshot for one in parents.values() if one and one.is_damaged}
     return Taken(
         committed,
         bytes_read,
@@ -143,6 +148,7 @@ def take(
         time.monotonic() - began,
         tuple(unavailable),
         tuple(later.values()),
+        tuple(damaged.values()),
     )
 
 
@@ -211,7 +217,7 @@ def _sources(
 
 def _counted(source: SnapshotSource, parent: Parent | None, repository: Repository, heart: Heartbeat) -> SnapshotSource:
     """The source with rows added, changed and removed against its parent."""
-    if parent is None:
+    if parent is None or parent.is_damaged:
         return source
     mine, its = files_of(source.selection), files_of(parent.source.selection)
     if (mine.only, mine.ignore) != (its.only, its.ignore):
