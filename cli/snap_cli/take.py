@@ -125,8 +125,9 @@ def take_command(
         )
     for one in taken.later:
         app.warn(
-            f"the snapshot {one.id[:8]} is dated {moment(one.time)} UTC, after this one ({moment(taken.snapshot.time)}): "
-            "a clock is wrong, or was; `latest` means that one, until it is removed or that day has come"
+            f"the snapshot {one.id[:8]} is dated {moment(one.time)} UTC, after this one "
+            f"({moment(taken.snapshot.time)}): a clock is wrong, or was; `latest` means that one, until it is removed "
+            "or that day has come"
         )
     for told in [*taken.unavailable, *(line for one in taken.snapshot.sources for line in tell_missing(one))]:
         app.warn(told)

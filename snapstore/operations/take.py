@@ -48,8 +48,8 @@ class Taken:
     """The committed snapshot, what it cost in bytes and seconds, and the sources that could not be reached.
 
     `later` are snapshots it went by that are dated after it: some clock is wrong, or was, and `latest` means one of
-    those. `bytes_read` counts cells read, `bytes_new` plain bytes of blobs that were not there before, `bytes_added` what the
-    repository grew by (packs, index and manifest).
+    those. `bytes_read` counts cells read, `bytes_new` plain bytes of blobs that were not there before, `bytes_added`
+    what the repository grew by (packs, index and manifest).
     """
 
     snapshot: Snapshot
