@@ -17,8 +17,8 @@ from snap_cli.render import amount, clean, columns, count, moment, paint, plural
 from snap_cli.settings import NamedSource
 from snap_cli.sizes import SIZE
 from snap_cli.sources import chosen_sources, open_source, qualified, qualified_column, selection_of_named, url_of
-from snap_cli.wanted import narrowed, wanted_of, wanted_options
 from snap_cli.typed import command_line
+from snap_cli.wanted import narrowed, wanted_of, wanted_options
 from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
 from snapstore.sources import Selection
@@ -126,8 +126,9 @@ def take_command(
         )
     for one in taken.later:
         app.warn(
-            f"the snapshot {one.id[:8]} is dated {moment(one.time)} UTC, after this one ({moment(taken.snapshot.time)}): "
-            "a clock is wrong, or was; `latest` means that one, until it is removed or that day has come"
+            f"the snapshot {one.id[:8]} is dated {moment(one.time)} UTC, after this one "
+            f"({moment(taken.snapshot.time)}): a clock is wrong, or was; `latest` means that one, until it is removed "
+            "or that day has come"
         )
     for one in taken.damaged:
         app.warn(

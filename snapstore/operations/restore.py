@@ -23,10 +23,10 @@ from snapstore.operations.capture import Progress, capture, silent
 from snapstore.operations.converting import in_live_types, without_columns
 from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.heartbeat import Heartbeat
+from snapstore.operations.lost_packs import has_lost
 from snapstore.operations.parent import Parent, parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
 from snapstore.operations.selected import files_of, selection_fields
-from snapstore.operations.sound_parent import sound
 from snapstore.operations.sparing import Refused, carry_out_taken, check_spares, without_unturned
 from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
 from snapstore.operations.touched import write_touched
@@ -138,7 +138,8 @@ def _attempt(
     try:
         if parent is not None and not repository.has(parent.snapshot.id):
             parent = None
-        parent = sound(repository, parent)
+        if parent is not None:
+            parent = dataclasses.replace(parent, is_damaged=has_lost(repository, parent.snapshot))
         with ExitStack() as stack:
             target = stack.enter_context(source.target(selection))
             gradual = target if isinstance(target, Gradual) else None

@@ -20,10 +20,10 @@ from snapstore.blobs.sweep import fold
 from snapstore.errors import Invalid, SnapstoreError, Unavailable
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.heartbeat import Heartbeat
+from snapstore.operations.lost_packs import has_lost
 from snapstore.operations.parent import Parent, parents_in
 from snapstore.operations.room import require_room
 from snapstore.operations.selected import files_of, selection_fields
-from snapstore.operations.sound_parent import sound
 from snapstore.operations.state import StateTable, evened, stable_capture
 from snapstore.operations.tags import check_tags
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
@@ -49,9 +49,10 @@ class Taken:
     """The committed snapshot, what it cost in bytes and seconds, and the sources that could not be reached.
 
     `later` are snapshots it went by that are dated after it: some clock is wrong, or was, and `latest` means one of
-    those. `damaged` are snapshots it would have gone by, of which blobs are lost: what of them is live still was written
-    anew, the rest is for `verify`. `bytes_read` counts cells read, `bytes_new` plain bytes of blobs that were not there before, `bytes_added` what the
-    repository grew by (packs, index and manifest).
+    `later` are snapshots it went by that are dated after it: some clock is wrong, or was, and `latest` means one of
+    those. `damaged` are snapshots it would have gone by, of which blobs are lost: what is live still was written anew,
+    the rest is for `verify`. `bytes_read` counts cells read, `bytes_new` plain bytes of blobs that were not there
+    before, `bytes_added` what the repository grew by (packs, index and manifest).
     """
 
     snapshot: Snapshot
@@ -110,7 +111,7 @@ def take(
         there = {id_ for id_ in sorted(ids) if repository.has(id_)}
         parents = {name: one if one and one.snapshot.id in there else None for name, one in parents.items()}
         with repository.blobs.writer(bytes.fromhex(pending.id), verify=verify) as writer:
-            parents = {name: sound(repository, one) for name, one in parents.items()}
+            parents = {name: one and _judged(repository, one) for name, one in parents.items()}
             sources, bytes_read, unavailable = _sources(
                 repository, requests, heart.sink(writer), parents, full, heart.progress(progress)
             )
@@ -213,6 +214,10 @@ def _sources(
     if failure is not None and not sources:
         raise failure
     return sources, bytes_read, unavailable
+
+
+def _judged(repository: Repository, parent: Parent) -> Parent:
+    return dataclasses.replace(parent, is_damaged=has_lost(repository, parent.snapshot))
 
 
 def _counted(source: SnapshotSource, parent: Parent | None, repository: Repository, heart: Heartbeat) -> SnapshotSource:

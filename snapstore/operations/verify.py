@@ -241,6 +241,6 @@ def _still_protected(repository: Repository, pending: Pending) -> None:
         is_mine = False
     if not is_mine:
         raise Conflict(
-            "verification took so long that a gc gave it up; it may have found damage that is none, or not have read all",
+            "verification took so long that a gc gave it up: what it found may be no damage, or it did not read all",
             hint="Verify again, some snapshots at a time.",
         )

@@ -91,8 +91,8 @@ def new(
 def unlock(backend: Backend, settings: config.Config, passphrase: Passphrase | None) -> tuple[Sealed, str]:
     """The seal of an encrypted repository, and the id of the key that opened it.
 
-    Raises `WrongKey`, also where no key is there; `Corrupt` where a damaged key may be the one, or where the config was changed by somebody without
-    a key; `Unsupported` without the extra `encryption`, or for another cipher.
+    Raises `WrongKey`, also where no key is there; `Corrupt` where a damaged key may be the one, or where the config was
+    changed by somebody without a key; `Unsupported` without the extra `encryption`, or for another cipher.
     """
     encryption = _encryption()
     if settings.cipher != encryption.CIPHER:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ from snapstore.seal import PLAIN, Cost, Seal
 __all__ = ["PROGRAM", "Pending", "Repository"]
 
 PROGRAM = "snapstore 0.1.0"
+
+_LEFT_OVER = re.compile(r"(keys|probe)/[0-9a-f]{32}")  # by an `init` that died; others may keep keys of theirs there
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +105,7 @@ class Repository:
         if config.NAME in there:
             raise Exists(f"{backend.location} is a repository already", hint="Nothing was changed; use it.")
         # A probe of the store's conditions stays where nobody may delete.
-        stray = next((name for name in there if not name.startswith((keyring.KEYS, "probe/"))), None)
+        stray = next((name for name in there if not _LEFT_OVER.fullmatch(name)), None)
         if stray is not None:
             raise Invalid(
                 f"{backend.location} is not empty: it holds {stray!r}",

@@ -321,7 +321,7 @@ def test_a_verification_that_was_given_up_does_not_cry_damage() -> None:
     with pytest.raises(Conflict, match="gave it up"):
         verify(repository, progress=evict)
     change(backend, name, whole)
-    with pytest.raises(Conflict, match="or not have read all"):
+    with pytest.raises(Conflict, match="or it did not read all"):
         verify(repository, progress=evict)
 
 

@@ -38,6 +38,11 @@ def test_a_repository_is_made_once_and_in_an_empty_place() -> None:
     with pytest.raises(Exists, match="already"):
         Repository.init(backend)
     assert Repository.open(backend).settings == made.settings
+    theirs = MemoryBackend()
+    theirs.put("keys/production.pem", [b""])
+    with pytest.raises(Invalid, match=r"production\.pem"):
+        Repository.init(theirs)
+    assert [entry.name for entry in theirs.list()] == ["keys/production.pem"]
     lost = MemoryBackend()
     commit(Repository.init(lost), Repository.open(lost).begin())
     lost.delete("config")
