@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.backends.recording import RecordingBackend
 from snapstore.blobs.index import Index
-from snapstore.blobs.packer import _SEGMENT_BLOBS, _TREE_PACK_BYTES, _VALUE_PACK_BYTES
 from snapstore.blobs.large import _SCANNED_BLOCKS
+from snapstore.blobs.packer import _SEGMENT_BLOBS, _TREE_PACK_BYTES, _VALUE_PACK_BYTES
 from snapstore.blobs.segment import BLOCK_ENTRIES, ENTRY, FRAME, INDEX, Segment, encode
 from snapstore.blobs.store import _LEAN_BYTES, BlobStore
 from snapstore.blobs.writer import _TREE_FRAME_BYTES, _VALUE_FRAME_BYTES
