@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,8 +29,9 @@ from snap_cli import passphrases
 from snap_cli.errors import MISUSE, NoRepository, secrets_in
 from snap_cli.expanding import expand, with_password
 from snap_cli.hooks import HOOK_VARIABLE
+from snap_cli.manifests import tell_future
 from snap_cli.progress import watched
-from snap_cli.render import jsonable, moment, paint, safe
+from snap_cli.render import jsonable, paint, safe
 from snap_cli.settings import FILE, NamedSource, Settings, read_settings
 from snap_cli.sizes import SIZE, size_of
 from snapstore.backends import Backend
@@ -40,7 +40,6 @@ from snapstore.backends.places import backend_of, holds_something, is_private, i
 from snapstore.backends.throttled import ThrottledBackend
 from snapstore.errors import NotFound, Unavailable
 from snapstore.operations.capture import Progress
-from snapstore.operations.retention import is_ahead
 from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.repository.keyring import Passphrase
 from snapstore.seal import PLAIN
@@ -282,16 +281,9 @@ class App:
     def snapshot(self, repository: Repository, name: str) -> Snapshot:
         """The snapshot of this name."""
         found = resolve(repository.snapshots(), name)
-        self.warn_of_future(found)
+        for told in tell_future(found):
+            self.warn(told)
         return found
-
-    def warn_of_future(self, snapshot: Snapshot) -> None:
-        """Say that a snapshot is dated in the future: there may be newer ones, though it is the latest by its date."""
-        if is_ahead(snapshot, datetime.now(UTC)):
-            self.warn(
-                f"the snapshot {snapshot.id[:8]} is dated {moment(snapshot.time)} UTC, which is in the future: a clock "
-                "is wrong, or was, and what was taken after it counts as older"
-            )
 
     def out(self, text: str = "") -> None:
         """A line of data."""

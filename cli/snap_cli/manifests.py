@@ -5,16 +5,18 @@ app.document([snapshot_json(snapshot, tables=False) for snapshot in snapshots])
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
-from snap_cli.render import clean, count, paint, plural
+from snap_cli.render import clean, count, moment, paint, plural
+from snapstore.operations.retention import is_ahead
 from snapstore.operations.selected import is_filtered
 from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.snapshot import utc_text
 
 __all__ = [
-    "changes", "rows_in", "snapshot_json", "snapshot_place", "source_json", "table_json", "tell_missing", "tell_moved",
-    "tell_narrowed", "words_of",
+    "changes", "rows_in", "snapshot_json", "snapshot_place", "source_json", "table_json", "tell_future", "tell_missing",
+    "tell_moved", "tell_narrowed", "words_of",
 ]  # fmt: skip
 
 
@@ -87,6 +89,16 @@ def words_of(snapshot: Snapshot) -> str:
     elif any(is_filtered(source.selection) for source in snapshot.sources):
         words.append("(filtered)")
     return clean(" ".join(words))
+
+
+def tell_future(snapshot: Snapshot) -> list[str]:
+    """What is to be said of a snapshot that is the latest by its date alone."""
+    if not is_ahead(snapshot, datetime.now(UTC)):
+        return []
+    return [
+        f"the snapshot {snapshot.id[:8]} is dated {moment(snapshot.time)} UTC, which is in the future: a clock is "
+        "wrong, or was, and what was taken after it counts as older"
+    ]
 
 
 def tell_missing(source: SnapshotSource) -> list[str]:

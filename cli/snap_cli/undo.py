@@ -8,6 +8,7 @@ import click
 
 from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
+from snap_cli.manifests import tell_future
 from snap_cli.render import moment
 from snap_cli.restore import carry_out
 from snap_cli.sources import live_sources
@@ -46,7 +47,8 @@ def undo_command(
     repository = app.repository()
     snapshots = repository.snapshots()
     safety = resolve(snapshots, name) if name is not None else last_restore(snapshots)
-    app.warn_of_future(safety)
+    for told in tell_future(safety):
+        app.warn(told)
     app.say(f"the restore of {(safety.safety or 'nothing')[:8]} on {moment(safety.time)} UTC is taken back")
     held, live = live_sources(app, repository, safety, to=to)[0]
     ask = replace(undo_ask(repository, safety), trusted=app.trusts(repository))

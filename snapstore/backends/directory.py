@@ -344,7 +344,7 @@ def _hint(number: int | None) -> str:
     if number in (errno.EACCES, errno.EPERM):
         return "Run as the owner of the store, or give this user its files and folders."
     if number == errno.EROFS:
-        return "The file system is mounted read-only."
+        return "The file system is mounted read-only, and who reads for long says so there first: work on a copy of it."
     if number in (errno.EMFILE, errno.ENFILE):
         return "Too many open files: raise the limit (ulimit -n)."
     if number == errno.EIO:
