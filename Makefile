@@ -13,7 +13,7 @@
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 # What the caller's shell says about other Pythons and other databases is no business of the tests.
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGOPTIONS PGSERVICE SNAP_REPO
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGOPTIONS PGSERVICE SNAP_REPO
 
 CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3 /usr/local/bin/python3
 IS_RECENT := import sys; sys.exit(sys.version_info < (3, 11))
