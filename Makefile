@@ -26,7 +26,7 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 DOCS := $(wildcard README.md docs/*.md)
 
-.PHONY: help demo test lint docs bench soak clean
+.PHONY: help demo test lint lint-types lint-windows lint-words docs bench soak clean
 .DEFAULT_GOAL := help
 
 help:
@@ -50,12 +50,20 @@ test: $(READY)
 soak: $(READY)
 	@$(PYTEST) --hypothesis-profile=soak
 
+# Side by side: each has its own cache.
 lint: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	@$(MAKE) -j$(JOBS) lint-types lint-windows lint-words
+
+lint-types: $(READY)
 	$(BIN)/mypy
+
+lint-windows: $(READY)
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 --follow-imports silent \
 		snapstore/backends snapstore/blobs snapstore/repository snapstore/operations
+
+lint-words: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(if $(DOCS),$(BIN)/cog --check $(DOCS))
 

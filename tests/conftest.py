@@ -69,6 +69,15 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+# Whole sessions and stories of ten seconds and more. Begun last they would leave the other processes idle.
+_LONG = ("test_docs.py", "test_benchmarks.py", "test_demo.py", "test_story.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedServer]:
     """PostgreSQL 18 with pgvector, stopped with this test process however that ends."""
