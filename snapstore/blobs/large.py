@@ -33,6 +33,7 @@ from snapstore.seal import Seal
 __all__ = ["Blocks", "Large", "equal"]
 
 _READ_BLOCKS = 32  # blocks in one range read: 5.5 MiB
+_SCANNED_BLOCKS = 6  # blocks of each segment held while all of them are read side by side: 1 MiB
 
 
 @dataclass(slots=True, eq=False)
@@ -122,6 +123,13 @@ class Blocks:
                 yield block
             while len(self._held) > self._limit:
                 self._held.popitem(last=False)
+
+    def every(self, segment: Large) -> Iterator[NDArray[np.void]]:
+        """All entries of a segment in order, some at a time; none is kept. Raises `Corrupt`."""
+        for first in range(0, segment.layout.blocks, _SCANNED_BLOCKS):
+            for entries in self._fetch(segment, first, min(_SCANNED_BLOCKS, segment.layout.blocks - first)):
+                check_entries(entries, segment.frames, INDEX + segment.name)
+                yield entries
 
     def _fetch(self, segment: Large, number: int, blocks: int) -> Iterator[NDArray[np.void]]:
         where = INDEX + segment.name

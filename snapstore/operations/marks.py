@@ -10,23 +10,28 @@ through. It does not know what is done with what is not live.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.blobs.pack import rows_of
+from snapstore.blobs.pack import digests_of, rows_of
 from snapstore.blobs.segment import prefixes
 from snapstore.blobs.store import BlobStore
-from snapstore.digest import Digest, Kind
+from snapstore.digest import DIGEST_BYTES, Digest, Kind
 from snapstore.errors import Corrupt, NotFound
+from snapstore.operations.capture import Progress, silent
 from snapstore.repository import Snapshot
 from snapstore.tree.walk import Child, children
 
 __all__ = ["DigestSet", "Marks", "needed_by"]
 
-_BATCH = 256
+_BATCH = 4096
+_LOT = 1 << 15  # inner blobs read at once: each lot may go through all of the index
 _FLUSH = 1 << 16
+
+# An inner blob that is to be read; as `Child`.
+_INNER = np.dtype([("digest", "u1", (DIGEST_BYTES,)), ("kind", "u1"), ("level", "u1"), ("is_key", "?")])
 
 
 class DigestSet:
@@ -88,9 +93,12 @@ class Marks:
         self._waiting: list[NDArray[np.uint64]] = []
         self._count = 0
 
-    def add(self, roots: Iterable[Child]) -> None:
-        """Mark these and all beneath them. Raises `NotFound` or `Corrupt` for whatever cannot be read."""
-        self._walk(list(roots), self._walked, is_strict=True)
+    def add(self, roots: Sequence[Child], progress: Progress = silent) -> None:
+        """Mark these and all beneath them: best those of many snapshots at once, as each lot has its price.
+
+        Raises `NotFound` or `Corrupt` for whatever cannot be read; then these marks are of no use any more.
+        """
+        self._walk(roots, self._walked, progress, is_strict=True)
 
     def add_pending(self, digests: Sequence[Digest]) -> None:
         """Mark what a pending names, as far as it is there: its parent may have been removed before it began.
@@ -99,7 +107,7 @@ class Marks:
         be written again, and then be read beneath another root. Raises `Corrupt` for what is there and damaged.
         """
         # A schema may be named as well as a root: it is read, and names no further blobs.
-        self._walk([Child(Kind.TABLE, name) for name in digests], DigestSet(), is_strict=False)
+        self._walk([Child(Kind.TABLE, name) for name in digests], DigestSet(), silent, is_strict=False)
 
     def is_live(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which of these digests are needed, shape (n,)."""
@@ -117,16 +125,34 @@ class Marks:
         self._settle()
         return len(self._live)
 
-    def _walk(self, roots: Sequence[Child], walked: DigestSet, *, is_strict: bool) -> None:
-        stack = self._fresh(roots, walked)
-        while stack:
-            batch, stack = stack[-_BATCH:], stack[:-_BATCH]
-            if is_strict:
-                blobs = self._store.get_many([child.digest for child in batch])
-                below = [one for child, data in zip(batch, blobs, strict=True) for one in children(child, data)]
-            else:
-                below = [one for child in batch for one in self._children_there(child)]
-            stack += self._fresh(below, walked)
+    def _walk(self, roots: Sequence[Child], walked: DigestSet, progress: Progress, *, is_strict: bool) -> None:
+        waiting = [self._fresh(roots, walked)]
+        while waiting:
+            lot = waiting.pop()
+            if not len(lot):
+                continue
+            waiting.append(lot[:-_LOT])
+            below: list[NDArray[np.void]] = []
+            found: list[Child] = []
+            for beneath in self._beneath(lot[-_LOT:], is_strict=is_strict):
+                found += beneath
+                if len(found) >= _BATCH:
+                    below.append(self._fresh(found, walked))
+                    found = []
+                    progress("reading trees", len(walked), None)
+            waiting.append(np.concatenate([*below, self._fresh(found, walked)]))
+
+    def _beneath(self, lot: NDArray[np.void], *, is_strict: bool) -> Iterator[Iterable[Child]]:
+        """What each of these inner blobs names, in the order in which they are read."""
+        digests = digests_of(lot["digest"])
+        fields = list(zip(*(lot[name].tolist() for name in ("kind", "level", "is_key")), strict=True))
+        if is_strict:
+            for number, data in self._store.get_each(digests):
+                kind, level, is_key = fields[number]
+                yield children(Child(Kind(kind), digests[number], level, is_key), data)
+        else:
+            for digest, (kind, level, is_key) in zip(digests, fields, strict=True):
+                yield self._children_there(Child(Kind(kind), digest, level, is_key))
 
     def _children_there(self, child: Child) -> list[Child]:
         try:
@@ -140,17 +166,20 @@ class Marks:
                 raise
             return []
 
-    def _fresh(self, found: Sequence[Child], walked: DigestSet) -> list[Child]:
+    def _fresh(self, found: Sequence[Child], walked: DigestSet) -> NDArray[np.void]:
         """Note all as live; give those that must be read and were not."""
         self._note(found)
         inner = [child for child in found if not child.leaf]
+        fresh = np.empty(len(inner), _INNER)
         if not inner:
-            return []
-        rows = rows_of([child.digest for child in inner])
-        is_new = walked.add(rows)
+            return fresh
+        fresh["digest"] = rows_of([child.digest for child in inner])
+        for name in ("kind", "level", "is_key"):
+            fresh[name] = [getattr(child, name) for child in inner]
+        is_new = walked.add(fresh["digest"])
         if walked is not self._walked:
-            is_new &= ~self._walked.contains(rows)
-        return [child for child, new in zip(inner, is_new.tolist(), strict=True) if new]
+            is_new &= ~self._walked.contains(fresh["digest"])
+        return fresh[is_new]
 
     def _note(self, found: Sequence[Child]) -> None:
         if found:
