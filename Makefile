@@ -20,7 +20,8 @@ IS_RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 ifndef PYTHON
 PYTHON := $(shell for python in $(CANDIDATES); do $$python -c '$(IS_RECENT)' >/dev/null 2>&1 && echo $$python && break; done)
 endif
-JOBS ?= 2
+# One more than two cores have: tests wait for servers, disks and each other.
+JOBS ?= 3
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
