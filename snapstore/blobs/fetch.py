@@ -57,7 +57,7 @@ class FrameReader:
         self._values = values
         self._seal = seal
         self._cache_bytes = cache_bytes
-        self._run_bytes = min(_RUN_BYTES, cache_bytes // _THREADS)
+        self._run_bytes = min(_RUN_BYTES, cache_bytes // (2 * _THREADS))
         self._held: OrderedDict[FrameRef, bytes] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()

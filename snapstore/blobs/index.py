@@ -160,10 +160,9 @@ class Index:
         `is_live` answers for rows of digests, shape (n, 32).
         """
         with self._lock:
-            entries = len(self._table.keys) + sum(large.layout.entries for large in self._large.values())
             parts: list[tuple[Part, Iterator[NDArray[np.void]]]] = [(self._table, self._table.pieces())]
-            parts += [(large, self._blocks.every(large)) for large in self._large.values()]
-            return tally(parts, entries, self._states, self._packs, is_live)
+            parts += [(large, self._blocks.every(large, among=len(self._large))) for large in self._large.values()]
+            return tally(parts, self.entries, self._states, self._packs, is_live)
 
     def forget_blocks(self) -> None:
         """Keep none of the blocks read so far of large segments."""
@@ -175,6 +174,11 @@ class Index:
     def segments(self) -> int:
         """How many segments there were when this was last refreshed."""
         return len(self._held) + len(self._large)
+
+    @property
+    def entries(self) -> int:
+        """How many entries there are in these segments."""
+        return len(self._table.keys) + sum(large.layout.entries for large in self._large.values())
 
     def _better(
         self, digests: NDArray[np.uint8], best: NDArray[np.uint8]

@@ -221,6 +221,11 @@ class BlobStore:
         """How many index segments there were when this last looked, and those written since."""
         return self._index.segments
 
+    @property
+    def entry_count(self) -> int:
+        """How many entries the index had then: as many as there are blobs, and more where some lie in two packs."""
+        return self._index.entries
+
     def segments(self) -> list[Entry]:
         """The index segments of this store as listed now, without its base."""
         return list(self._cached.list(INDEX))
