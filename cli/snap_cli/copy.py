@@ -14,7 +14,7 @@ from snap_cli.manifests import rows_in
 from snap_cli.render import amount, columns, count, moment, paint, plural, seconds
 from snapstore.errors import Invalid
 from snapstore.operations.copy import Copied, copy
-from snapstore.repository import Repository, Snapshot, resolve
+from snapstore.repository import Repository, Snapshot, resolve_all
 
 __all__ = ["copied_json", "copy_between", "copy_command", "opened_side", "table_of"]
 
@@ -73,10 +73,7 @@ def copy_command(
     source = opened_side(app, from_place, "from", from_passphrase_file, from_passphrase_command)
     target = opened_side(app, to_place, "to", to_passphrase_file, to_passphrase_command)
     snapshots = source.snapshots()
-    chosen = (
-        snapshots if is_all else list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
-    )
-    copy_between(app, source, target, chosen)
+    copy_between(app, source, target, snapshots if is_all else resolve_all(snapshots, names))
 
 
 def copy_between(app: App, source: Repository, target: Repository, chosen: Sequence[Snapshot]) -> None:

@@ -17,7 +17,7 @@ from snapstore.operations.cut import CutPlan, cut, plan_cut
 from snapstore.operations.heal import heal
 from snapstore.operations.remedies import FromRepository, FromSource, Remedy
 from snapstore.operations.repair_index import RepairedIndex, repair_index
-from snapstore.repository import Snapshot, resolve
+from snapstore.repository import Snapshot, resolve_all
 
 __all__ = ["repair_command"]
 
@@ -152,8 +152,7 @@ def cut_command(app: App, names: tuple[str, ...], dry_run: bool, yes: bool) -> N
     repository = app.repository()
     chosen: list[Snapshot] | None = None
     if names:
-        snapshots = repository.snapshots()
-        chosen = list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
+        chosen = resolve_all(repository.snapshots(), names)
     with app.progress() as progress:
         plans = plan_cut(repository, chosen, progress=progress)
     if not app.json:
