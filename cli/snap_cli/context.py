@@ -43,7 +43,7 @@ from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.repository.keyring import Passphrase
 from snapstore.seal import PLAIN
 
-__all__ = ["App", "command", "common_options", "show_help_without_command"]
+__all__ = ["App", "command", "common_options", "group", "show_help_without_command"]
 
 _DEFAULT_REPOSITORY = ".snapstore"
 _COMMON = (
@@ -377,16 +377,23 @@ def command(
     """A command with the common options, whose help ends with an example (several lines if need be)."""
 
     def make(function: Callable[..., Any]) -> click.Command:
-        shown = "\n".join(f"  {line}" for line in example.splitlines())
         decorated = common_options(function)
-        made = click.command(
-            name,
-            cls=cls,
-            epilog=f"\b\nExample:\n{shown}",
-            context_settings={"help_option_names": ["-h", "--help"]},
-        )(decorated)
+        made = click.command(name, cls=cls, **_helpful(example))(decorated)
         # In its help a command's own options come first.
         made.params.sort(key=lambda parameter: parameter.name in _COMMON)
         return made
 
     return make
+
+
+def group(name: str, told: str, *, example: str, heading: str = "Example") -> click.Group:
+    """A command that only has others beneath it, which are to be added; alone it shows this help."""
+    decorated = common_options(click.pass_context(show_help_without_command))
+    helpful = _helpful(example, heading)
+    return click.group(name, cls=click.Group, help=told, invoke_without_command=True, **helpful)(decorated)
+
+
+def _helpful(example: str, heading: str = "Example") -> dict[str, Any]:
+    shown = "\n".join(f"  {line}" for line in example.splitlines())
+    # The settings are each command's own: some add to them.
+    return {"epilog": f"\b\n{heading}:\n{shown}", "context_settings": {"help_option_names": ["-h", "--help"]}}

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from snap_cli.completing import snapshot_names, source_names
-from snap_cli.context import App, command, common_options, show_help_without_command
+from snap_cli.context import App, command, group
 from snap_cli.errors import DAMAGED
 from snap_cli.render import amount, clean, paint, plural
 from snap_cli.sources import one_source, open_named
@@ -24,21 +24,16 @@ __all__ = ["repair_command"]
 _MOST = 8
 
 
-@click.group(
+repair_command = group(
     "repair",
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\b\nExample, in this order:\n  snap verify --read-data\n  snap repair heal --from /mnt/off-site/memory\n"
-    "  snap gc --keep-all\n  snap repair cut --dry-run",
+    "Mend a damaged repository: rebuild its index, heal its blobs, and cut off what stays damaged.\n\n"
+    "First look for the failing disk or memory: what mends a repository also writes to it.",
+    example="snap verify --read-data\n"
+    "snap repair heal --from /mnt/off-site/memory\n"
+    "snap gc --keep-all\n"
+    "snap repair cut --dry-run",
+    heading="Example, in this order",
 )
-@common_options
-@click.pass_context
-def repair_command(context: click.Context) -> None:
-    """Mend a damaged repository: rebuild its index, heal its blobs, and cut off what stays damaged.
-
-    First look for the failing disk or memory: what mends a repository also writes to it.
-    """
-    show_help_without_command(context)
 
 
 @command("index", example="snap repair index")
