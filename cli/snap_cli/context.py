@@ -43,7 +43,7 @@ from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.repository.keyring import Passphrase
 from snapstore.seal import PLAIN
 
-__all__ = ["App", "command", "common_options", "group", "show_help_without_command"]
+__all__ = ["App", "command", "common_options", "group", "passphrase_options", "show_help_without_command"]
 
 _DEFAULT_REPOSITORY = ".snapstore"
 _COMMON = (
@@ -358,6 +358,20 @@ def common_options(function: Function) -> Function:
     ):  # fmt: skip
         function = decorate(function)
     return function
+
+
+def passphrase_options(side: str, what: str) -> Callable[[Function], Function]:
+    """The options that `App.other_repository` is given for the `side` of another repository; `what` they open."""
+    variable = f"SNAP_{side.upper()}_PASSPHRASE"
+    file = click.option(
+        f"--{side}-passphrase-file", metavar="FILE", help=f"Its first line opens {what} [{variable}_FILE]."
+    )
+    command = click.option(
+        f"--{side}-passphrase-command",
+        metavar="COMMAND",
+        help=f"The first line it prints does [{variable}_COMMAND; {variable}].",
+    )
+    return lambda function: file(command(function))
 
 
 def show_help_without_command(context: click.Context) -> None:

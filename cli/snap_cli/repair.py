@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from snap_cli.completing import snapshot_names, source_names
-from snap_cli.context import App, command, group
+from snap_cli.context import App, command, group, passphrase_options
 from snap_cli.errors import DAMAGED
 from snap_cli.render import amount, clean, paint, plural
 from snap_cli.sources import one_source, open_named
@@ -59,14 +59,7 @@ def index_command(app: App) -> None:
     "snap repair heal --from-source postgresql://me@localhost/agents",
 )
 @click.option("--from", "from_place", metavar="PATH", help="A repository that has copies of the snapshots.")
-@click.option(
-    "--from-passphrase-file", metavar="FILE", help="Its first line opens that of --from [SNAP_FROM_PASSPHRASE_FILE]."
-)
-@click.option(
-    "--from-passphrase-command",
-    metavar="COMMAND",
-    help="The first line it prints does [SNAP_FROM_PASSPHRASE_COMMAND; SNAP_FROM_PASSPHRASE].",
-)
+@passphrase_options("from", "that of --from")
 @click.option("--from-source", "from_sources", metavar="URL|NAME", shell_complete=source_names, multiple=True,
               help="A live source: rows that are as they were give the same bytes.")  # fmt: skip
 @click.pass_context
