@@ -17,7 +17,7 @@ from snap_cli.cells import change_json, change_text, key_text
 from snap_cli.completing import live_or_snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by, tell_ignored
-from snap_cli.manifests import tell_missing, tell_narrowed
+from snap_cli.manifests import tell_held
 from snap_cli.names import keys_by_table
 from snap_cli.render import clean, columns, count, paint, plural
 from snap_cli.sources import live_sources
@@ -129,7 +129,8 @@ def compare(
         wanted = keys_by_table([old, new], keys, f"{old.label} or {new.label}") if keys else None
         found = list(_diffs(old, new, wanted))
         for one in {own.id: own for own in (before, after) if own is not None}.values():
-            _remarks(app, one)
+            for own in one.sources:
+                tell_held(app, one, own)
         if app.json:
             documents = partial(_each, old, new, wanted, _row_documents) if rows else None
             app.document(difference_document(before, after, found, rows=documents))
@@ -164,14 +165,6 @@ def _states(
     chosen = found[0][0].name if len(found) == 1 else None
     then = of_snapshot(repository, held, chosen)
     return [then, now] if after is None else [now, then]
-
-
-def _remarks(app: App, snapshot: Snapshot) -> None:
-    for source in snapshot.sources:
-        for told in tell_missing(source):
-            app.warn(f"{snapshot.id[:8]}: {told}")
-        for told in tell_narrowed(source):
-            app.say(f"{snapshot.id[:8]}: {told}")
 
 
 def _diffs(old: State, new: State, wanted: Mapping[str, Sequence[bytes]] | None) -> Iterator[TableDiff]:

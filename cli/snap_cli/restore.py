@@ -18,7 +18,7 @@ from snap_cli.errors import INCOMPLETE
 from snap_cli.failed import FailedFile, tell_failed
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
 from snap_cli.linking import links_of, tell_elsewhere, tell_links
-from snap_cli.manifests import tell_missing, tell_narrowed
+from snap_cli.manifests import tell_held
 from snap_cli.names import keys_by_table
 from snap_cli.render import clean, plural
 from snap_cli.several import carry_out_all
@@ -244,10 +244,7 @@ def carry_out(
     """Plan, show, ask if something would be deleted, and restore; `again` is the command that a dry run names, `failed`
     where rows are listed that are left out.
     """
-    for told in tell_missing(held):
-        app.warn(f"{snapshot.id[:8]}: {told}")
-    for told in tell_narrowed(held):
-        app.say(f"{snapshot.id[:8]}: {told}")
+    tell_held(app, snapshot, held)
     must_ask = not yes and (ask.mode is Mode.EXACT or ask.recreate)
     if dry_run or must_ask:
         with app.progress() as progress:
