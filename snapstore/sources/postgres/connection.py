@@ -23,7 +23,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from snapstore.errors import Conflict, Corrupt, Invalid, SnapstoreError, Unavailable, Unsupported
 
-__all__ = ["OLDEST_VERSION", "check_url", "connect", "execute_one", "redact", "translate", "translated"]
+__all__ = [
+    "OLDEST_VERSION", "check_url", "connect", "execute_one", "explained", "explanation", "redact", "translate",
+    "translated",
+]  # fmt: skip
 
 OLDEST_VERSION = 130_000  # pg_current_snapshot and what the catalogue queries use
 
@@ -122,6 +125,23 @@ def translate(error: psycopg.Error, doing: str) -> SnapstoreError:
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not state:
         return Unavailable(f"{doing}: the connection was lost: {said}", hint="is the server up? then try again")
     return Unavailable(f"{doing}: {said}" + (f" (SQLSTATE {state})" if state else ""))
+
+
+@contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """As `translated`, with the server's DETAIL: it has the key and the value that are in the way."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise explanation(error, doing) from error
+
+
+def explanation(error: psycopg.Error, doing: str) -> SnapstoreError:
+    """As `translate`, with the server's DETAIL."""
+    ours = translate(error, doing)
+    detail = " ".join((error.diag.message_detail or "").split())
+    message = f"{ours.message}: {detail}" if detail else ours.message
+    return type(ours)(message, hint=ours.hint, again=ours.again)
 
 
 # The first prefix that fits decides.

@@ -25,11 +25,11 @@ from snapstore.errors import Conflict
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Refusal, Selection, Work, untrusted
 from snapstore.sources.postgres import ddl
-from snapstore.sources.postgres.applying import delete_rows, explained, insert_rows, update_rows
+from snapstore.sources.postgres.applying import delete_rows, insert_rows, update_rows
 from snapstore.sources.postgres.aside import Aside
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
 from snapstore.sources.postgres.choosing import VIEWS
-from snapstore.sources.postgres.connection import execute_one
+from snapstore.sources.postgres.connection import execute_one, explained
 from snapstore.sources.postgres.dangling import dangling, links_of
 from snapstore.sources.postgres.extrasddl import create_extras, create_rules, create_trigger
 from snapstore.sources.postgres.finals import (
