@@ -14,8 +14,8 @@ from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.snapshot import utc_text
 
 __all__ = [
-    "changes", "rows_in", "snapshot_json", "snapshot_place", "source_json", "table_json", "tell_held", "tell_missing",
-    "tell_moved", "tell_narrowed", "words_of",
+    "changes", "rows_in", "snapshot_json", "snapshot_place", "table_json", "tell_held", "tell_missing", "tell_moved",
+    "tell_narrowed", "words_of",
 ]  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def snapshot_json(snapshot: Snapshot, *, tables: bool) -> dict[str, Any]:
         "rows": rows_in(snapshot),
         "bytes_added": snapshot.statistics.get("bytes_added"),
         "filtered": any(is_filtered(source.selection) for source in snapshot.sources),
-        "sources": [source_json(source, tables=tables) for source in snapshot.sources],
+        "sources": [_source_json(source, tables=tables) for source in snapshot.sources],
     }
 
 
@@ -48,7 +48,7 @@ def snapshot_place(snapshot: Snapshot) -> dict[str, Any]:
     return {"snapshot": snapshot.id, "time": utc_text(snapshot.time)}
 
 
-def source_json(source: SnapshotSource, *, tables: bool) -> dict[str, Any]:
+def _source_json(source: SnapshotSource, *, tables: bool) -> dict[str, Any]:
     """One source, with or without its tables."""
     shape: dict[str, Any] = {
         "name": source.name,

@@ -23,12 +23,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from snapstore.errors import Conflict, Corrupt, Invalid, SnapstoreError, Unavailable, Unsupported
 
-__all__ = [
-    "OLDEST_VERSION", "check_url", "connect", "execute_one", "explained", "explanation", "redact", "translate",
-    "translated",
-]  # fmt: skip
+__all__ = ["check_url", "connect", "execute_one", "explained", "explanation", "redact", "translate", "translated"]
 
-OLDEST_VERSION = 130_000  # pg_current_snapshot and what the catalogue queries use
+_OLDEST_VERSION = 130_000  # pg_current_snapshot and what the catalogue queries use
 
 _CONNECT_TIMEOUT_SECONDS = 10
 
@@ -53,7 +50,7 @@ def connect(url: str, *, application_name: str = "snapstore") -> psycopg.Connect
     # A pooler may hand out another session in the next transaction, so nothing is prepared behind one; else what asks
     # for it is (`rows_of`): the catalogue is read three times in a take, and planning is most of it (measured: 0.6).
     connection.prepare_threshold = _WHEN_ASKED if _is_direct(connection) else None
-    if connection.info.server_version < OLDEST_VERSION:
+    if connection.info.server_version < _OLDEST_VERSION:
         version = connection.info.parameter_status("server_version")
         connection.close()
         raise Unsupported(f"{shown} is PostgreSQL {version}; snapstore needs 13 or newer")
