@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -257,7 +256,7 @@ def carry_out(
         plan.check(plan_id)
         confirm(app, [plan])
         plan_id = plan.id
-    with app.progress() if not app.json else nullcontext(lambda *_: None) as progress:
+    with app.progress() as progress:
         restored = restore(
             repository, snapshot, live, ask, plan_id=plan_id, verify=verify, host=app.host, progress=progress
         )

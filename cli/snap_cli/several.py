@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 
 from snap_cli.context import App
@@ -80,7 +79,7 @@ def carry_out_all(
     done: list[tuple[str, Restored]] = []
     for (held, live, ask), own_id in zip(jobs, ids, strict=True):
         try:
-            with app.progress() if not app.json else nullcontext(lambda *_: None) as progress:
+            with app.progress() as progress:
                 restored = restore(
                     repository, snapshot, live, ask, plan_id=own_id, verify=verify, host=app.host, progress=progress
                 )
