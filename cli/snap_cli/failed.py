@@ -3,8 +3,7 @@
     with FailedFile.opened(path, snapshot, ask) as failed:
         restored = restore(...)
         failed.add("agents", restored)
-    for line in failed_lines(failed):
-        app.out(line)
+    tell_failed(app, failed, ["snap", "restore", "latest"])
 
 The file is made before anything is changed, so a place that cannot be written is found out in time; where no row is
 left out it goes again. Nothing is restored here.
@@ -14,26 +13,56 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
+
+import click
 
 from snap_cli.cells import key_text
 from snap_cli.context import App
 from snap_cli.render import clean, paint, plural
-from snapstore.errors import Exists, Unavailable
+from snapstore.errors import Exists, Invalid, Unavailable
 from snapstore.operations.ask import Ask, OnError
 from snapstore.operations.failed import refused_json, write_head, write_rows
 from snapstore.operations.restore import Restored
 from snapstore.operations.sparing import Refused
 from snapstore.repository import Snapshot
 
-__all__ = ["FailedFile", "tell_failed"]
+__all__ = ["FailedFile", "check_failed", "on_error_options", "tell_failed"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _SHOWN = 20
 _LONGEST_REASON = 200
+
+
+def on_error_options(function: Function) -> Function:
+    """What becomes of rows that the database refuses, for commands that put rows back."""
+    for decorate in (
+        click.option(
+            "--failed",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Where to list them [failed-SNAP-TIME.jsonl].",
+        ),
+        click.option(
+            "--on-error",
+            type=click.Choice([one.value for one in OnError]),
+            default=OnError.STOP.value,
+            help="A row the database refuses: change nothing (stop, the default), or restore all but such rows and "
+            "list them (skip; exit 3).",
+        ),
+    ):
+        function = decorate(function)
+    return function
+
+
+def check_failed(on_error: str, failed: Path | None) -> None:
+    """Raise `Invalid` for a file of rows where none would be left out."""
+    if failed is not None and on_error == OnError.STOP:
+        raise Invalid("--failed is where rows are listed that --on-error skip leaves out", hint="Add --on-error skip.")
 
 
 class FailedFile:

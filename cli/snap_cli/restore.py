@@ -14,7 +14,7 @@ from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
 from snap_cli.errors import INCOMPLETE
-from snap_cli.failed import FailedFile, tell_failed
+from snap_cli.failed import FailedFile, check_failed, on_error_options, tell_failed
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
 from snap_cli.linking import links_of, tell_elsewhere, tell_links
 from snap_cli.manifests import tell_held
@@ -77,16 +77,7 @@ __all__ = ["carry_out", "conditions_by_table", "restore_command"]
 @click.option(
     "--to", metavar="URL|NAME", shell_complete=source_names, help="The live database [SNAP_SOURCE, or as recorded]."
 )
-@click.option(
-    "--on-error",
-    type=click.Choice([one.value for one in OnError]),
-    default=OnError.STOP.value,
-    help="A row the database refuses: change nothing (stop, the default), or restore all but such rows and list them "
-    "(skip; exit 3).",
-)
-@click.option(
-    "--failed", type=click.Path(path_type=Path, dir_okay=False), help="Where to list them [failed-SNAP-TIME.jsonl]."
-)
+@on_error_options
 @click.option("--retry", type=click.Path(path_type=Path, dir_okay=False), help="Only the rows that such a file lists.")
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
 @click.option("--recreate", is_flag=True, help="Rebuild tables whose shape changed as they were (drops the live ones).")
@@ -135,8 +126,7 @@ def restore_command(
         raise Invalid("--exact and --conflict skip contradict each other", hint="Choose one of them.")
     if plan_id is not None and dry_run:
         raise Invalid("--plan and --dry-run contradict each other", hint="Choose one of them.")
-    if failed is not None and on_error == OnError.STOP:
-        raise Invalid("--failed is where rows are listed that --on-error skip leaves out", hint="Add --on-error skip.")
+    check_failed(on_error, failed)
     repository = app.repository()
     snapshot = app.snapshot(repository, name)
     pairs = live_sources(app, repository, snapshot, source=source, to=to)
