@@ -126,7 +126,7 @@ def test_an_undo_can_leave_out_what_is_refused(file: Path) -> None:
     restored = store.restore("latest", mode="update")
     assert restored.safety is not None
     write(file, "CREATE UNIQUE INDEX by_heat ON memories (heat)")
-    with pytest.raises(snapstore.Conflict, match="by_heat|heat"):
+    with pytest.raises(snapstore.Conflict, match="heat"):
         store.undo()
     undone = store.undo(restored.safety.id, on_error="skip")
     assert [dict(one.key) for one in undone.refused] == [{"id": 2}]

@@ -14,7 +14,7 @@ from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
 from snap_cli.errors import INCOMPLETE
-from snap_cli.failed import FailedFile, check_failed, on_error_options, tell_failed
+from snap_cli.failed import FailedFile, check_failed, on_error_options
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
 from snap_cli.linking import links_of, tell_elsewhere, tell_links
 from snap_cli.manifests import tell_held
@@ -178,39 +178,37 @@ def restore_command(
         raise Invalid(
             "--key, --where and --exclude-column are for one source", hint=f"Pick one with --source: {names}."
         )
-    with FailedFile.opened(failed, snapshot, base, dry_run=dry_run) as listed:
-        try:
-            if several:
-                carry_out_all(
-                    app, repository, snapshot, pairs, base, tables, ignored,
-                    dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again, failed=listed,
-                    only={} if tried is None else tried.keys,
-                )  # fmt: skip
-            else:
-                held, live = pairs[0]
-                state = of_snapshot(repository, snapshot, held.name)
-                # What only the live table has, --exact may delete.
-                wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
-                if with_related:
-                    wanted = _related(app, state, live, wanted, conditions, tables)
-                if tried is not None:
-                    wanted = {table: list(own) for table, own in tried.keys[held.name].items()}
-                where = conditions_by_table(state.tables, tables, conditions, snapshot.id[:8])
-                schema = state.tables[0].name.partition(".")[0] if state.tables else "public"
-                ask = replace(
-                    base,
-                    source=held.name,
-                    tables=_patterns(tables, wanted, where),
-                    scope=Scope(keys=wanted, where=where),
-                    exclude_columns=tuple(one if one.count(".") != 1 else f"{schema}.{one}" for one in exclude_columns),
-                    ignore_columns=ignored.get(held.name, ()),
-                )
-                carry_out(
-                    app, repository, snapshot, held, live, ask,
-                    dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again, failed=listed,
-                )  # fmt: skip
-        finally:
-            tell_failed(app, listed, [*first, *columns, *place])
+    retried = [*first, *columns, *place]
+    with FailedFile.opened(app, failed, snapshot, base, retried, dry_run=dry_run) as listed:
+        if several:
+            carry_out_all(
+                app, repository, snapshot, pairs, base, tables, ignored,
+                dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again, failed=listed,
+                only={} if tried is None else tried.keys,
+            )  # fmt: skip
+        else:
+            held, live = pairs[0]
+            state = of_snapshot(repository, snapshot, held.name)
+            # What only the live table has, --exact may delete.
+            wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
+            if with_related:
+                wanted = _related(app, state, live, wanted, conditions, tables)
+            if tried is not None:
+                wanted = {table: list(own) for table, own in tried.keys[held.name].items()}
+            where = conditions_by_table(state.tables, tables, conditions, snapshot.id[:8])
+            schema = state.tables[0].name.partition(".")[0] if state.tables else "public"
+            ask = replace(
+                base,
+                source=held.name,
+                tables=_patterns(tables, wanted, where),
+                scope=Scope(keys=wanted, where=where),
+                exclude_columns=tuple(one if one.count(".") != 1 else f"{schema}.{one}" for one in exclude_columns),
+                ignore_columns=ignored.get(held.name, ()),
+            )
+            carry_out(
+                app, repository, snapshot, held, live, ask,
+                dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again, failed=listed,
+            )  # fmt: skip
     if listed.rows:
         context.exit(INCOMPLETE)
 

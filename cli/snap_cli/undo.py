@@ -10,7 +10,7 @@ import click
 from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.errors import INCOMPLETE
-from snap_cli.failed import FailedFile, check_failed, on_error_options, tell_failed
+from snap_cli.failed import FailedFile, check_failed, on_error_options
 from snap_cli.render import moment
 from snap_cli.restore import carry_out
 from snap_cli.sources import live_sources
@@ -71,13 +71,11 @@ def undo_command(
     again = [*typed(app, "undo", safety.id[:8]), *place]
     again += ["--on-error", on_error] if on_error != OnError.STOP else []
     again += ["--failed", str(failed)] if failed else []
-    with FailedFile.opened(failed, safety, ask, dry_run=dry_run) as listed:
-        try:
-            carry_out(
-                app, repository, safety, held, live, ask,
-                dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again, failed=listed,
-            )  # fmt: skip
-        finally:
-            tell_failed(app, listed, [*typed(app, "restore", safety.id[:8]), *place])
+    retried = [*typed(app, "restore", safety.id[:8]), *place]
+    with FailedFile.opened(app, failed, safety, ask, retried, dry_run=dry_run) as listed:
+        carry_out(
+            app, repository, safety, held, live, ask,
+            dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again, failed=listed,
+        )  # fmt: skip
     if listed.rows:
         context.exit(INCOMPLETE)
