@@ -5,18 +5,17 @@ app.document([snapshot_json(snapshot, tables=False) for snapshot in snapshots])
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-from snap_cli.render import clean, count, moment, paint, plural
-from snapstore.operations.retention import is_ahead
+from snap_cli.context import App
+from snap_cli.render import clean, count, paint, plural
 from snapstore.operations.selected import is_filtered
 from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.snapshot import utc_text
 
 __all__ = [
-    "changes", "rows_in", "snapshot_json", "snapshot_place", "source_json", "table_json", "tell_future", "tell_missing",
-    "tell_moved", "tell_narrowed", "words_of",
+    "changes", "rows_in", "snapshot_json", "snapshot_place", "table_json", "tell_held", "tell_missing", "tell_moved",
+    "tell_narrowed", "words_of",
 ]  # fmt: skip
 
 
@@ -40,7 +39,7 @@ def snapshot_json(snapshot: Snapshot, *, tables: bool) -> dict[str, Any]:
         "rows": rows_in(snapshot),
         "bytes_added": snapshot.statistics.get("bytes_added"),
         "filtered": any(is_filtered(source.selection) for source in snapshot.sources),
-        "sources": [source_json(source, tables=tables) for source in snapshot.sources],
+        "sources": [_source_json(source, tables=tables) for source in snapshot.sources],
     }
 
 
@@ -49,7 +48,7 @@ def snapshot_place(snapshot: Snapshot) -> dict[str, Any]:
     return {"snapshot": snapshot.id, "time": utc_text(snapshot.time)}
 
 
-def source_json(source: SnapshotSource, *, tables: bool) -> dict[str, Any]:
+def _source_json(source: SnapshotSource, *, tables: bool) -> dict[str, Any]:
     """One source, with or without its tables."""
     shape: dict[str, Any] = {
         "name": source.name,
@@ -91,16 +90,6 @@ def words_of(snapshot: Snapshot) -> str:
     return clean(" ".join(words))
 
 
-def tell_future(snapshot: Snapshot) -> list[str]:
-    """What is to be said of a snapshot that is the latest by its date alone."""
-    if not is_ahead(snapshot, datetime.now(UTC)):
-        return []
-    return [
-        f"the snapshot {snapshot.id[:8]} is dated {moment(snapshot.time)} UTC, which is in the future: a clock is "
-        "wrong, or was, and what was taken after it counts as older"
-    ]
-
-
 def tell_missing(source: SnapshotSource) -> list[str]:
     """What a snapshot was meant to hold of a source and does not, a line each: to be said loudly."""
     return [f"{source.name}: not held: {clean(one)}" for one in source.missing]
@@ -135,6 +124,14 @@ def tell_narrowed(source: SnapshotSource) -> list[str]:
         if table.where and not any(one.startswith(f"{table.name}: ") for one in words):
             told.append(f"{table.name}: only the rows where {clean(table.where)}")
     return told
+
+
+def tell_held(app: App, snapshot: Snapshot, source: SnapshotSource) -> None:
+    """Say what a snapshot does not hold of a source, before something else is told of it."""
+    for told in tell_missing(source):
+        app.warn(f"{snapshot.id[:8]}: {told}")
+    for told in tell_narrowed(source):
+        app.say(f"{snapshot.id[:8]}: {told}")
 
 
 def changes(table: SnapshotTable) -> list[str]:

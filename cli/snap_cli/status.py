@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from snap_cli.context import App, command
+from snap_cli.dated import tell_future
 from snap_cli.diff import compare, diff_options
-from snap_cli.manifests import tell_future
 from snapstore.errors import NotFound
 from snapstore.repository import resolve
 

@@ -105,14 +105,20 @@ def test_a_policy_removes_what_it_does_not_keep() -> None:
 
 
 def test_what_is_pinned_while_gc_reads_trees_stays() -> None:
-    repository = Repository.init(MemoryBackend())
+    class Pinning(MemoryBackend):
+        """Somebody pins the snapshot after it was listed, when the index is."""
+
+        def list(self, prefix: str = "") -> Iterator[Entry]:
+            if prefix == "index/" and is_gc:
+                pin(repository, first.id)
+            return super().list(prefix)
+
+    is_gc = False
+    repository = Repository.init(Pinning())
     first, _ = (take(repository, rows(range(at * 50, at * 50 + 50)), at=at) for at in range(2))
-
-    def pins(*_: object) -> None:
-        pin(repository, first.id)
-
+    is_gc = True
     with pytest.raises(Conflict, match="pinned meanwhile; nothing was removed"):
-        gc(repository, Policy(keep_last=1), progress=pins)
+        gc(repository, Policy(keep_last=1))
     assert repository.has(first.id)
     assert verify(repository).damaged == ()
 

@@ -14,7 +14,8 @@ from snapstore.digest import Digest
 from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, Unavailable
 from snapstore.repository import Pending, Repository, Snapshot, config, listing, tombstones
 from snapstore.repository.listing import committed, evict_stale, pending, read_all
-from snapstore.repository.snapshot import COMMITTED, encode
+from snapstore.repository.manifest import encode
+from snapstore.repository.snapshot import COMMITTED
 from snapstore.seal import PLAIN
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
