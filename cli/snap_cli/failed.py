@@ -64,6 +64,7 @@ class FailedFile:
                 yield found
             finally:
                 if not found.rows:
+                    lines.close()  # what is open stays, on Windows
                     with suppress(OSError):
                         place.unlink()
 

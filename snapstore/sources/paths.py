@@ -1,8 +1,8 @@
-"""How a path is written on a command line and stands in a URL, on POSIX and on Windows.
+r"""How a path is written on a command line and stands in a URL, on POSIX and on Windows.
 
     in_url(PureWindowsPath("C:/Users/me/agent.db"))      # "/C:/Users/me/agent.db"
-    of_url(r"C:\\Users\\me\\agent.db", windows=True)        # "C:/Users/me/agent.db", as of "/C:/Users/me/agent.db"
-    is_path(r".\\agent.db", windows=True)                 # True
+    of_url(r"C:\Users\me\agent.db", windows=True)         # "C:/Users/me/agent.db", as of "/C:/Users/me/agent.db"
+    is_path(r".\agent.db", windows=True)                  # True
 
 In a URL a path of Windows has slashes, and one before its drive. Backslashes are taken there too, since people write
 them. This module looks at no file.

@@ -1,4 +1,4 @@
-"""What must hold on Windows: run by `test_windows`, in a process that takes itself for one there."""
+"""What must hold on Windows: run by `test_windows` in a process that takes itself for one there, and under Wine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from snap_cli.main import _COMMANDS
 from snapstore.backends import Backend
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.operations.gc import gc
@@ -75,14 +76,29 @@ def test_a_database_is_taken_and_restored_by_the_program(tmp_path: Path, monkeyp
     snap("init")
     snap("take", f"sqlite://{database}")
     change(database, "DELETE FROM notes WHERE id = 1")
-    snap("restore", "latest", "--trust", "--yes")
+    assert snap.json("diff", "latest", "live", "--trust")["sources"]
+    snap("restore", "latest", "--trust", "--yes", "--on-error", "skip")
     assert change(database, "SELECT id, body FROM notes") == [(1, "one"), (2, "two")]
-    snap("verify", "--read-data")
+    assert not list(tmp_path.glob("failed-*"))
+    snap("restore", "latest", "--yes", "--to", f"sqlite://{tmp_path / 'new.db'}")
+    assert change(tmp_path / "new.db", "SELECT id, body FROM notes") == [(1, "one"), (2, "two")]
+    snap("verify", "--read-data", "--restore-test")
+    snap("doctor")
+    snap("schedule", "install", "--daily", "02:00", f"sqlite://{database}")
     snap("gc", "--keep-all")
     snap("bundle", "latest", "--output", "all.bundle")
     snap("init", "-r", "other")
     snap("unbundle", "all.bundle", "-r", "other")
     assert "Linux and macOS only" in snap.error("take", f"file://{tmp_path}", code=1)["message"]
+
+
+@pytest.mark.parametrize("command", [*_COMMANDS])
+def test_every_command_is_there(command: str, tmp_path: Path) -> None:
+    Snap(tmp_path)(command, "--help")
+
+
+def test_what_needs_another_system_says_so(tmp_path: Path) -> None:
+    assert "Linux and macOS only" in Snap(tmp_path)("demo", code=1).stderr
 
 
 def change(database: Path, statement: str) -> list[tuple[object, ...]]:

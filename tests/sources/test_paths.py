@@ -25,7 +25,9 @@ def test_a_path_has_one_form_in_a_url_and_comes_back(place: PurePath, url: str) 
     assert type(place)(of_url(url, windows=isinstance(place, PureWindowsPath))) == place
 
 
-@pytest.mark.parametrize("url", ["/C:/a/b.db", "C:/a/b.db", r"C:\a\b.db", "//C:/a/b.db", "/C:%5Ca%5Cb.db", r"\C:\a\b.db"])
+@pytest.mark.parametrize(
+    "url", ["/C:/a/b.db", "C:/a/b.db", r"C:\a\b.db", "//C:/a/b.db", "/C:%5Ca%5Cb.db", r"\C:\a\b.db"]
+)
 def test_windows_reads_a_drive_however_it_is_written(url: str) -> None:
     assert PureWindowsPath(of_url(url, windows=True)) == PureWindowsPath("C:/a/b.db")
 

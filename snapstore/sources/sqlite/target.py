@@ -22,6 +22,7 @@ from typing import Any
 import apsw
 
 from snapstore.errors import Conflict, Unavailable
+from snapstore.filesystem import INHERITED_BY_NOBODY, publish, sync, sync_folder
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Refusal, Selection, Work, untrusted
 from snapstore.sources.sqlite.applying import delete_rows, insert_rows, update_rows
@@ -365,19 +366,15 @@ def _check_leftovers(place: Path) -> None:
 def _put(building: Path, place: Path) -> None:
     """Durably, and never over a file that came to be there meanwhile."""
     try:
-        _sync(building, os.O_RDWR)
+        descriptor = os.open(building, os.O_RDWR | INHERITED_BY_NOBODY)
+        try:
+            sync(descriptor)
+        finally:
+            os.close(descriptor)
         _check_leftovers(place)
-        os.link(building, place)
-        _sync(place.parent, os.O_RDONLY)
+        publish(building, place)
+        sync_folder(place.parent)
     except FileExistsError as error:
         raise Conflict(f"{place} was made by somebody else meanwhile; it is left as it is") from error
     except OSError as error:
         raise Unavailable(f"{place} cannot be put in its place: {error.strerror}") from error
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,10 +5,9 @@
     data = read_at(descriptor, 64, 16)
 
 Windows differs in what matters here. A file that anybody has open can neither be replaced nor deleted, so both are
-tried again for a while (`patiently`); one that is being written is known by that, and needs no lock. Locks are of bytes
-and always exclusive. A folder cannot be synced: NTFS journals names in the order they were made, and a power cut may
-take the last of them. Nothing here was ever run on Windows; mypy checks it for that platform, and a test runs it with
-what Windows lacks taken away. It does not know stores.
+tried again for a while (`patiently`); one that is being written is known by that, and needs no lock. What is locked is
+a byte. A folder cannot be synced: NTFS journals names in the order they were made, and a power cut may take the
+last of them. docs/design.md says what of this was run there. It does not know stores.
 """
 
 from __future__ import annotations
@@ -119,7 +118,7 @@ def is_in_use(path: Path) -> bool:
 
 
 def patiently(change: Callable[[], Result]) -> Result:
-    """Replace or delete a file, though another process may have it open for a moment. Raises what that raises."""
+    """Replace, delete or open a file, though another process may be at it for a moment. Raises what that raises."""
     if sys.platform == "win32":
         end = time.monotonic() + _PATIENCE_SECONDS
         while True:
