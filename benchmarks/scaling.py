@@ -31,9 +31,10 @@ from numpy.typing import NDArray
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.backends.recording import RecordingBackend
 from snapstore.blobs.index import Index
+from snapstore.blobs.large import _SCANNED_BLOCKS
 from snapstore.blobs.packer import _SEGMENT_BLOBS, _TREE_PACK_BYTES, _VALUE_PACK_BYTES
-from snapstore.blobs.segment import ENTRY, FRAME, INDEX, Segment, encode
-from snapstore.blobs.store import BlobStore
+from snapstore.blobs.segment import BLOCK_ENTRIES, ENTRY, FRAME, INDEX, Segment, encode
+from snapstore.blobs.store import _LEAN_BYTES, BlobStore
 from snapstore.blobs.writer import _TREE_FRAME_BYTES, _VALUE_FRAME_BYTES
 from snapstore.digest import Digest, Kind
 from snapstore.operations.gc import gc
@@ -135,13 +136,29 @@ class Scale:
 
     @property
     def gc_memory(self) -> int:
-        """The marks: 8 bytes a blob and 40 a walked one, 2.5 times while they are sorted (measured below)."""
-        return 5 * (8 * self.blobs + 40 * self.walked) // 2
+        """Marks: 8 bytes a blob and an eighth of them waiting, 32 a walked one, twice while they are merged; the frames
+        of the index; 250 bytes for each of the blobs looked up together; caches and what is being read (all measured
+        below).
+        """
+        marks = 10 * self.blobs + 64 * self.walked
+        return marks + self.frames * FRAME.itemsize + 250 * self._lot + (50 << 20)
 
     @property
     def gc_requests(self) -> int:
-        """Directories of packs, two reads each, and the packs of trees by frames that lie together."""
-        return self.open_requests + 2 * self.packs + self.tree_bytes // (4 << 20)
+        """Directories of packs, two reads each; the packs of trees by frames that lie together; the index once for each
+        lot and once for all packs.
+        """
+        blocks = _SEGMENT_BLOBS // BLOCK_ENTRIES
+        scan = self.segments * -(-blocks // max(1, _SCANNED_BLOCKS // self.segments))
+        lots = -(-self.walked // self._lot)
+        together = _LEAN_BYTES // (BLOCK_ENTRIES * ENTRY.itemsize) // 2
+        trees = self.tree_bytes // (_LEAN_BYTES // 8)
+        return self.open_requests + 2 * self.packs + trees + scan + lots * self.segments * -(-blocks // together)
+
+    @property
+    def _lot(self) -> int:
+        """How many blobs gc looks up together."""
+        return max(1 << 15, self.blobs // 64)
 
 
 def tables() -> Iterator[str]:
@@ -159,7 +176,7 @@ def tables() -> Iterator[str]:
         ("requests to open the index", lambda one: f"{one.open_requests:,}"),
         ("memory for the index", lambda one: size(one.index_memory)),
         ("requests of gc", lambda one: f"{one.gc_requests:,}"),
-        ("memory of gc for its marks", lambda one: size(one.gc_memory)),
+        ("memory of gc", lambda one: size(one.gc_memory)),
     ]
     for name, told in lines:
         yield f"| {name} | " + " | ".join(map(told, scales)) + " |"

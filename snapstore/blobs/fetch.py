@@ -48,7 +48,8 @@ class FrameRef(NamedTuple):
 class FrameReader:
     """Frames of one store, the last used ones kept within `cache_bytes` of plain bytes. Safe for several threads.
 
-    Those of trees are read through one backend, those of values through another.
+    Those of trees are read through one backend, those of values through another. What is read ahead of whoever asks
+    is about as much as is kept, and no more than pays.
     """
 
     def __init__(self, trees: Backend, values: Backend, seal: Seal, cache_bytes: int) -> None:
@@ -56,6 +57,7 @@ class FrameReader:
         self._values = values
         self._seal = seal
         self._cache_bytes = cache_bytes
+        self._run_bytes = min(_RUN_BYTES, cache_bytes // (2 * _THREADS))
         self._held: OrderedDict[FrameRef, bytes] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
@@ -71,7 +73,7 @@ class FrameReader:
             cached = {ref: self._held[ref] for ref in refs if ref in self._held}
             for ref in cached:
                 self._held.move_to_end(ref)
-        runs = runs_of([ref for ref in refs if ref not in cached])
+        runs = runs_of([ref for ref in refs if ref not in cached], self._run_bytes)
         fetched = self._fetch(runs, cut)
         for ref in refs:
             plain = cached.pop(ref, None)
@@ -130,8 +132,8 @@ class FrameReader:
             return self._pool
 
 
-def runs_of(refs: Sequence[FrameRef]) -> list[list[FrameRef]]:
-    """Frames of one pack with little between them, up to a few megabytes stored (and as many plain) a run."""
+def runs_of(refs: Sequence[FrameRef], run_bytes: int = _RUN_BYTES) -> list[list[FrameRef]]:
+    """Frames of one pack with little between them, up to `run_bytes` stored (and four times as many plain) a run."""
     runs: list[list[FrameRef]] = []
     plain = 0
     for ref in refs:
@@ -140,8 +142,8 @@ def runs_of(refs: Sequence[FrameRef]) -> list[list[FrameRef]]:
             run
             and ref.pack == run[0].pack
             and 0 <= ref.offset - (run[-1].offset + run[-1].stored) <= _GAP_BYTES
-            and ref.offset + ref.stored - run[0].offset <= _RUN_BYTES
-            and plain + ref.plain <= 4 * _RUN_BYTES
+            and ref.offset + ref.stored - run[0].offset <= run_bytes
+            and plain + ref.plain <= 4 * run_bytes
         ):
             run.append(ref)
             plain += ref.plain

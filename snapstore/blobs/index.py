@@ -13,7 +13,7 @@ condemned packs serve readers when nothing else does, writers never. It does not
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from snapstore.backends import Backend, Entry
 from snapstore.blobs.large import Blocks, Large, equal
 from snapstore.blobs.pack import PACKS
-from snapstore.blobs.segment import ENTRY, FRAME, INDEX, MAX_BLOB_BYTES, Segment, decode, join, prefixes
+from snapstore.blobs.segment import BLOCK_ENTRIES, ENTRY, FRAME, INDEX, MAX_BLOB_BYTES, Segment, decode, join, prefixes
+from snapstore.blobs.tally import Part, Tally, tally
 from snapstore.errors import NotFound, Unavailable
 from snapstore.seal import PLAIN, Seal
 
@@ -153,6 +154,16 @@ class Index:
         is_there = np.ones(len(found), np.bool_)
         return Places(packs, is_there, *(fields[name] for name in ("pack", *_FIELDS, "kind")))
 
+    def tally(self, is_live: Callable[[NDArray[np.uint8]], NDArray[np.bool_]]) -> dict[str, Tally]:
+        """How much is needed of each pack that is there, by name: of a digest the best copy counts, as `find` has it.
+
+        `is_live` answers for rows of digests, shape (n, 32).
+        """
+        with self._lock:
+            parts: list[tuple[Part, Iterator[NDArray[np.void]]]] = [(self._table, self._table.pieces())]
+            parts += [(large, self._blocks.every(large, among=len(self._large))) for large in self._large.values()]
+            return tally(parts, self.entries, self._states, self._packs, is_live)
+
     def forget_blocks(self) -> None:
         """Keep none of the blocks read so far of large segments."""
         with self._lock:
@@ -163,6 +174,11 @@ class Index:
     def segments(self) -> int:
         """How many segments there were when this was last refreshed."""
         return len(self._held) + len(self._large)
+
+    @property
+    def entries(self) -> int:
+        """How many entries there are in these segments."""
+        return len(self._table.keys) + sum(large.layout.entries for large in self._large.values())
 
     def _better(
         self, digests: NDArray[np.uint8], best: NDArray[np.uint8]
@@ -264,6 +280,12 @@ class _Table:
     @property
     def frames(self) -> NDArray[np.void]:
         return self.segment.frames
+
+    def pieces(self) -> Iterator[NDArray[np.void]]:
+        """All entries in order, some at a time."""
+        entries = self.segment.entries
+        for at in range(0, len(entries), BLOCK_ENTRIES):
+            yield entries[at : at + BLOCK_ENTRIES]
 
     def find(
         self, keys: NDArray[np.uint64], digests: NDArray[np.uint8], states: NDArray[np.uint8], blocks: Blocks

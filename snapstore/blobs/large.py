@@ -33,6 +33,7 @@ from snapstore.seal import Seal
 __all__ = ["Blocks", "Large", "equal"]
 
 _READ_BLOCKS = 32  # blocks in one range read: 5.5 MiB
+_SCANNED_BLOCKS = 46  # blocks of all segments together that are held while these are read side by side: 8 MiB
 
 
 @dataclass(slots=True, eq=False)
@@ -101,12 +102,13 @@ class Blocks:
         self._backend = backend
         self._seal = seal
         self._limit = max(1, limit_bytes // (BLOCK_ENTRIES * ENTRY.itemsize))
+        self._together = min(_READ_BLOCKS, max(1, self._limit // 2))
         self._held: OrderedDict[tuple[str, int], NDArray[np.void]] = OrderedDict()
 
     def read(self, segment: Large, numbers: list[int]) -> Iterator[NDArray[np.void]]:
         """These blocks, ascending numbers; neighbours come in one range read, and few are in memory at a time."""
-        for at in range(0, len(numbers), _READ_BLOCKS):
-            wanted = numbers[at : at + _READ_BLOCKS]
+        for at in range(0, len(numbers), self._together):
+            wanted = numbers[at : at + self._together]
             found = {number: self._held.get((segment.name, number)) for number in wanted}
             missing = [number for number, block in found.items() if block is None]
             while missing:
@@ -122,6 +124,17 @@ class Blocks:
                 yield block
             while len(self._held) > self._limit:
                 self._held.popitem(last=False)
+
+    def every(self, segment: Large, *, among: int) -> Iterator[NDArray[np.void]]:
+        """All entries of a segment in order, some at a time, one `among` so many read so; none is kept.
+
+        Raises `Corrupt`.
+        """
+        step = max(1, min(_READ_BLOCKS, _SCANNED_BLOCKS // among))
+        for first in range(0, segment.layout.blocks, step):
+            for entries in self._fetch(segment, first, min(step, segment.layout.blocks - first)):
+                check_entries(entries, segment.frames, INDEX + segment.name)
+                yield entries
 
     def _fetch(self, segment: Large, number: int, blocks: int) -> Iterator[NDArray[np.void]]:
         where = INDEX + segment.name

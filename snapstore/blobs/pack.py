@@ -31,7 +31,7 @@ __all__ = ["PACKS", "Directory", "PackBuilder", "fresh_name", "object_name", "op
 
 PACKS = "packs/"
 HEADER_BYTES = 40
-MAX_PACK_BLOBS = 500_000
+MAX_PACK_BLOBS = 1 << 17  # a directory is held whole, by all who look at packs: some 5 MB
 
 _LETTER = "P"
 _TRAILER = struct.Struct("<QI32s8s")
@@ -173,7 +173,7 @@ def read_directory(backend: Backend, name: str, size_bytes: int, seal: Seal) -> 
     return _decode(name, header, tail, size_bytes, seal)
 
 
-def _hash(header: bytes, tail: bytes) -> bytes:
+def _hash(header: bytes, tail: Buffer) -> bytes:
     return blake3(header).update(tail).digest()
 
 
@@ -181,7 +181,7 @@ def _decode(name: str, header: bytes, tail: bytes, size: int, seal: Seal) -> Dir
     """`tail` is the end of the pack; it must hold directory and trailer."""
     where = object_name(name)
     start, stored, expected, last = _TRAILER.unpack_from(tail, len(tail) - _TRAILER.size)
-    held = tail[max(0, len(tail) - _TRAILER.size - stored) : len(tail) - _TRAILER.size]
+    held = memoryview(tail)[max(0, len(tail) - _TRAILER.size - stored) : len(tail) - _TRAILER.size]
     if (
         last != magic(_LETTER, seal.version)
         or start + stored + _TRAILER.size != size

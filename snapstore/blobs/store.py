@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -30,6 +30,7 @@ from snapstore.blobs.pack import PACKS, Directory, fresh_name, object_name, open
 from snapstore.blobs.segment import INDEX, Segment
 from snapstore.blobs.segment import decode as decode_segment
 from snapstore.blobs.segment import encode as encode_segment
+from snapstore.blobs.tally import Tally
 from snapstore.blobs.writer import BlobWriter
 from snapstore.digest import Buffer, Digest, Kind, Naming
 from snapstore.errors import Corrupt, NotFound
@@ -40,6 +41,9 @@ __all__ = ["BlobStore", "PackEntry"]
 _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+_LEAN_BYTES = 4 << 20
+_FEW = 256  # blobs that are looked for again at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,22 @@ class BlobStore:
         self.seal: Seal = base.seal if base is not None else seal
         self._cache = cached
         self._cached: Backend = cached if cached is not None else backend
-        self._index = Index(self._cached, self.seal, held_bytes=index_bytes)
+        self._index = Index(self._cached, self.seal, held_bytes=index_bytes, block_bytes=min(16 << 20, index_bytes))
         self._frames = FrameReader(self._cached, backend, self.seal, cache_bytes)
         self._fresh = False
         self._lock = threading.Lock()
+
+    def lean(self) -> BlobStore:
+        """The same store, keeping little in memory: for who reads much of it, in lots, and little of that again."""
+        return BlobStore(
+            self.backend,
+            self.seal,
+            base=self.base,
+            relied=self._relied,
+            cached=self._cache,
+            cache_bytes=_LEAN_BYTES,
+            index_bytes=_LEAN_BYTES,
+        )
 
     @property
     def naming(self) -> Naming:
@@ -127,6 +143,25 @@ class BlobStore:
                 out[at] = blob
         return [blob for blob in out if blob is not None]
 
+    def get_each(self, digests: Sequence[Digest]) -> Iterator[tuple[int, bytes]]:
+        """The blobs with these digests, each with its number among them, and few in memory at a time.
+
+        They come as they lie in the store; else as `get_many`. The more at once the better: what is read of the index
+        and decoded of a pack serves all of them.
+        """
+        self._look()
+        left = np.ones(len(digests), np.bool_)
+        try:
+            for numbers, blobs in self._stored(rows_of(digests), np.arange(len(digests)), digests):
+                left[numbers] = False
+                yield from zip(numbers.tolist(), blobs, strict=True)
+        except (NotFound, Corrupt) as error:
+            _log.debug("looking again: %s", error)
+        rest = np.flatnonzero(left)
+        for start in range(0, len(rest), _FEW):
+            again = rest[start : start + _FEW].tolist()
+            yield from zip(again, self.get_many([digests[number] for number in again]), strict=True)
+
     def contains_many(self, digests: Sequence[Digest]) -> NDArray[np.bool_]:
         """Which of these blobs a writer may rely on, shape (n,): here or in the base, in a pack not condemned."""
         if not digests:
@@ -138,6 +173,14 @@ class BlobStore:
         """Where these blobs are in this store, without its base; condemned packs serve if nothing else does."""
         self._look()
         return self._index.find(rows_of(digests))
+
+    def tally(self, is_live: Callable[[NDArray[np.uint8]], NDArray[np.bool_]]) -> dict[str, Tally]:
+        """How much of each pack of this store is needed, by its name: what the index says, read through once.
+
+        `is_live` answers for rows of digests, shape (n, 32).
+        """
+        self._look()
+        return self._again(partial(self._index.tally, is_live))
 
     def refresh(self) -> None:
         """Look again at tombstones, packs and index, here and in the base."""
@@ -177,6 +220,11 @@ class BlobStore:
     def segment_count(self) -> int:
         """How many index segments there were when this last looked, and those written since."""
         return self._index.segments
+
+    @property
+    def entry_count(self) -> int:
+        """How many entries the index had then: as many as there are blobs, and more where some lie in two packs."""
+        return self._index.entries
 
     def segments(self) -> list[Entry]:
         """The index segments of this store as listed now, without its base."""
@@ -265,6 +313,18 @@ class BlobStore:
         self, rows: NDArray[np.uint8], wanted: NDArray[np.int64], digests: Sequence[Digest], out: list[bytes | None]
     ) -> NDArray[np.int64]:
         """Fill `out` at the positions `wanted`, and say which of them are not here."""
+        left = np.zeros(len(rows), np.bool_)
+        left[wanted] = True
+        for numbers, blobs in self._stored(rows, wanted, digests):
+            left[numbers] = False
+            for number, blob in zip(numbers.tolist(), blobs, strict=True):
+                out[number] = blob
+        return np.flatnonzero(left)
+
+    def _stored(
+        self, rows: NDArray[np.uint8], wanted: NDArray[np.int64], digests: Sequence[Digest]
+    ) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
+        """Those of the positions `wanted` whose blobs are here, and these, frame by frame as they lie in the packs."""
         places = self._index.find(rows[wanted])
         here = np.flatnonzero(places.found)
         order = here[np.lexsort((places.place[here], places.offset[here], places.pack[here]))]
@@ -278,23 +338,21 @@ class BlobStore:
             FrameRef(places.packs[pack], *fields)
             for pack, *fields in zip(*(column[heads].tolist() for column in columns), strict=True)
         ]
-        starts, at = places.place[order], wanted[order].tolist()
+        starts, at = places.place[order], wanted[order]
         begins, ends = starts.tolist(), (starts + places.length[order]).tolist()
         runs = dict(zip(frames, zip(bounds, bounds[1:], strict=False), strict=True))
 
         def cut(ref: FrameRef, frame: bytes) -> list[bytes]:
             first, last = runs[ref]
             blobs = [frame[begin:end] for begin, end in zip(begins[first:last], ends[first:last], strict=True)]
-            for number, blob in zip(at[first:last], blobs, strict=True):
+            for number, blob in zip(at[first:last].tolist(), blobs, strict=True):
                 if self.naming.digest(blob) != digests[number]:
                     raise _damaged(digests[number], ref.pack)
             return blobs
 
         # Frames come in order of pack and place, as the blobs are.
         for (first, last), blobs in zip(runs.values(), self._frames.read(frames, cut), strict=True):
-            for number, blob in zip(at[first:last], blobs, strict=True):
-                out[number] = blob
-        return wanted[~places.found]
+            yield at[first:last], blobs
 
 
 def _nothing(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -23,6 +23,7 @@ from snapstore.blobs.carry import unsound
 from snapstore.blobs.pack import Directory, digests_of, object_name
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.blobs.sweep import indexed_blobs
+from snapstore.blobs.tally import Tally
 from snapstore.errors import Corrupt, NotFound
 from snapstore.repository import tombstones
 
@@ -53,6 +54,7 @@ def survey(store: BlobStore, packs: Sequence[PackEntry], is_live: Live, *, keep:
     Healing condemns it; then it is known by what the index says is in it.
     """
     found = []
+    tallies = store.tally(is_live)
     for pack in packs:
         try:
             directory = store.directory(pack)
@@ -63,9 +65,15 @@ def survey(store: BlobStore, packs: Sequence[PackEntry], is_live: Live, *, keep:
                 raise
             found.append(Survey(pack.name, pack.size_bytes, 0, True, True))
             continue
-        live_bytes, is_worth_it = _measure(directory, _served(store, directory, is_live))
+        known = tallies.get(pack.name)
+        if known is None or known.indexed != len(directory.digests):  # not all of it is in the index yet
+            served = _served(store, directory, is_live)
+            known = Tally(len(served), int(served.sum()), _live_bytes(directory, served))
+        is_worth_it = not known.served or (
+            known.served < known.indexed and 2 * known.live_bytes <= int(directory.stored.sum())
+        )
         goes = pack.condemned or (is_worth_it and directory.snapshot_id not in keep)
-        found.append(Survey(pack.name, pack.size_bytes, live_bytes, goes, pack.condemned))
+        found.append(Survey(pack.name, pack.size_bytes, known.live_bytes, goes, pack.condemned))
     return found
 
 
@@ -81,13 +89,10 @@ def _served(store: BlobStore, directory: Directory, is_live: Live) -> NDArray[np
     return served
 
 
-def _measure(directory: Directory, served: NDArray[np.bool_]) -> tuple[int, bool]:
-    """The stored bytes of these blobs (a frame's go by plain bytes), and whether they are half of all or less."""
+def _live_bytes(directory: Directory, served: NDArray[np.bool_]) -> int:
+    """The stored bytes of these blobs; a frame's go by plain bytes."""
     plain = np.bincount(directory.frames, directory.lengths * served, len(directory.plain))
-    live_bytes = int(np.ceil((directory.stored * plain / np.maximum(directory.plain, 1)).sum()))
-    if not served.any():
-        return 0, True
-    return live_bytes, not served.all() and 2 * live_bytes <= int(directory.stored.sum())
+    return int(np.ceil((directory.stored * plain / np.maximum(directory.plain, 1)).sum()))
 
 
 def condemn_damaged(store: BlobStore, names: Collection[str | None]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ every manifest and every inner blob could be read.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from bisect import bisect_left
@@ -21,7 +22,7 @@ from datetime import UTC, datetime
 from snapstore.backends.directory import directory_of
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.blobs.sweep import copy_live, indexed_packs, merge, purge
-from snapstore.errors import Conflict, Corrupt, NotFound, SnapstoreError
+from snapstore.errors import Conflict, Corrupt, NotFound, SnapstoreError, Unavailable
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.condemn import delete_packs, needed_only_there, survey
 from snapstore.operations.marks import Marks, needed_by
@@ -30,6 +31,8 @@ from snapstore.repository import Repository, Snapshot, tombstones
 from snapstore.repository.listing import Listed, committed, delete_ended, evict_stale, pending, read_all
 
 __all__ = ["STALE_SECONDS", "Collected", "GcPlan", "gc", "plan_gc"]
+
+_log = logging.getLogger(__name__)
 
 STALE_SECONDS = 24 * 3600.0
 _POLL_SECONDS = 1.0
@@ -82,7 +85,8 @@ def plan_gc(
     Where fewer than `free_bytes` would come back, the oldest snapshots that only counts keep go too, as few as are
     needed. Where all of them would not do, none of them goes: history would be lost, and there were still no room.
     """
-    packs = repository.blobs.packs()
+    store = repository.blobs.lean()
+    packs = store.packs()
     there = read_all(repository)
     choices = _choices(there, policy, now)
     spare = sorted((one for one in choices if is_expendable(one)), key=lambda one: (one.snapshot.time, one.snapshot.id))
@@ -94,8 +98,8 @@ def plan_gc(
         if more not in known:
             gone = ruled_out | {one.snapshot.id for one in spare[:more]}
             kept = [snapshot for snapshot in committed(there) if snapshot.id not in gone]
-            marks = _marks(repository, kept, pending(there), progress)
-            found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
+            marks = _marked(repository, store, kept, pending(there), progress)
+            found = survey(store, packs, marks.is_live, keep=_ids(pending(there)))
             known[more] = max(0, sum(pack.size_bytes - pack.live_bytes for pack in found if pack.is_condemned))
         return known[more]
 
@@ -133,12 +137,13 @@ def gc(
     store's clock is given up: what stalled cannot commit any more. Raises `Corrupt` or `NotFound`, and sweeps nothing,
     where something that is needed cannot be read; `Conflict` if a snapshot that the plan removes was pinned since.
     """
-    packs = repository.blobs.packs()  # before the mark: of packs that come later nothing is said
+    store = repository.blobs.lean()
+    packs = store.packs()  # before the mark: of packs that come later nothing is said
     there = _without_stale(repository, stale_seconds)
     doomed = _doomed(there, plan, now)
     kept = [snapshot for snapshot in committed(there) if snapshot.id not in doomed]
-    marks = _marks(repository, kept, pending(there), progress)
-    found = survey(repository.blobs, packs, marks.is_live, keep=_ids(pending(there)))
+    marks = _marked(repository, store, kept, pending(there), progress)
+    found = survey(store, packs, marks.is_live, keep=_ids(pending(there)))
     # Only now, when all that stays was read: a damaged repository must not lose the snapshots that are whole.
     removed = _forget(repository, doomed)
     delete_ended(repository, there)
@@ -154,16 +159,16 @@ def gc(
         there, waiting = _wait(repository, wait_seconds, stale_seconds, sleep)
         if not waiting:
             # The listing that shows that all have ended serves the second mark: what they committed is in it.
-            repository.blobs.refresh()
-            _mark(repository, marks, committed(there), pending(there), progress)
+            store.refresh()
+            marks = _marked_more(repository, store, marks, kept, there, progress)
             try:
-                swept, deleted, rewritten = _sweep(repository, condemned, marks)
+                swept, deleted, rewritten = _sweep(repository, store, condemned, marks)
             except Corrupt as error:
                 error.hint = _HINT
                 raise
             freed += swept
     if not waiting:
-        merge(repository.blobs)
+        merge(store)
     return Collected(removed, tuple(snapshot.id for snapshot in kept), freed, deleted, rewritten, waiting)
 
 
@@ -194,34 +199,66 @@ def _ids(snapshots: Sequence[Snapshot]) -> set[bytes]:
     return {bytes.fromhex(snapshot.id) for snapshot in snapshots}
 
 
-def _marks(repository: Repository, kept: Sequence[Snapshot], pendings: Sequence[Snapshot], progress: Progress) -> Marks:
-    repository.blobs.refresh()
-    marks = Marks(repository.blobs)
-    _mark(repository, marks, kept, pendings, progress)
+def _marked(
+    repository: Repository, store: BlobStore, kept: Sequence[Snapshot], pendings: Sequence[Snapshot], progress: Progress
+) -> Marks:
+    """Marks of all that these need, but for snapshots that another has removed since they were listed, and swept.
+
+    All are walked through at once. Where that fails nothing is known of what lies beneath, so it begins anew.
+    """
+    for _ in range(_TRIES):
+        marks = Marks(store)
+        try:
+            marks.add([root for snapshot in kept for root in needed_by(snapshot)], progress)
+        except SnapstoreError as error:
+            _log.debug("marking again: %s", error)
+            kept = _still_there(repository, store, kept)
+            continue
+        for snapshot in pendings:
+            marks.add_pending(snapshot.roots)
+        return marks
+    raise Unavailable(
+        f"what {store.backend.location} holds changes faster than it can be read", hint="Try again in a while."
+    )
+
+
+def _marked_more(
+    repository: Repository,
+    store: BlobStore,
+    marks: Marks,
+    kept: Sequence[Snapshot],
+    there: Sequence[Listed],
+    progress: Progress,
+) -> Marks:
+    """These marks of what `kept` needs, and of what has come since."""
+    known = {snapshot.id for snapshot in kept}
+    fresh = [snapshot for snapshot in committed(there) if snapshot.id not in known]
+    try:
+        marks.add([root for snapshot in fresh for root in needed_by(snapshot)], progress)
+    except SnapstoreError:
+        return _marked(repository, store, [*kept, *fresh], pending(there), progress)
+    for snapshot in pending(there):
+        marks.add_pending(snapshot.roots)
     return marks
 
 
-def _mark(
-    repository: Repository,
-    marks: Marks,
-    kept: Sequence[Snapshot],
-    pendings: Sequence[Snapshot],
-    progress: Progress,
-) -> None:
-    for number, snapshot in enumerate(kept):
+def _still_there(repository: Repository, store: BlobStore, kept: Sequence[Snapshot]) -> list[Snapshot]:
+    """These without those removed since they were listed. Raises, naming it, for one that cannot be read."""
+    marks, there = Marks(store), []
+    for snapshot in kept:
         try:
             marks.add(needed_by(snapshot))
+            there.append(snapshot)
         except SnapstoreError as error:
             if isinstance(error, NotFound) and not any(repository.backend.list(snapshot.name)):
-                continue  # removed since it was listed, and swept by another gc
+                marks = Marks(store)
+                continue
             error.message = f"the snapshot {snapshot.id[:8]} cannot be read whole, so nothing is swept: {error.message}"
             error.hint = (
                 "`snap repair heal` mends it, or `snap repair cut` makes one without what is lost; then remove it."
             )
             raise
-        progress("reading snapshots", number + 1, len(kept))
-    for snapshot in pendings:
-        marks.add_pending(snapshot.roots)
+    return there
 
 
 def _without_stale(repository: Repository, stale_seconds: float) -> list[Listed]:
@@ -251,12 +288,11 @@ def _wait(
     return there, ()
 
 
-def _sweep(repository: Repository, condemned: set[str], marks: Marks) -> tuple[int, int, int]:
+def _sweep(repository: Repository, store: BlobStore, condemned: set[str], marks: Marks) -> tuple[int, int, int]:
     """Copy, delete, purge, and only then forget the tombstones: bytes freed, packs deleted, packs rewritten.
 
     A crash anywhere leaves tombstones, from which the next gc goes on.
     """
-    store = repository.blobs
     packs, needed, written = _copy(store, condemned, marks)
     deleted = delete_packs(store, packs, marks.is_live)
     gone = condemned - ({pack.name for pack in packs} - deleted.keys())

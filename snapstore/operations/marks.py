@@ -4,53 +4,60 @@
     marks.add(needed_by(snapshot))
     marks.is_live(rows)                 # rows of digests, shape (n, 32)
 
-Sets are sorted arrays of numbers, not of Python objects: 8 bytes for each live blob and 40 for each one that was walked
+Sets are sorted arrays of numbers, not of Python objects: 8 bytes for each live blob and 32 for each one that was walked
 through. It does not know what is done with what is not live.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snapstore.blobs.pack import rows_of
+from snapstore.blobs.pack import digests_of, rows_of
 from snapstore.blobs.segment import prefixes
 from snapstore.blobs.store import BlobStore
-from snapstore.digest import Digest, Kind
+from snapstore.digest import DIGEST_BYTES, Digest, Kind
 from snapstore.errors import Corrupt, NotFound
+from snapstore.operations.capture import Progress, silent
 from snapstore.repository import Snapshot
 from snapstore.tree.walk import Child, children
 
 __all__ = ["DigestSet", "Marks", "needed_by"]
 
-_BATCH = 256
+_BATCH = 4096
+_LOT = 1 << 15  # inner blobs looked up at once, or more
 _FLUSH = 1 << 16
+_PARTS = 256  # of the live ones, by the first byte
+
+# An inner blob that is to be read; as `Child`.
+_INNER = np.dtype([("digest", "u1", (DIGEST_BYTES,)), ("kind", "u1"), ("level", "u1"), ("is_key", "?")])
 
 
 class DigestSet:
     """An exact set of digests: sorted runs, merged so that there are few. Arrays of shape (n, 32) go in."""
 
     def __init__(self) -> None:
-        self._runs: list[tuple[NDArray[np.uint64], NDArray[np.uint8]]] = []
+        self._runs: list[_Run] = []
 
     def __len__(self) -> int:
-        return sum(len(keys) for keys, _ in self._runs)
+        return sum(len(run.keys) for run in self._runs)
 
     def contains(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which of these are in it, shape (n,)."""
         found = np.zeros(len(rows), np.bool_)
         wanted = prefixes(rows)
-        for keys, digests in self._runs:
+        for run in self._runs:
             asked = np.flatnonzero(~found)
-            at = np.searchsorted(keys, wanted[asked])
+            at = np.searchsorted(run.keys, wanted[asked])
             while len(asked):
-                near = at < len(keys)
+                near = at < len(run.keys)
                 asked, at = asked[near], at[near]
-                near = keys[at] == wanted[asked]
+                near = run.keys[at] == wanted[asked]
                 asked, at = asked[near], at[near]
-                same = (digests[at] == rows[asked]).all(axis=1)
+                same = (run.rests[at] == rows[asked, 8:]).all(axis=1)
                 found[asked[same]] = True
                 asked, at = asked[~same], at[~same] + 1  # another digest with the same first bytes
         return found
@@ -63,17 +70,30 @@ class DigestSet:
         is_first[firsts] = True
         fresh &= is_first
         if fresh.any():
-            self._runs.append(_sorted(rows[fresh]))
-        while len(self._runs) > 1 and len(self._runs[-2][0]) < 2 * len(self._runs[-1][0]):
-            (_, last), (_, before) = self._runs.pop(), self._runs.pop()
-            self._runs.append(_sorted(np.concatenate([before, last])))
+            keys = prefixes(rows[fresh])
+            order = np.argsort(keys, kind="stable")
+            self._runs.append(_Run(keys[order], rows[fresh][order, 8:]))
+        while len(self._runs) > 1 and len(self._runs[-2].keys) < 2 * len(self._runs[-1].keys):
+            last, before = self._runs.pop(), self._runs.pop()
+            self._runs.append(before.merged(last))
         return fresh
 
 
-def _sorted(rows: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    keys = prefixes(rows)
-    order = np.argsort(keys, kind="stable")
-    return keys[order], rows[order]
+class _Run(NamedTuple):
+    """Digests in order of their first eight bytes: those as `keys`, shape (n,), and the `rests`, shape (n, 24)."""
+
+    keys: NDArray[np.uint64]
+    rests: NDArray[np.uint8]
+
+    def merged(self, other: _Run) -> _Run:
+        """Both as one."""
+        theirs = np.searchsorted(self.keys, other.keys, "right") + np.arange(len(other.keys))
+        own = np.ones(len(self.keys) + len(other.keys), np.bool_)
+        own[theirs] = False
+        keys, rests = np.empty(len(own), np.uint64), np.empty((len(own), self.rests.shape[1]), np.uint8)
+        keys[own], keys[theirs] = self.keys, other.keys
+        rests[own], rests[theirs] = self.rests, other.rests
+        return _Run(keys, rests)
 
 
 class Marks:
@@ -84,13 +104,16 @@ class Marks:
     def __init__(self, store: BlobStore) -> None:
         self._store = store
         self._walked = DigestSet()
-        self._live = np.empty(0, np.uint64)
+        self._live = [np.empty(0, np.uint64)] * _PARTS
         self._waiting: list[NDArray[np.uint64]] = []
         self._count = 0
 
-    def add(self, roots: Iterable[Child]) -> None:
-        """Mark these and all beneath them. Raises `NotFound` or `Corrupt` for whatever cannot be read."""
-        self._walk(list(roots), self._walked, is_strict=True)
+    def add(self, roots: Sequence[Child], progress: Progress = silent) -> None:
+        """Mark these and all beneath them: best those of many snapshots at once, as each lot has its price.
+
+        Raises `NotFound` or `Corrupt` for whatever cannot be read; then these marks are of no use any more.
+        """
+        self._walk(roots, self._walked, progress, is_strict=True)
 
     def add_pending(self, digests: Sequence[Digest]) -> None:
         """Mark what a pending names, as far as it is there: its parent may have been removed before it began.
@@ -99,34 +122,56 @@ class Marks:
         be written again, and then be read beneath another root. Raises `Corrupt` for what is there and damaged.
         """
         # A schema may be named as well as a root: it is read, and names no further blobs.
-        self._walk([Child(Kind.TABLE, name) for name in digests], DigestSet(), is_strict=False)
+        self._walk([Child(Kind.TABLE, name) for name in digests], DigestSet(), silent, is_strict=False)
 
     def is_live(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which of these digests are needed, shape (n,)."""
         self._settle()
-        if not len(self._live):
-            return np.zeros(len(rows), np.bool_)
         wanted = prefixes(rows)
-        at = np.minimum(np.searchsorted(self._live, wanted), len(self._live) - 1)
-        found: NDArray[np.bool_] = self._live[at] == wanted
+        order = np.argsort(wanted)
+        found = np.zeros(len(rows), np.bool_)
+        for live, first, end in self._parts(wanted[order]):
+            if len(live):
+                asked = wanted[order[first:end]]
+                found[order[first:end]] = live[np.minimum(np.searchsorted(live, asked), len(live) - 1)] == asked
         return found
 
     @property
     def count(self) -> int:
         """How many blobs are live."""
         self._settle()
-        return len(self._live)
+        return sum(map(len, self._live))
 
-    def _walk(self, roots: Sequence[Child], walked: DigestSet, *, is_strict: bool) -> None:
-        stack = self._fresh(roots, walked)
-        while stack:
-            batch, stack = stack[-_BATCH:], stack[:-_BATCH]
-            if is_strict:
-                blobs = self._store.get_many([child.digest for child in batch])
-                below = [one for child, data in zip(batch, blobs, strict=True) for one in children(child, data)]
-            else:
-                below = [one for child in batch for one in self._children_there(child)]
-            stack += self._fresh(below, walked)
+    def _walk(self, roots: Sequence[Child], walked: DigestSet, progress: Progress, *, is_strict: bool) -> None:
+        # Each lot may go through all of the index: so few that this is read some dozen times, whatever its size.
+        size = max(_LOT, self._store.entry_count // 64)
+        waiting = [self._fresh(roots, walked)]
+        while waiting:
+            lot = waiting.pop()
+            if not len(lot):
+                continue
+            waiting.append(lot[:-size])
+            below: list[NDArray[np.void]] = []
+            found: list[Child] = []
+            for beneath in self._beneath(lot[-size:], is_strict=is_strict):
+                found += beneath
+                if len(found) >= _BATCH:
+                    below.append(self._fresh(found, walked))
+                    found = []
+                    progress("reading trees", len(walked), None)
+            waiting.append(np.concatenate([*below, self._fresh(found, walked)]))
+
+    def _beneath(self, lot: NDArray[np.void], *, is_strict: bool) -> Iterator[Iterable[Child]]:
+        """What each of these inner blobs names, in the order in which they are read."""
+        digests = digests_of(lot["digest"])
+        fields = list(zip(*(lot[name].tolist() for name in ("kind", "level", "is_key")), strict=True))
+        if is_strict:
+            for number, data in self._store.get_each(digests):
+                kind, level, is_key = fields[number]
+                yield children(Child(Kind(kind), digests[number], level, is_key), data)
+        else:
+            for digest, (kind, level, is_key) in zip(digests, fields, strict=True):
+                yield self._children_there(Child(Kind(kind), digest, level, is_key))
 
     def _children_there(self, child: Child) -> list[Child]:
         try:
@@ -140,36 +185,48 @@ class Marks:
                 raise
             return []
 
-    def _fresh(self, found: Sequence[Child], walked: DigestSet) -> list[Child]:
+    def _fresh(self, found: Sequence[Child], walked: DigestSet) -> NDArray[np.void]:
         """Note all as live; give those that must be read and were not."""
         self._note(found)
         inner = [child for child in found if not child.leaf]
+        fresh = np.empty(len(inner), _INNER)
         if not inner:
-            return []
-        rows = rows_of([child.digest for child in inner])
-        is_new = walked.add(rows)
+            return fresh
+        fresh["digest"] = rows_of([child.digest for child in inner])
+        for name in ("kind", "level", "is_key"):
+            fresh[name] = [getattr(child, name) for child in inner]
+        is_new = walked.add(fresh["digest"])
         if walked is not self._walked:
-            is_new &= ~self._walked.contains(rows)
-        return [child for child, new in zip(inner, is_new.tolist(), strict=True) if new]
+            is_new &= ~self._walked.contains(fresh["digest"])
+        return fresh[is_new]
 
     def _note(self, found: Sequence[Child]) -> None:
         if found:
             self._waiting.append(prefixes(rows_of([child.digest for child in found])))
             self._count += len(found)
-            if self._count > max(_FLUSH, len(self._live) // 2):
+            if self._count > max(_FLUSH, sum(map(len, self._live)) // 8):
                 self._settle()
 
     def _settle(self) -> None:
         if self._waiting:
-            merged = np.concatenate([self._live, *self._waiting])
-            self._live = merged[:0]
+            fresh = np.concatenate(self._waiting)
             self._waiting.clear()
-            # In place, and by comparing neighbours: np.unique needs room for more copies of it.
-            merged.sort()
-            is_first = np.ones(len(merged), np.bool_)
-            np.not_equal(merged[1:], merged[:-1], out=is_first[1:])
-            self._live = merged[is_first]
             self._count = 0
+            fresh.sort()
+            # Part by part, and by comparing neighbours: the whole merged at once would need room for copies of it.
+            for part, (live, first, end) in enumerate(self._parts(fresh)):
+                if end > first:
+                    merged = np.concatenate([live, fresh[first:end]])
+                    merged.sort(kind="stable")
+                    is_first = np.ones(len(merged), np.bool_)
+                    np.not_equal(merged[1:], merged[:-1], out=is_first[1:])
+                    self._live[part] = merged[is_first]
+
+    def _parts(self, keys: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.uint64], int, int]]:
+        """Each part of the live keys, and the stretch of these keys, which ascend, that it may hold."""
+        starts = np.arange(_PARTS, dtype=np.uint64) << np.uint64(56)
+        bounds = [*np.searchsorted(keys, starts).tolist(), len(keys)]
+        yield from zip(self._live, bounds, bounds[1:], strict=False)
 
 
 def needed_by(snapshot: Snapshot) -> list[Child]:

@@ -158,10 +158,9 @@ def removal(repository: Repository, snapshots: Sequence[Snapshot], *, progress: 
     keep = {bytes.fromhex(snapshot.id) for snapshot in running}
     owned: Ownership[None] = Ownership(repository.blobs)
     marks = Marks(repository.blobs)
-    for number, snapshot in enumerate(kept):
-        owned.add(0, None, needed_by(snapshot))
-        marks.add(needed_by(snapshot))
-        progress("reading snapshots", number + 1, len(there))
+    staying = [root for snapshot in kept for root in needed_by(snapshot)]
+    owned.add(0, None, staying)
+    marks.add(staying, progress)
     for snapshot in running:
         marks.add_pending(snapshot.roots)
     freed = _freed(repository, marks, packs, keep)

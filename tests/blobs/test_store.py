@@ -263,3 +263,37 @@ def test_a_damaged_blob_is_read_from_another_pack(index_bytes: int) -> None:
         change(backend, name, sound[name][:60] + b"!" + sound[name][61:])
     with pytest.raises(Corrupt, match="packs/"):
         BlobStore(backend, index_bytes=index_bytes).get_many(names(blobs))
+
+
+@pytest.mark.parametrize("bound", [0, 1 << 20])
+def test_blobs_come_one_by_one_as_they_lie_there(bound: int) -> None:
+    backend = RecordingBackend(MemoryBackend())
+    first, second = chunks(3000), vectors(500)
+    write(BlobStore(backend), Kind.CHUNK, first)
+    write(BlobStore(backend), Kind.VALUE, second, stride=4)
+    wanted = [*second[::-1], *first, *first[:7], second[3]]
+    store = BlobStore(backend, cache_bytes=0, index_bytes=bound)
+    found = dict(store.get_each(names(wanted)))
+    assert [found[at] for at in range(len(wanted))] == wanted
+    backend.reset()
+    assert len(list(store.get_each(names(wanted)))) == len(wanted)
+    ranges = [call.name for call in backend.calls if call.verb == "get_range" and call.name.startswith("packs/")]
+    assert len(ranges) == len(set(ranges)) == 2, "each pack is read once"
+    assert list(store.get_each([])) == []
+
+
+def test_what_moves_or_is_damaged_while_blobs_come_one_by_one_is_looked_for_again() -> None:
+    backend = MemoryBackend()
+    blobs = chunks(3000)
+    (pack,) = write(BlobStore(backend), Kind.CHUNK, blobs[:1000]).packs
+    write(BlobStore(backend), Kind.CHUNK, blobs[1000:])
+    store = BlobStore(backend, cache_bytes=0)
+    store.refresh()
+    with BlobStore(backend).writer(TAKE, anew=True) as writer:
+        writer.put(Kind.CHUNK, names(blobs), blobs)
+    writer.close()
+    backend.delete(object_name(pack))
+    found = dict(store.get_each(names(blobs)))
+    assert [found[at] for at in range(len(blobs))] == blobs
+    with pytest.raises(NotFound, match=digest(b"no").hex()):
+        list(store.get_each([*names(blobs), digest(b"no")]))

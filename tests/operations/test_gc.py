@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,7 +22,8 @@ from snapstore.operations.gc import GcPlan, gc, plan_gc
 from snapstore.operations.marks import DigestSet, Marks, needed_by
 from snapstore.operations.retention import Policy
 from snapstore.repository import Repository
-from tests.operations.sample import START, Take, objects, read, rows, take
+from tests.operations.points import Points
+from tests.operations.sample import MEMORIES, START, Take, objects, read, rows, take
 
 WRITES = ("put", "replace", "delete")
 
@@ -310,6 +312,33 @@ def test_a_missing_blob_beneath_a_pending_does_not_hide_it_from_a_later_commit()
     whole = Marks(repository.blobs)
     whole.add(roots)
     assert marks.count == whole.count
+
+
+def test_a_snapshot_that_goes_while_it_is_read_hides_nothing_that_others_need() -> None:
+    """What it shares with them was met, and not walked through, when the rest of it turned out to be gone."""
+    sound = MemoryBackend()
+    notes = dataclasses.replace(MEMORIES, name="public.notes")
+    repository = Repository.init(sound)
+    taken = []
+    for at in range(3):
+        running = Take(repository)
+        running.write(rows(range(100)), table=notes)
+        running.write(rows(range(200, 260), seed=at))
+        taken.append(running.commit(at=at))
+    _, gone, last = taken
+    expected = read(repository, last)
+    calls = Points(_copied(sound))
+    gc(Repository.open(calls), Policy(keep_last=2), now=START)
+    for at in range(calls.calls):
+        backend = _copied(sound)
+
+        def another_removes_it(backend: MemoryBackend = backend) -> None:
+            rm(Repository.open(backend), [gone.id])
+            gc(Repository.open(backend))
+
+        gc(Repository.open(Points(backend, at, before=another_removes_it)), Policy(keep_last=2), now=START)
+        gc(Repository.open(backend))
+        assert read(Repository.open(backend), last) == expected
 
 
 class Aged(MemoryBackend):
