@@ -19,11 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snapstore.asked import asked, held_in, matching_of, opened, request_of
+from snapstore.asked import asked, held_in, matching_of, on_error_of, opened, request_of
 from snapstore.backends.cachefolder import CacheFolder
 from snapstore.backends.places import backend_of, check_new
 from snapstore.errors import Invalid
@@ -230,13 +231,15 @@ class Snapstore(Restoring, Moving, Caring):
         safety: str | None = None,
         *,
         to: str | Source | None = None,
+        on_error: OnError | str = OnError.STOP,
         verify: bool = True,
         host: str = "",
         progress: Progress = silent,
     ) -> Restored:
         """Take back the last restore, or the one that this safety snapshot preceded. Can be undone itself.
 
-        Without `to` another database in the place of the one that was restored is refused.
+        Without `to` another database in the place of the one that was restored is refused. `on_error` as for `restore`,
+        which also puts back the rows that were left out: `restore(safety, mode="update", only=undone.refused)`.
         """
         snapshots = self.snapshots()
         before = resolve(snapshots, safety) if safety is not None else last_restore(snapshots)
@@ -244,7 +247,7 @@ class Snapstore(Restoring, Moving, Caring):
         live = opened(to or held.url)
         if to is None:
             check_restored(live, held)
-        ask = undo_ask(self.repository, before)
+        ask = replace(undo_ask(self.repository, before), on_error=on_error_of(on_error))
         return restore(self.repository, before, live, ask, verify=verify, host=host, progress=progress)
 
     def export(

@@ -26,7 +26,7 @@ from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.rows import Batch
 from snapstore.sources import Selection, Source, opening
 
-__all__ = ["asked", "held_in", "matching_of", "opened", "request_of", "source"]
+__all__ = ["asked", "held_in", "matching_of", "on_error_of", "opened", "request_of", "source"]
 
 
 def source(url: str, *, key: str = "") -> Source:
@@ -105,7 +105,7 @@ def asked(
         tables=patterns,
         scope=Scope(keys=parsed, where=conditions),
         recreate=recreate,
-        on_error=_on_error(on_error),
+        on_error=on_error_of(on_error),
     )
     return opened(to or held.url), ask
 
@@ -122,7 +122,8 @@ def matching_of(
     return found
 
 
-def _on_error(word: OnError | str) -> OnError:
+def on_error_of(word: OnError | str) -> OnError:
+    """What is to be done about a row that is refused. Raises `Invalid` for another word."""
     try:
         return OnError(word)
     except ValueError as error:

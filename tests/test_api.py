@@ -119,6 +119,22 @@ def test_an_error_after_others_were_restored_says_where_things_stand(file: Path)
     assert (notes / "tea.md").read_text() == "oolong"
 
 
+def test_an_undo_can_leave_out_what_is_refused(file: Path) -> None:
+    store = snapstore.init("backups")
+    store.take(f"sqlite://{file}")
+    write(file, "UPDATE memories SET heat = 0.5 WHERE id < 3")
+    restored = store.restore("latest", mode="update")
+    assert restored.safety is not None
+    write(file, "CREATE UNIQUE INDEX by_heat ON memories (heat)")
+    with pytest.raises(snapstore.Conflict, match="heat"):
+        store.undo()
+    undone = store.undo(restored.safety.id, on_error="skip")
+    assert [dict(one.key) for one in undone.refused] == [{"id": 2}]
+    write(file, "DROP INDEX by_heat")
+    store.restore(restored.safety.id, mode="update", only=undone.refused)
+    assert [row["heat"] for row in store.rows("live", "memories")] == [0.5, 0.5, 0.1]
+
+
 def test_what_several_sources_are_asked_for_must_be_there(file: Path) -> None:
     store, notes = two_sources(file)
     with pytest.raises(snapstore.Invalid, match="no source 'nobody'"):

@@ -28,7 +28,7 @@ from snapstore.digest import Digest, Kind, Naming, digest
 from snapstore.errors import Corrupt, SnapstoreError
 from snapstore.operations.rowfiles import rows_in
 from snapstore.packed import MOST_BYTES, unpack
-from snapstore.repository import Repository, config, keyring, snapshot, tombstones
+from snapstore.repository import Repository, config, keyring, manifest, tombstones
 from snapstore.repository.sealed import checked
 from snapstore.rows import Cells, Column, KeyPart, Table
 from snapstore.seal import PLAIN
@@ -109,11 +109,11 @@ def targets() -> dict[str, Target]:
         ),
         "snapshot": Target(
             (zstandard.decompress(backend.get(first.name).data[8:-32]),),
-            lambda data: snapshot.decode(checked("S", 1, zstandard.compress(data)), first.name, PLAIN),
+            lambda data: manifest.decode(checked("S", 1, zstandard.compress(data)), first.name, PLAIN),
         ),
         "snapshot, compressed": Target(
             (backend.get(first.name).data[8:-32],),
-            lambda data: snapshot.decode(checked("S", 1, data), first.name, PLAIN),
+            lambda data: manifest.decode(checked("S", 1, data), first.name, PLAIN),
             most_bytes=40 << 20,
         ),
         "tombstone": Target(

@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -145,19 +146,20 @@ LONGEST_MODULE_LINES = 400
 MEANINGLESS_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Module:
-    """One parsed source file."""
+    """One source file, read when it is asked for: every process of a test run has the list, and few run these tests."""
 
     name: str
     path: Path
-    tree: ast.Module
-    lines: int
 
+    @cached_property
+    def text(self) -> str:
+        return self.path.read_text(encoding="utf-8")
 
-def parse(name: str, path: Path) -> Module:
-    text = path.read_text(encoding="utf-8")
-    return Module(name, path, ast.parse(text, str(path)), text.count("\n"))
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text, str(self.path))
 
 
 def read_modules() -> dict[str, Module]:
@@ -166,7 +168,7 @@ def read_modules() -> dict[str, Module]:
         for path in sorted((root / package).rglob("*.py")):
             parts = path.relative_to(root).with_suffix("").parts
             name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            modules[name] = parse(name, path)
+            modules[name] = Module(name, path)
     return modules
 
 
@@ -300,7 +302,8 @@ def test_the_library_neither_prints_nor_reads_the_environment(name: str) -> None
 @each(MODULES)
 def test_a_module_is_one_idea(name: str) -> None:
     module = MODULES[name]
-    assert module.lines <= LONGEST_MODULE_LINES, f"{module.path} has {module.lines} lines: split it by idea"
+    lines = module.text.count("\n")
+    assert lines <= LONGEST_MODULE_LINES, f"{module.path} has {lines} lines: split it by idea"
     assert name.rsplit(".", maxsplit=1)[-1] not in MEANINGLESS_NAMES, f"{module.path}: name it for what it holds"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ from snap_cli.manifests import rows_in
 from snap_cli.render import amount, columns, count, moment, paint, plural
 from snapstore.errors import Invalid
 from snapstore.operations.bundle import bundle
-from snapstore.repository import Snapshot, resolve
+from snapstore.repository import resolve_all
 
 __all__ = ["bundle_command"]
 
@@ -48,8 +47,8 @@ def bundle_command(app: App, names: tuple[str, ...], output: str, is_all: bool, 
         raise Invalid(told, hint="Name snapshots, or write --all: snap bundle latest -o FILE.")
     repository = app.repository()
     snapshots = repository.snapshots()
-    since = _named(snapshots, since_names)
-    chosen = [one for one in snapshots if one not in since] if is_all else _named(snapshots, names)
+    since = resolve_all(snapshots, since_names)
+    chosen = [one for one in snapshots if one not in since] if is_all else resolve_all(snapshots, names)
     with app.progress() as progress:
         made = bundle(repository, Path(output), chosen, since=since, progress=progress)
     if app.json:
@@ -64,7 +63,3 @@ def bundle_command(app: App, names: tuple[str, ...], output: str, is_all: bool, 
     app.out(f"{paint(plural(len(made.copied), 'snapshot'), 'bold')} in {made.path}: {amount(made.bytes)}")
     if since:
         app.out(f"needs a repository that has {', '.join(one.id[:8] for one in since)}")
-
-
-def _named(snapshots: Sequence[Snapshot], names: Sequence[str]) -> list[Snapshot]:
-    return list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import click
 
-from snap_cli.context import App, command, common_options, show_help_without_command
+from snap_cli.context import App, command, group
 from snap_cli.render import amount, columns, count
 
 __all__ = ["cache_command"]
 
 
-@click.group(
+cache_command = group(
     "cache",
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\b\nExample:\n  snap cache info\n  snap cache clear",
+    "What this machine keeps of repositories in buckets: it can be deleted at any time.\n\n"
+    "In SNAP_CACHE, else XDG_CACHE_HOME/snapstore or ~/.cache/snapstore; up to SNAP_CACHE_SIZE (1 GB). Of an encrypted "
+    "repository it is kept as sealed as it is in the bucket.",
+    example="snap cache info\nsnap cache clear",
 )
-@common_options
-@click.pass_context
-def cache_command(context: click.Context) -> None:
-    """What this machine keeps of repositories in buckets: it can be deleted at any time.
-
-    In SNAP_CACHE, else XDG_CACHE_HOME/snapstore or ~/.cache/snapstore; up to SNAP_CACHE_SIZE (1 GB). Of an encrypted
-    repository it is kept as sealed as it is in the bucket.
-    """
-    show_help_without_command(context)
 
 
 @command("info", example="snap cache info")

@@ -29,9 +29,9 @@ from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.repository.listing import Listed, committed, read_all
 from snapstore.repository.snapshot import PENDING
 
-__all__ = ["DEFAULT_AGE", "Finding", "Status", "checkup"]
+__all__ = ["Finding", "Status", "checkup"]
 
-DEFAULT_AGE = timedelta(hours=26)
+_DEFAULT_AGE = timedelta(hours=26)
 """Of the last snapshot, where neither an option nor a schedule says what is recent: a day, and time to take one."""
 
 _GRACE = timedelta(hours=1)
@@ -147,8 +147,8 @@ def _recent(
         late = now > due + _GRACE
         told += f"; by the schedule the next was due at {due:%Y-%m-%d %H:%M}" if late else ""
     else:
-        late = age > (max_age or DEFAULT_AGE)
-        told += f", and {_span(max_age or DEFAULT_AGE)} are allowed" if late else ""
+        late = age > (max_age or _DEFAULT_AGE)
+        told += f", and {_span(max_age or _DEFAULT_AGE)} are allowed" if late else ""
     named = [held.name] if held.name in app.settings.sources else [held.url]
     return Finding(
         "recent", Status.TODO if late else Status.OK, told, command_line(app, "take", *named) if late else "", held.name

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from snap_cli.context import App, command, common_options, show_help_without_command
+from snap_cli.context import App, command, group
 from snap_cli.expanding import masked
 from snap_cli.positions import Path as KeyPath
 from snap_cli.render import clean, columns
@@ -37,17 +37,11 @@ class _Value:
     instead: str | None = None
 
 
-@click.group(
+config_command = group(
     "config",
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\b\nExample:\n  snap config show\n  snap config show --json",
+    "What holds here: options, the environment, snap.toml and defaults, in this order.",
+    example="snap config show\nsnap config show --json",
 )
-@common_options
-@click.pass_context
-def config_command(context: click.Context) -> None:
-    """What holds here: options, the environment, snap.toml and defaults, in this order."""
-    show_help_without_command(context)
 
 
 @command("show", example="snap config show\nsnap config show --json")

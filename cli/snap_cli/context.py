@@ -5,7 +5,8 @@
     def list_command(app: App) -> None:
         app.out(...)
 
-Data goes to stdout, everything else to stderr. This is the one module that reads the environment.
+Data goes to stdout, everything else to stderr. Where options, the environment and snap.toml say the same kind of thing,
+their order is decided here; what only the environment says is in `snap_cli.environment`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,15 +26,14 @@ from urllib.parse import quote
 import click
 
 from snap_cli import passphrases
+from snap_cli.environment import Environment
 from snap_cli.errors import MISUSE, NoRepository, secrets_in
 from snap_cli.expanding import expand, with_password
-from snap_cli.hooks import HOOK_VARIABLE
 from snap_cli.progress import watched
 from snap_cli.render import jsonable, paint, safe
 from snap_cli.settings import FILE, NamedSource, Settings, read_settings
 from snap_cli.sizes import SIZE, size_of
 from snapstore.backends import Backend
-from snapstore.backends.cachefolder import CacheFolder
 from snapstore.backends.places import backend_of, is_private, is_url, shown
 from snapstore.backends.throttled import ThrottledBackend
 from snapstore.errors import NotFound, Unavailable
@@ -43,19 +42,18 @@ from snapstore.repository import Repository, Snapshot, resolve
 from snapstore.repository.keyring import Passphrase
 from snapstore.seal import PLAIN
 
-__all__ = ["App", "command", "common_options", "show_help_without_command"]
+__all__ = ["App", "command", "common_options", "group", "passphrase_options", "show_help_without_command"]
 
 _DEFAULT_REPOSITORY = ".snapstore"
 _COMMON = (
     "repo", "passphrase_file", "passphrase_command", "no_cache", "limit_upload", "trust", "json", "quiet", "verbose",
 )  # fmt: skip
-_CACHE_BYTES = 1_000_000_000
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass
-class App:
+class App(Environment):
     """One run of the program. Its fields are the options that every command has."""
 
     repo: str | None = None
@@ -124,79 +122,9 @@ class App:
         return self._urls[named.name]
 
     @property
-    def allows_http(self) -> bool:
-        """AWS_ALLOW_HTTP: whether a bucket may be spoken to without TLS."""
-        return os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes", "on")
-
-    @property
-    def cache_folder(self) -> CacheFolder:
-        """SNAP_CACHE, else the user's folder for caches; bounded by SNAP_CACHE_SIZE."""
-        given, home = os.environ.get("SNAP_CACHE"), os.environ.get("XDG_CACHE_HOME")
-        folder = Path(given).expanduser() if given else Path(home or Path.home() / ".cache") / "snapstore"
-        size = os.environ.get("SNAP_CACHE_SIZE")
-        return CacheFolder(folder.absolute(), limit_bytes=size_of(size, "SNAP_CACHE_SIZE") if size else _CACHE_BYTES)
-
-    @property
-    def default_source(self) -> str | None:
-        """SNAP_SOURCE: the URL or name of the live source, if it is set."""
-        return os.environ.get("SNAP_SOURCE") or None
-
-    @property
-    def qdrant_key(self) -> str:
-        """QDRANT_API_KEY: for servers whose URL has no key."""
-        return os.environ.get("QDRANT_API_KEY", "")
-
-    @property
-    def database_url(self) -> str | None:
-        """DATABASE_URL, by which many applications are told where their memory is."""
-        return os.environ.get("DATABASE_URL") or None
-
-    @property
-    def host(self) -> str:
-        """The name of this machine, for the manifest."""
-        return socket.gethostname()
-
-    @property
-    def home(self) -> Path:
-        """The user's own folder."""
-        return Path.home()
-
-    @property
-    def states(self) -> Path:
-        """Where programs of this user keep what they did (XDG_STATE_HOME)."""
-        given = os.environ.get("XDG_STATE_HOME", "")
-        return (Path(given) if given.startswith("/") else self.home / ".local/state") / "snapstore"
-
-    @property
-    def units(self) -> Path:
-        """Where this user's units of systemd are (XDG_CONFIG_HOME)."""
-        given = os.environ.get("XDG_CONFIG_HOME", "")
-        return (Path(given) if given.startswith("/") else self.home / ".config") / "systemd/user"
-
-    @property
-    def given_in_environment(self) -> list[str]:
-        """Variables that a program started by somebody else would not have."""
-        names = ("SNAP_REPO", "SNAP_SOURCE", "SNAP_PASSPHRASE", "SNAP_PASSPHRASE_FILE", "SNAP_PASSPHRASE_COMMAND")
-        return [name for name in names if os.environ.get(name)]
-
-    @property
-    def is_in_hook(self) -> bool:
-        """Whether a hook of another run started this one."""
-        return bool(os.environ.get(HOOK_VARIABLE))
-
-    def environment_of_hook(self, name: str) -> dict[str, str]:
-        """What the hook of this name finds in its environment: ours, and its name."""
-        return {**os.environ, HOOK_VARIABLE: name}
-
-    @property
     def is_debugging(self) -> bool:
         """Whether tracebacks are wanted."""
         return self.verbose >= 2 or bool(os.environ.get("SNAP_DEBUG"))
-
-    @property
-    def is_interactive(self) -> bool:
-        """Whether a person can be asked."""
-        return sys.stdin.isatty() and sys.stderr.isatty()
 
     @property
     def passphrase_from(self) -> tuple[str, str | None]:
@@ -360,6 +288,20 @@ def common_options(function: Function) -> Function:
     return function
 
 
+def passphrase_options(side: str, what: str) -> Callable[[Function], Function]:
+    """The options that `App.other_repository` is given for the `side` of another repository; `what` they open."""
+    variable = f"SNAP_{side.upper()}_PASSPHRASE"
+    file = click.option(
+        f"--{side}-passphrase-file", metavar="FILE", help=f"Its first line opens {what} [{variable}_FILE]."
+    )
+    command = click.option(
+        f"--{side}-passphrase-command",
+        metavar="COMMAND",
+        help=f"The first line it prints does [{variable}_COMMAND; {variable}].",
+    )
+    return lambda function: file(command(function))
+
+
 def show_help_without_command(context: click.Context) -> None:
     """End a group that was called without a command of its own: help for people, an error for programs."""
     app: App = context.obj
@@ -377,16 +319,23 @@ def command(
     """A command with the common options, whose help ends with an example (several lines if need be)."""
 
     def make(function: Callable[..., Any]) -> click.Command:
-        shown = "\n".join(f"  {line}" for line in example.splitlines())
         decorated = common_options(function)
-        made = click.command(
-            name,
-            cls=cls,
-            epilog=f"\b\nExample:\n{shown}",
-            context_settings={"help_option_names": ["-h", "--help"]},
-        )(decorated)
+        made = click.command(name, cls=cls, **_helpful(example))(decorated)
         # In its help a command's own options come first.
         made.params.sort(key=lambda parameter: parameter.name in _COMMON)
         return made
 
     return make
+
+
+def group(name: str, told: str, *, example: str, heading: str = "Example") -> click.Group:
+    """A command that only has others beneath it, which are to be added; alone it shows this help."""
+    decorated = common_options(click.pass_context(show_help_without_command))
+    helpful = _helpful(example, heading)
+    return click.group(name, cls=click.Group, help=told, invoke_without_command=True, **helpful)(decorated)
+
+
+def _helpful(example: str, heading: str = "Example") -> dict[str, Any]:
+    shown = "\n".join(f"  {line}" for line in example.splitlines())
+    # The settings are each command's own: some add to them.
+    return {"epilog": f"\b\n{heading}:\n{shown}", "context_settings": {"help_option_names": ["-h", "--help"]}}

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from snap_cli.completing import snapshot_names
-from snap_cli.context import App, command
+from snap_cli.context import App, command, passphrase_options
 from snap_cli.errors import NoRepository
 from snap_cli.manifests import rows_in
 from snap_cli.render import amount, columns, count, moment, paint, plural, seconds
 from snapstore.errors import Invalid
 from snapstore.operations.copy import Copied, copy
-from snapstore.repository import Repository, Snapshot, resolve
+from snapstore.repository import Repository, Snapshot, resolve_all
 
 __all__ = ["copied_json", "copy_between", "copy_command", "opened_side", "table_of"]
 
@@ -29,19 +29,8 @@ __all__ = ["copied_json", "copy_between", "copy_command", "opened_side", "table_
 @click.option("--all", "is_all", is_flag=True, help="Every snapshot that is not there yet.")
 @click.option("--to", "to_place", metavar="PATH", help="The repository to copy into.")
 @click.option("--from", "from_place", metavar="PATH", help="... to copy from, into the one of -r (or of --to).")
-@click.option(
-    "--to-passphrase-file", metavar="FILE", help="Its first line opens that of --to [SNAP_TO_PASSPHRASE_FILE]."
-)
-@click.option(
-    "--to-passphrase-command",
-    metavar="COMMAND",
-    help="The first line it prints does [SNAP_TO_PASSPHRASE_COMMAND; SNAP_TO_PASSPHRASE].",
-)
-@click.option(
-    "--from-passphrase-file", metavar="FILE", help="Its first line opens that of --from [SNAP_FROM_PASSPHRASE_FILE]."
-)
-@click.option("--from-passphrase-command", metavar="COMMAND",
-              help="The first line it prints does [SNAP_FROM_PASSPHRASE_COMMAND; SNAP_FROM_PASSPHRASE].")  # fmt: skip
+@passphrase_options("to", "that of --to")
+@passphrase_options("from", "that of --from")
 @click.pass_obj
 def copy_command(
     app: App,
@@ -73,10 +62,7 @@ def copy_command(
     source = opened_side(app, from_place, "from", from_passphrase_file, from_passphrase_command)
     target = opened_side(app, to_place, "to", to_passphrase_file, to_passphrase_command)
     snapshots = source.snapshots()
-    chosen = (
-        snapshots if is_all else list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
-    )
-    copy_between(app, source, target, chosen)
+    copy_between(app, source, target, snapshots if is_all else resolve_all(snapshots, names))
 
 
 def copy_between(app: App, source: Repository, target: Repository, chosen: Sequence[Snapshot]) -> None:

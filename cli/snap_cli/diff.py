@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
 from typing import Any, TypeVar
 
 import click
-import numpy as np
 
-from snap_cli.cells import change_json, change_text, key_text
 from snap_cli.completing import live_or_snapshot_names, source_names
 from snap_cli.context import App, command
+from snap_cli.differing import row_documents, row_lines
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by, tell_ignored
-from snap_cli.manifests import tell_missing, tell_narrowed
+from snap_cli.manifests import tell_held
 from snap_cli.names import keys_by_table
 from snap_cli.render import clean, columns, count, paint, plural
 from snap_cli.sources import live_sources
 from snapstore.errors import Invalid
-from snapstore.multiset import DIGEST_BYTES
-from snapstore.operations.diff import TableDiff, diff, pairs, row_changes
+from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.livestate import live_state
 from snapstore.operations.named import narrow
-from snapstore.operations.rowvalues import keys_of, rows_of
-from snapstore.operations.state import LIVE, State, StateTable, of_snapshot
+from snapstore.operations.state import LIVE, State, of_snapshot
 from snapstore.repository import Repository, Snapshot, resolve
-from snapstore.rows import Cells, Column
-from snapstore.sources.display import shorten
-from snapstore.tree.diff import RowChanges, common_columns
-from snapstore.tree.values import resolve as resolve_cells
 
 __all__ = ["compare", "diff_command", "diff_options", "difference_document", "tell_difference"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Row = TypeVar("Row")
 
 _DIFFERENT = 1
 
@@ -129,12 +119,13 @@ def compare(
         wanted = keys_by_table([old, new], keys, f"{old.label} or {new.label}") if keys else None
         found = list(_diffs(old, new, wanted))
         for one in {own.id: own for own in (before, after) if own is not None}.values():
-            _remarks(app, one)
+            for own in one.sources:
+                tell_held(app, one, own)
         if app.json:
-            documents = partial(_each, old, new, wanted, _row_documents) if rows else None
+            documents = partial(row_documents, old, new, wanted) if rows else None
             app.document(difference_document(before, after, found, rows=documents))
         else:
-            lines = partial(_each, old, new, wanted, _row_lines) if rows else None
+            lines = partial(row_lines, old, new, wanted) if rows else None
             tell_difference(app, old.label, new.label, found, rows=lines, stat=stat)
         if told := tell_ignored((one.name, one.ignored) for one in found):
             app.say(told)
@@ -166,14 +157,6 @@ def _states(
     return [then, now] if after is None else [now, then]
 
 
-def _remarks(app: App, snapshot: Snapshot) -> None:
-    for source in snapshot.sources:
-        for told in tell_missing(source):
-            app.warn(f"{snapshot.id[:8]}: {told}")
-        for told in tell_narrowed(source):
-            app.say(f"{snapshot.id[:8]}: {told}")
-
-
 def _diffs(old: State, new: State, wanted: Mapping[str, Sequence[bytes]] | None) -> Iterator[TableDiff]:
     if wanted is None:
         yield from diff(old, new)
@@ -187,20 +170,6 @@ def _only(old: State, new: State, name: str) -> tuple[State, State]:
         replace(state, tables=tuple(table for table in state.tables if table.name == name)) for state in (old, new)
     )
     return first, second
-
-
-def _each(
-    old: State,
-    new: State,
-    wanted: Mapping[str, Sequence[bytes]] | None,
-    of: Callable[[StateTable | None, StateTable | None, Sequence[bytes] | None], Iterator[Row]],
-    one: TableDiff,
-) -> Iterator[Row]:
-    """What there is to say `of` the rows of a table that differ."""
-    for first, second in pairs(old, new):
-        present = second or first
-        if present is not None and (present.source, present.name) == (one.source, one.name):
-            yield from of(first, second, None if wanted is None else wanted.get(one.name, ()))
 
 
 def tell_difference(
@@ -254,64 +223,6 @@ def _lines(one: TableDiff, several: bool) -> Iterator[str]:
         yield f"      shape: {clean(words)}"
 
 
-Event = tuple[bytes, str, dict[str, Any], Any]
-"""One row that differs: its key as bytes and in words; removed or added with its fields, or changed with its cells."""
-
-
-def _events(old: StateTable | None, new: StateTable | None, keys: Sequence[bytes] | None) -> Iterator[Event]:
-    """Every row that differs, in order of key."""
-    for changes in row_changes(old, new, keys=keys):
-        found: list[Event] = []
-        for side, what, batch in ((old, "removed", changes.removed), (new, "added", changes.added)):
-            if side is not None and len(batch):
-                told = rows_of(side.table, batch, side.fetch)
-                found += [(at, what, *own) for at, own in zip(_plain(batch.keys), told, strict=True)]
-        told_changed = _changed(old, new, changes)
-        found += [(at, "changed", *own) for at, own in zip(_plain(changes.changed.keys), told_changed, strict=False)]
-        yield from sorted(found, key=lambda event: event[0])
-
-
-def _plain(keys: Cells) -> list[bytes]:
-    return [key or b"" for key in keys.to_list()]
-
-
-_MARKS = {"removed": ("-", "red"), "added": ("+", "green"), "changed": ("~", "yellow")}
-
-
-def _row_lines(old: StateTable | None, new: StateTable | None, keys: Sequence[bytes] | None) -> Iterator[str]:
-    present = new or old
-    assert present is not None
-    # Rows without a key that are the same differ in the number at the end of their keys alone.
-    length = DIGEST_BYTES if present.table.by_content else None
-    for (_, what), alike in groupby(_events(old, new, keys), key=lambda event: (event[0][:length], event[1])):
-        copies, (_, _, key, told) = deque(enumerate(alike, 1), maxlen=1).pop()
-        yield f"    {paint(*_MARKS[what])} {clean(key_text(key))}" + (f" {count(copies)} times" if copies > 1 else "")
-        if what == "changed":
-            for column, before, after in told:
-                for line in change_text(column, before, after, key):
-                    yield f"        {line}"
-            continue
-        for name, value in told.items():
-            if name not in key:
-                yield f"        {clean(name)}: {shorten(value, width=76)}"
-
-
-def _changed(
-    old: StateTable | None, new: StateTable | None, changes: RowChanges
-) -> Iterator[tuple[dict[str, Any], list[tuple[Column, bytes | None, bytes | None]]]]:
-    """Each changed row: its key, and the column with both cells wherever they differ."""
-    changed = changes.changed
-    if not len(changed) or old is None or new is None or old.tree is None or new.tree is None:
-        return
-    names = [new.table.columns[at] for _, at in common_columns(old.tree, new.tree)]
-    before = {number: resolve_cells(cells, old.fetch).to_list() for number, cells in changed.before.items()}
-    after = {number: resolve_cells(cells, new.fetch).to_list() for number, cells in changed.after.items()}
-    place = np.cumsum(changed.differs, axis=0) - 1
-    for at, key in enumerate(keys_of(new.table.key, changed.keys)):
-        numbers = np.flatnonzero(changed.differs[at]).tolist()
-        yield key, [(names[n], before[n][place[at, n]], after[n][place[at, n]]) for n in numbers]
-
-
 def difference_document(
     before: Snapshot | None,
     after: Snapshot | None,
@@ -338,14 +249,3 @@ def difference_document(
         tables.append(shape)
     labels = {"from": before.id if before else LIVE, "to": after.id if after else LIVE}
     return {**labels, "tables": tables}
-
-
-def _row_documents(
-    old: StateTable | None, new: StateTable | None, keys: Sequence[bytes] | None
-) -> Iterator[dict[str, Any]]:
-    for _, what, key, told in _events(old, new, keys):
-        if what == "changed":
-            columns_changed = {column.name: change_json(column, before, after, key) for column, before, after in told}
-            yield {"change": what, "key": key, "columns": columns_changed}
-        else:
-            yield {"change": what, "key": key, "row": told}

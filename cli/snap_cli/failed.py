@@ -1,10 +1,8 @@
 """The rows that a restore left out: said on the screen, and kept in a file that `--retry` takes.
 
-    with FailedFile.opened(path, snapshot, ask) as failed:
+    with FailedFile.opened(app, path, snapshot, ask, ["snap", "restore", "latest"]) as failed:
         restored = restore(...)
         failed.add("agents", restored)
-    for line in failed_lines(failed):
-        app.out(line)
 
 The file is made before anything is changed, so a place that cannot be written is found out in time; where no row is
 left out it goes again. Nothing is restored here.
@@ -14,26 +12,56 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
+
+import click
 
 from snap_cli.cells import key_text
 from snap_cli.context import App
 from snap_cli.render import clean, paint, plural
-from snapstore.errors import Exists, Unavailable
+from snapstore.errors import Exists, Invalid, Unavailable
 from snapstore.operations.ask import Ask, OnError
 from snapstore.operations.failed import refused_json, write_head, write_rows
 from snapstore.operations.restore import Restored
 from snapstore.operations.sparing import Refused
 from snapstore.repository import Snapshot
 
-__all__ = ["FailedFile", "tell_failed"]
+__all__ = ["FailedFile", "check_failed", "on_error_options"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _SHOWN = 20
 _LONGEST_REASON = 200
+
+
+def on_error_options(function: Function) -> Function:
+    """What becomes of rows that the database refuses, for commands that put rows back."""
+    for decorate in (
+        click.option(
+            "--failed",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Where to list them [failed-SNAP-TIME.jsonl].",
+        ),
+        click.option(
+            "--on-error",
+            type=click.Choice([one.value for one in OnError]),
+            default=OnError.STOP.value,
+            help="A row the database refuses: change nothing (stop, the default), or restore all but such rows and "
+            "list them (skip; exit 3).",
+        ),
+    ):
+        function = decorate(function)
+    return function
+
+
+def check_failed(on_error: str, failed: Path | None) -> None:
+    """Raise `Invalid` for a file of rows where none would be left out."""
+    if failed is not None and on_error == OnError.STOP:
+        raise Invalid("--failed is where rows are listed that --on-error skip leaves out", hint="Add --on-error skip.")
 
 
 class FailedFile:
@@ -46,9 +74,12 @@ class FailedFile:
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path | None, snapshot: Snapshot, ask: Ask, *, dry_run: bool = False) -> Iterator[FailedFile]:
+    def opened(
+        cls, app: App, path: Path | None, snapshot: Snapshot, ask: Ask, again: Sequence[str], *, dry_run: bool
+    ) -> Iterator[FailedFile]:
         """The file, under this path or a name in this folder that tells what it is of. Raises `Exists` or `Unavailable`
-        before anything is restored. It stays if a row was added, whatever comes after.
+        before anything is restored. It stays if a row was added, whatever comes after, and these rows are told, with
+        the command that tries them `again`.
         """
         if ask.on_error is OnError.STOP or dry_run:
             yield cls(None, None)
@@ -63,6 +94,7 @@ class FailedFile:
                 write_head(lines, snapshot, ask.mode)
                 yield found
             finally:
+                found._tell(app, place, again)
                 if not found.rows:
                     lines.close()  # what is open stays, on Windows
                     with suppress(OSError):
@@ -83,6 +115,25 @@ class FailedFile:
                 f"be written to {self.path}: {error.strerror}",
                 hint="The same restore again, with --failed where there is room, lists them.",
             ) from error
+
+    def _tell(self, app: App, place: Path, again: Sequence[str]) -> None:
+        """The rows that were left out, as many as fit on a screen, and the command that tries them again."""
+        number = len(self.rows)
+        if not number:
+            return
+        if not app.json:
+            several = len({source for source, _ in self.rows}) > 1
+            app.out(paint(f"{plural(number, 'row')} left out, refused by the database:", "red"))
+            for source, one in self.rows[:_SHOWN]:
+                named = f"{source}: {one.table}" if several else one.table
+                app.out(f"  {clean(named)}:{clean(key_text(dict(one.key)))}  {_shortened(clean(one.reason))}")
+            if number > _SHOWN:
+                app.out(f"  … and {plural(number - _SHOWN, 'row')} more")
+        app.warn(
+            f"this restore is not whole: {plural(number, 'row')} of the snapshot left out and listed in "
+            f"{clean(str(place))}"
+        )
+        app.say(f"when the cause is mended: {clean(shlex.join([*again, '--retry', str(place)]))}")
 
     def document(self) -> dict[str, Any]:
         """For programs: every row, and where the file is."""
@@ -110,26 +161,6 @@ def _made(places: Sequence[Path]) -> Iterator[tuple[Path, TextIO]]:
             yield place, lines
         return
     raise Exists(f"{places[-1]} is there already", hint="Name another file with --failed; nothing was changed.")
-
-
-def tell_failed(app: App, failed: FailedFile, again: Sequence[str]) -> None:
-    """The rows that were left out, as many as fit on a screen, and the command that tries them again."""
-    if not failed.rows or failed.path is None:
-        return
-    number = len(failed.rows)
-    if not app.json:
-        several = len({source for source, _ in failed.rows}) > 1
-        app.out(paint(f"{plural(number, 'row')} left out, refused by the database:", "red"))
-        for source, one in failed.rows[:_SHOWN]:
-            named = f"{source}: {one.table}" if several else one.table
-            app.out(f"  {clean(named)}:{clean(key_text(dict(one.key)))}  {_shortened(clean(one.reason))}")
-        if number > _SHOWN:
-            app.out(f"  … and {plural(number - _SHOWN, 'row')} more")
-    app.warn(
-        f"this restore is not whole: {plural(number, 'row')} of the snapshot left out and listed in "
-        f"{clean(str(failed.path))}"
-    )
-    app.say(f"when the cause is mended: {clean(shlex.join([*again, '--retry', str(failed.path)]))}")
 
 
 def _shortened(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from snap_cli import passphrases
-from snap_cli.context import App, command, common_options, show_help_without_command
+from snap_cli.context import App, command, group
 from snap_cli.render import clean, columns
 from snapstore.errors import Invalid, NotFound
 from snapstore.operations.keys import key_add, key_list, key_passwd, key_remove
@@ -19,17 +19,11 @@ __all__ = ["key_command"]
 _LEAST_DIGITS = 4
 
 
-@click.group(
+key_command = group(
     "key",
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\b\nExample:\n  snap key add --label off-site\n  snap key list\n  snap key remove 1f2e3d4c",
+    "The keys of an encrypted repository: each is a passphrase that opens it.",
+    example="snap key add --label off-site\nsnap key list\nsnap key remove 1f2e3d4c",
 )
-@common_options
-@click.pass_context
-def key_command(context: click.Context) -> None:
-    """The keys of an encrypted repository: each is a passphrase that opens it."""
-    show_help_without_command(context)
 
 
 def _new_passphrase(function: Callable[..., Any]) -> Callable[..., Any]:

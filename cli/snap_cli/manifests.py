@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from snap_cli.context import App
 from snap_cli.render import clean, count, paint, plural
 from snapstore.operations.selected import is_filtered
 from snapstore.repository import Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.snapshot import utc_text
 
 __all__ = [
-    "changes", "rows_in", "snapshot_json", "snapshot_place", "source_json", "table_json", "tell_missing", "tell_moved",
+    "changes", "rows_in", "snapshot_json", "snapshot_place", "table_json", "tell_held", "tell_missing", "tell_moved",
     "tell_narrowed", "words_of",
 ]  # fmt: skip
 
@@ -38,7 +39,7 @@ def snapshot_json(snapshot: Snapshot, *, tables: bool) -> dict[str, Any]:
         "rows": rows_in(snapshot),
         "bytes_added": snapshot.statistics.get("bytes_added"),
         "filtered": any(is_filtered(source.selection) for source in snapshot.sources),
-        "sources": [source_json(source, tables=tables) for source in snapshot.sources],
+        "sources": [_source_json(source, tables=tables) for source in snapshot.sources],
     }
 
 
@@ -47,7 +48,7 @@ def snapshot_place(snapshot: Snapshot) -> dict[str, Any]:
     return {"snapshot": snapshot.id, "time": utc_text(snapshot.time)}
 
 
-def source_json(source: SnapshotSource, *, tables: bool) -> dict[str, Any]:
+def _source_json(source: SnapshotSource, *, tables: bool) -> dict[str, Any]:
     """One source, with or without its tables."""
     shape: dict[str, Any] = {
         "name": source.name,
@@ -123,6 +124,14 @@ def tell_narrowed(source: SnapshotSource) -> list[str]:
         if table.where and not any(one.startswith(f"{table.name}: ") for one in words):
             told.append(f"{table.name}: only the rows where {clean(table.where)}")
     return told
+
+
+def tell_held(app: App, snapshot: Snapshot, source: SnapshotSource) -> None:
+    """Say what a snapshot does not hold of a source, before something else is told of it."""
+    for told in tell_missing(source):
+        app.warn(f"{snapshot.id[:8]}: {told}")
+    for told in tell_narrowed(source):
+        app.say(f"{snapshot.id[:8]}: {told}")
 
 
 def changes(table: SnapshotTable) -> list[str]:

@@ -45,15 +45,11 @@ def failing(url: str) -> str:
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/fail"))
 
 
-def send(
-    calls: Sequence[Call], *, timeout_seconds: float = _TIMEOUT_SECONDS, limit_seconds: float = _LIMIT_SECONDS
-) -> list[str]:
+def send(calls: Sequence[Call], *, limit_seconds: float = _LIMIT_SECONDS) -> list[str]:
     """Make these calls; what went wrong, in words, for each that did not arrive. Never raises for a server."""
     problems: dict[str, str] = {}
     # A timeout of urllib is one of each step; these threads are left behind if a server spends it again and again.
-    threads = [
-        (call, threading.Thread(target=_call, args=(call, problems, timeout_seconds), daemon=True)) for call in calls
-    ]
+    threads = [(call, threading.Thread(target=_call, args=(call, problems), daemon=True)) for call in calls]
     for _, thread in threads:
         thread.start()
     end = time.monotonic() + limit_seconds
@@ -73,11 +69,11 @@ class _NoRedirect(HTTPRedirectHandler):
         return None
 
 
-def _call(call: Call, problems: dict[str, str], timeout_seconds: float) -> None:
+def _call(call: Call, problems: dict[str, str]) -> None:
     sent = None if call.document is None else json.dumps(call.document).encode()
     headers = {"User-Agent": "snapstore", **({} if sent is None else {"Content-Type": "application/json"})}
     for again in range(_TRIES):
-        problem, is_lasting = _try(call.url, sent, headers, timeout_seconds)
+        problem, is_lasting = _try(call.url, sent, headers)
         if not problem:
             return
         if is_lasting or again == _TRIES - 1:
@@ -86,25 +82,25 @@ def _call(call: Call, problems: dict[str, str], timeout_seconds: float) -> None:
         time.sleep(_PAUSE_SECONDS)
 
 
-def _try(url: str, sent: bytes | None, headers: Mapping[str, str], timeout_seconds: float) -> tuple[str, bool]:
+def _try(url: str, sent: bytes | None, headers: Mapping[str, str]) -> tuple[str, bool]:
     """What went wrong, and whether it would go wrong again; no words that a server or the URL could have chosen."""
     try:
         request = Request(url, data=sent, headers=dict(headers))  # noqa: S310  # http and https alone come here
-        with build_opener(_NoRedirect).open(request, timeout=timeout_seconds):
+        with build_opener(_NoRedirect).open(request, timeout=_TIMEOUT_SECONDS):
             return "", False
     except HTTPError as error:
         code = error.code
         error.close()
         return f"HTTP {code}", code < _SERVER and code != _TOO_MANY
     except URLError as error:
-        return _told(error.reason, timeout_seconds), False
+        return _told(error.reason), False
     except (OSError, HTTPException, ValueError) as error:
-        return _told(error, timeout_seconds), isinstance(error, ValueError)
+        return _told(error), isinstance(error, ValueError)
 
 
-def _told(error: object, timeout_seconds: float) -> str:
+def _told(error: object) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {timeout_seconds:g} seconds"
+        return f"no answer within {_TIMEOUT_SECONDS:g} seconds"
     if isinstance(error, ssl.SSLCertVerificationError):
         return "its certificate is not trusted"
     if isinstance(error, socket.gaierror):

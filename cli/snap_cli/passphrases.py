@@ -18,7 +18,7 @@ import click
 
 from snapstore.errors import Invalid, Unavailable, WrongKey
 
-__all__ = ["asked", "chosen", "given", "given_in", "printed", "variable_of"]
+__all__ = ["asked", "chosen", "given", "given_in", "printed"]
 
 VARIABLE = "SNAP_PASSPHRASE"
 _SECONDS = 300
@@ -35,13 +35,13 @@ def given(file: str | None, command: str | None) -> bytes | None:
 
 def given_in(environment: Mapping[str, str], side: str = "") -> bytes | None:
     """The passphrase from the environment, None if it has none; with a `side`, that of the repository on it."""
-    variable = variable_of(side)
+    variable = _variable_of(side)
     if environment.get(variable):
         return environment[variable].encode("utf-8", "surrogateescape")
     return given(environment.get(variable + "_FILE"), environment.get(variable + "_COMMAND"))
 
 
-def variable_of(side: str) -> str:
+def _variable_of(side: str) -> str:
     """SNAP_PASSPHRASE; SNAP_TO_PASSPHRASE for the side "to"."""
     return f"SNAP_{side.upper()}_PASSPHRASE" if side else VARIABLE
 
@@ -52,7 +52,7 @@ def asked(is_interactive: bool, prompt: str, side: str = "") -> bytes:
         option = f"--{side}-passphrase" if side else "--passphrase"
         raise WrongKey(
             "the repository is encrypted, and no passphrase was given",
-            hint=f"Give one with {option}-file, {option}-command or {variable_of(side)}.",
+            hint=f"Give one with {option}-file, {option}-command or {_variable_of(side)}.",
         )
     return _bytes(click.prompt(prompt, hide_input=True, err=True))
 

@@ -10,7 +10,7 @@ from snap_cli.completing import snapshot_names
 from snap_cli.context import App, command
 from snap_cli.manifests import snapshot_json
 from snapstore.operations.forget import pin, unpin
-from snapstore.repository import Repository, Snapshot, resolve
+from snapstore.repository import Repository, Snapshot, resolve_all
 
 __all__ = ["pin_command", "unpin_command"]
 
@@ -33,9 +33,7 @@ def unpin_command(app: App, names: tuple[str, ...]) -> None:
 
 def _each(app: App, names: Sequence[str], change: Callable[[Repository, str], Snapshot], told: str) -> None:
     repository = app.repository()
-    snapshots = repository.snapshots()
-    ids = dict.fromkeys(resolve(snapshots, name).id for name in names)
-    changed = [change(repository, one) for one in ids]
+    changed = [change(repository, one.id) for one in resolve_all(repository.snapshots(), names)]
     if app.json:
         app.document([snapshot_json(snapshot, tables=False) for snapshot in changed])
         return

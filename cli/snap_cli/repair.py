@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from snap_cli.completing import snapshot_names, source_names
-from snap_cli.context import App, command, common_options, show_help_without_command
+from snap_cli.context import App, command, group, passphrase_options
 from snap_cli.errors import DAMAGED
 from snap_cli.render import amount, clean, paint, plural
 from snap_cli.sources import one_source, open_named
@@ -17,28 +17,23 @@ from snapstore.operations.cut import CutPlan, cut, plan_cut
 from snapstore.operations.heal import heal
 from snapstore.operations.remedies import FromRepository, FromSource, Remedy
 from snapstore.operations.repair_index import RepairedIndex, repair_index
-from snapstore.repository import Snapshot, resolve
+from snapstore.repository import Snapshot, resolve_all
 
 __all__ = ["repair_command"]
 
 _MOST = 8
 
 
-@click.group(
+repair_command = group(
     "repair",
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\b\nExample, in this order:\n  snap verify --read-data\n  snap repair heal --from /mnt/off-site/memory\n"
-    "  snap gc --keep-all\n  snap repair cut --dry-run",
+    "Mend a damaged repository: rebuild its index, heal its blobs, and cut off what stays damaged.\n\n"
+    "First look for the failing disk or memory: what mends a repository also writes to it.",
+    example="snap verify --read-data\n"
+    "snap repair heal --from /mnt/off-site/memory\n"
+    "snap gc --keep-all\n"
+    "snap repair cut --dry-run",
+    heading="Example, in this order",
 )
-@common_options
-@click.pass_context
-def repair_command(context: click.Context) -> None:
-    """Mend a damaged repository: rebuild its index, heal its blobs, and cut off what stays damaged.
-
-    First look for the failing disk or memory: what mends a repository also writes to it.
-    """
-    show_help_without_command(context)
 
 
 @command("index", example="snap repair index")
@@ -64,14 +59,7 @@ def index_command(app: App) -> None:
     "snap repair heal --from-source postgresql://me@localhost/agents",
 )
 @click.option("--from", "from_place", metavar="PATH", help="A repository that has copies of the snapshots.")
-@click.option(
-    "--from-passphrase-file", metavar="FILE", help="Its first line opens that of --from [SNAP_FROM_PASSPHRASE_FILE]."
-)
-@click.option(
-    "--from-passphrase-command",
-    metavar="COMMAND",
-    help="The first line it prints does [SNAP_FROM_PASSPHRASE_COMMAND; SNAP_FROM_PASSPHRASE].",
-)
+@passphrase_options("from", "that of --from")
 @click.option("--from-source", "from_sources", metavar="URL|NAME", shell_complete=source_names, multiple=True,
               help="A live source: rows that are as they were give the same bytes.")  # fmt: skip
 @click.pass_context
@@ -152,8 +140,7 @@ def cut_command(app: App, names: tuple[str, ...], dry_run: bool, yes: bool) -> N
     repository = app.repository()
     chosen: list[Snapshot] | None = None
     if names:
-        snapshots = repository.snapshots()
-        chosen = list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
+        chosen = resolve_all(repository.snapshots(), names)
     with app.progress() as progress:
         plans = plan_cut(repository, chosen, progress=progress)
     if not app.json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
 from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
 from snap_cli.errors import INCOMPLETE
-from snap_cli.failed import FailedFile, tell_failed
+from snap_cli.failed import FailedFile, check_failed, on_error_options
 from snap_cli.ignoring import check_ignored, ignore_options, ignored_by
 from snap_cli.linking import links_of, tell_elsewhere, tell_links
-from snap_cli.manifests import tell_missing, tell_narrowed
+from snap_cli.manifests import tell_held
 from snap_cli.names import keys_by_table
 from snap_cli.render import clean, plural
 from snap_cli.several import carry_out_all
@@ -78,16 +77,7 @@ __all__ = ["carry_out", "conditions_by_table", "restore_command"]
 @click.option(
     "--to", metavar="URL|NAME", shell_complete=source_names, help="The live database [SNAP_SOURCE, or as recorded]."
 )
-@click.option(
-    "--on-error",
-    type=click.Choice([one.value for one in OnError]),
-    default=OnError.STOP.value,
-    help="A row the database refuses: change nothing (stop, the default), or restore all but such rows and list them "
-    "(skip; exit 3).",
-)
-@click.option(
-    "--failed", type=click.Path(path_type=Path, dir_okay=False), help="Where to list them [failed-SNAP-TIME.jsonl]."
-)
+@on_error_options
 @click.option("--retry", type=click.Path(path_type=Path, dir_okay=False), help="Only the rows that such a file lists.")
 @click.option("--plan", "plan_id", metavar="ID", help="Do exactly what a dry run said, or exit 5 if rows have drifted.")
 @click.option("--recreate", is_flag=True, help="Rebuild tables whose shape changed as they were (drops the live ones).")
@@ -136,8 +126,7 @@ def restore_command(
         raise Invalid("--exact and --conflict skip contradict each other", hint="Choose one of them.")
     if plan_id is not None and dry_run:
         raise Invalid("--plan and --dry-run contradict each other", hint="Choose one of them.")
-    if failed is not None and on_error == OnError.STOP:
-        raise Invalid("--failed is where rows are listed that --on-error skip leaves out", hint="Add --on-error skip.")
+    check_failed(on_error, failed)
     repository = app.repository()
     snapshot = app.snapshot(repository, name)
     pairs = live_sources(app, repository, snapshot, source=source, to=to)
@@ -189,39 +178,37 @@ def restore_command(
         raise Invalid(
             "--key, --where and --exclude-column are for one source", hint=f"Pick one with --source: {names}."
         )
-    with FailedFile.opened(failed, snapshot, base, dry_run=dry_run) as listed:
-        try:
-            if several:
-                carry_out_all(
-                    app, repository, snapshot, pairs, base, tables, ignored,
-                    dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again, failed=listed,
-                    only={} if tried is None else tried.keys,
-                )  # fmt: skip
-            else:
-                held, live = pairs[0]
-                state = of_snapshot(repository, snapshot, held.name)
-                # What only the live table has, --exact may delete.
-                wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
-                if with_related:
-                    wanted = _related(app, state, live, wanted, conditions, tables)
-                if tried is not None:
-                    wanted = {table: list(own) for table, own in tried.keys[held.name].items()}
-                where = conditions_by_table(state.tables, tables, conditions, snapshot.id[:8])
-                schema = state.tables[0].name.partition(".")[0] if state.tables else "public"
-                ask = replace(
-                    base,
-                    source=held.name,
-                    tables=_patterns(tables, wanted, where),
-                    scope=Scope(keys=wanted, where=where),
-                    exclude_columns=tuple(one if one.count(".") != 1 else f"{schema}.{one}" for one in exclude_columns),
-                    ignore_columns=ignored.get(held.name, ()),
-                )
-                carry_out(
-                    app, repository, snapshot, held, live, ask,
-                    dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again, failed=listed,
-                )  # fmt: skip
-        finally:
-            tell_failed(app, listed, [*first, *columns, *place])
+    retried = [*first, *columns, *place]
+    with FailedFile.opened(app, failed, snapshot, base, retried, dry_run=dry_run) as listed:
+        if several:
+            carry_out_all(
+                app, repository, snapshot, pairs, base, tables, ignored,
+                dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again, failed=listed,
+                only={} if tried is None else tried.keys,
+            )  # fmt: skip
+        else:
+            held, live = pairs[0]
+            state = of_snapshot(repository, snapshot, held.name)
+            # What only the live table has, --exact may delete.
+            wanted = keys_by_table([state], keys, snapshot.id[:8], absent=exact)
+            if with_related:
+                wanted = _related(app, state, live, wanted, conditions, tables)
+            if tried is not None:
+                wanted = {table: list(own) for table, own in tried.keys[held.name].items()}
+            where = conditions_by_table(state.tables, tables, conditions, snapshot.id[:8])
+            schema = state.tables[0].name.partition(".")[0] if state.tables else "public"
+            ask = replace(
+                base,
+                source=held.name,
+                tables=_patterns(tables, wanted, where),
+                scope=Scope(keys=wanted, where=where),
+                exclude_columns=tuple(one if one.count(".") != 1 else f"{schema}.{one}" for one in exclude_columns),
+                ignore_columns=ignored.get(held.name, ()),
+            )
+            carry_out(
+                app, repository, snapshot, held, live, ask,
+                dry_run=dry_run, plan_id=plan_id, yes=yes, verify=not no_verify, again=again, failed=listed,
+            )  # fmt: skip
     if listed.rows:
         context.exit(INCOMPLETE)
 
@@ -244,10 +231,7 @@ def carry_out(
     """Plan, show, ask if something would be deleted, and restore; `again` is the command that a dry run names, `failed`
     where rows are listed that are left out.
     """
-    for told in tell_missing(held):
-        app.warn(f"{snapshot.id[:8]}: {told}")
-    for told in tell_narrowed(held):
-        app.say(f"{snapshot.id[:8]}: {told}")
+    tell_held(app, snapshot, held)
     must_ask = not yes and (ask.mode is Mode.EXACT or ask.recreate)
     if dry_run or must_ask:
         with app.progress() as progress:
@@ -260,7 +244,7 @@ def carry_out(
         plan.check(plan_id)
         confirm(app, [plan])
         plan_id = plan.id
-    with app.progress() if not app.json else nullcontext(lambda *_: None) as progress:
+    with app.progress() as progress:
         restored = restore(
             repository, snapshot, live, ask, plan_id=plan_id, verify=verify, host=app.host, progress=progress
         )

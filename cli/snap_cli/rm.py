@@ -11,7 +11,7 @@ from snap_cli.context import App, command
 from snap_cli.render import plural
 from snap_cli.typed import command_line
 from snapstore.operations.forget import rm
-from snapstore.repository import resolve
+from snapstore.repository import resolve_all
 
 __all__ = ["rm_command"]
 
@@ -29,8 +29,7 @@ def rm_command(app: App, names: tuple[str, ...], damaged: bool) -> None:
     if damaged and all(re.fullmatch("[0-9a-f]{32}", name) for name in names):
         ids = list(dict.fromkeys(names))
     else:
-        snapshots = repository.snapshots()
-        ids = list(dict.fromkeys(resolve(snapshots, name).id for name in names))
+        ids = [one.id for one in resolve_all(repository.snapshots(), names)]
     removed = rm(repository, ids, damaged=damaged)
     if app.json:
         app.document({"removed": removed})

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from snap_cli.completing import source_names
-from snap_cli.context import App, command, common_options, show_help_without_command
+from snap_cli.context import App, command, group
 from snap_cli.render import clean
 from snap_cli.runs import Result, Runs
 from snap_cli.schedulers import KINDS, Job, choose, installed, windows_instruction
@@ -41,17 +41,11 @@ class Scheduled:
     log: Path
 
 
-@click.group(
+schedule_command = group(
     "schedule",
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\b\nExample:\n  snap schedule install --daily 02:00\n  snap schedule status\n  snap schedule remove",
+    "Take snapshots at their time: a job of this machine's own scheduler, for this folder's sources.",
+    example="snap schedule install --daily 02:00\nsnap schedule status\nsnap schedule remove",
 )
-@common_options
-@click.pass_context
-def schedule_command(context: click.Context) -> None:
-    """Take snapshots at their time: a job of this machine's own scheduler, for this folder's sources."""
-    show_help_without_command(context)
 
 
 @command(

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 
 from snap_cli.context import App
 from snap_cli.elsewhere import found_elsewhere, mention_lines, mentions_json
 from snap_cli.failed import FailedFile
-from snap_cli.manifests import tell_missing, tell_narrowed
+from snap_cli.manifests import tell_held
 from snap_cli.plans import plan_json
 from snap_cli.render import clean, paint
 from snap_cli.telling import confirm, tell_done, tell_dry
 from snap_cli.typed import command_line
 from snapstore.digest import digest
-from snapstore.errors import Invalid, SnapstoreError
+from snapstore.errors import SnapstoreError
 from snapstore.operations.ask import Ask, OnError
+from snapstore.operations.named import patterns_by_source
 from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.restore import Restored, plan_restore, restore
 from snapstore.operations.sparing import check_spares
-from snapstore.operations.state import matches, of_snapshot
+from snapstore.operations.state import of_snapshot
 from snapstore.repository import Repository, Snapshot, SnapshotSource
 from snapstore.sources import Source
 
@@ -57,10 +57,7 @@ def carry_out_all(
     for _, live, _ in jobs if base.on_error is OnError.SKIP else ():
         check_spares(live)
     for held, _, _ in jobs:
-        for told in tell_missing(held):
-            app.warn(f"{snapshot.id[:8]}: {told}")
-        for told in tell_narrowed(held):
-            app.say(f"{snapshot.id[:8]}: {told}")
+        tell_held(app, snapshot, held)
     plans: list[Plan] = []
     if dry_run or plan_id is not None or (not yes and (base.mode is Mode.EXACT or base.recreate)):
         with app.progress() as progress:
@@ -82,7 +79,7 @@ def carry_out_all(
     done: list[tuple[str, Restored]] = []
     for (held, live, ask), own_id in zip(jobs, ids, strict=True):
         try:
-            with app.progress() if not app.json else nullcontext(lambda *_: None) as progress:
+            with app.progress() as progress:
                 restored = restore(
                     repository, snapshot, live, ask, plan_id=own_id, verify=verify, host=app.host, progress=progress
                 )
@@ -118,19 +115,19 @@ def _jobs(
     only: Mapping[str, Mapping[str, Sequence[bytes]]],
 ) -> list[tuple[SnapshotSource, Source, Ask]]:
     """What to ask of each source; those of which no table is meant are left alone."""
+    own = patterns_by_source([held for held, _ in pairs], patterns, snapshot.id[:8])
     jobs = []
     for held, live in pairs:
-        own = tuple(one for one in patterns if any(matches(table.name, one) for table in held.tables))
-        rows = only.get(held.name, {})
-        if held.tables and (own or not patterns):
-            scope = replace(base.scope, keys=rows)
-            chosen = replace(base, source=held.name, tables=own or tuple(rows), scope=scope)
-            jobs.append((held, live, replace(chosen, ignore_columns=ignored.get(held.name, ()))))
-    for pattern in patterns:
-        if not any(pattern in ask.tables for _, _, ask in jobs):
-            raise Invalid(
-                f"no table {pattern!r} in {snapshot.id[:8]}", hint=f"`snap show {snapshot.id[:8]}` lists them."
+        if held.name in own:
+            rows = only.get(held.name, {})
+            ask = replace(
+                base,
+                source=held.name,
+                tables=own[held.name] or tuple(rows),
+                scope=replace(base.scope, keys=rows),
+                ignore_columns=ignored.get(held.name, ()),
             )
+            jobs.append((held, live, ask))
     return jobs
 
 

@@ -15,7 +15,7 @@ from snap_cli.render import amount, clean, columns, count, moment, paint, plural
 from snapstore.errors import Invalid, Unsupported
 from snapstore.operations.ownership import Amount
 from snapstore.operations.stats import Removal, Stats, removal, stats
-from snapstore.repository import Repository, Snapshot, resolve
+from snapstore.repository import Repository, Snapshot, resolve_all
 
 __all__ = ["stats_command"]
 
@@ -38,8 +38,7 @@ def stats_command(app: App, names: tuple[str, ...], show_all: bool, plot: str | 
     if names:
         if plot is not None:
             raise Invalid("--plot draws all snapshots", hint="Leave the names out: `snap stats --plot FILE.png`.")
-        snapshots = repository.snapshots()
-        chosen = list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
+        chosen = resolve_all(repository.snapshots(), names)
         _removal(app, repository, chosen)
         return
     if plot is not None and not plot.lower().endswith(".png"):

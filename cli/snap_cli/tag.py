@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from snap_cli.completing import snapshot_names
-from snap_cli.context import App, command, common_options, show_help_without_command
+from snap_cli.context import App, command, group
 from snap_cli.manifests import snapshot_json
 from snapstore.operations.tags import tag, untag
 from snapstore.repository import Repository, Snapshot
@@ -15,17 +15,11 @@ from snapstore.repository import Repository, Snapshot
 __all__ = ["tag_command"]
 
 
-@click.group(
+tag_command = group(
     "tag",
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\b\nExample:\n  snap tag add latest before-migration\n  snap tag remove before-migration before-migration",
+    "Give a snapshot names, or take them away.",
+    example="snap tag add latest before-migration\nsnap tag remove before-migration before-migration",
 )
-@common_options
-@click.pass_context
-def tag_command(context: click.Context) -> None:
-    """Give a snapshot names, or take them away."""
-    show_help_without_command(context)
 
 
 @command("add", example="snap tag add latest before-migration")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from snap_cli.context import App, command
+from snap_cli.context import App, command, passphrase_options
 from snap_cli.copy import copied_json, table_of
 from snap_cli.errors import NoRepository
 from snap_cli.render import amount, paint, plural, seconds
@@ -27,11 +27,7 @@ __all__ = ["unbundle_command"]
 )
 @click.argument("path", metavar="FILE")
 @click.option("--init", "is_new", is_flag=True, help="Make the repository first, with the keys of the bundle's.")
-@click.option(
-    "--from-passphrase-file", metavar="FILE", help="Its first line opens the bundle [SNAP_FROM_PASSPHRASE_FILE]."
-)
-@click.option("--from-passphrase-command", metavar="COMMAND",
-              help="The first line it prints does [SNAP_FROM_PASSPHRASE_COMMAND; SNAP_FROM_PASSPHRASE].")  # fmt: skip
+@passphrase_options("from", "the bundle")
 @click.pass_obj
 def unbundle_command(
     app: App, path: str, is_new: bool, from_passphrase_file: str | None, from_passphrase_command: str | None

@@ -19,10 +19,9 @@ from snapstore.backends.places import is_url
 from snapstore.digest import digest
 from snapstore.repository import Repository
 
-__all__ = ["DEPTHS", "Noted", "Verification", "VerifyNotes"]
+__all__ = ["Noted", "Verification", "VerifyNotes"]
 
-DEPTHS = ("structure", "sample", "every byte", "restore test")
-_STRUCTURE, _, _EVERY_BYTE, _RESTORE_TEST = DEPTHS
+_STRUCTURE, _EVERY_BYTE, _RESTORE_TEST = "structure", "every byte", "restore test"
 
 
 @dataclass(frozen=True, slots=True)

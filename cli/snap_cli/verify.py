@@ -30,7 +30,7 @@ from snapstore.operations.sampling import Sample
 from snapstore.operations.state import of_snapshot
 from snapstore.operations.verify import Verified, verify
 from snapstore.operations.verify_live import LiveTable, compare_live
-from snapstore.repository import Repository, Snapshot, resolve
+from snapstore.repository import Repository, Snapshot, resolve, resolve_all
 from snapstore.rows import Cells, width_of
 
 __all__ = ["verify_command"]
@@ -102,8 +102,7 @@ def verify_command(
     repository = app.repository()
     chosen = None
     if names:
-        snapshots = repository.snapshots()
-        chosen = list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
+        chosen = resolve_all(repository.snapshots(), names)
     with app.progress() as progress:
         verified = verify(repository, snapshots=chosen, read_data=read_data, sample=chosen_sample, progress=progress)
     depth = "every byte" if read_data else "sample" if chosen_sample else "structure"

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from snap_cli.words import Words, nearest
 
-__all__ = ["ENDINGS", "HOOKS", "HOOK_WORDS", "NOTICE_WORDS", "Hooks", "Notices", "hooks_of", "notices_of"]
+__all__ = ["HOOKS", "HOOK_WORDS", "NOTICE_WORDS", "Hooks", "Notices", "hooks_of", "notices_of"]
 
 HOOKS = ("before", "after", "on-failure", "finally")
 HOOK_WORDS = (*HOOKS, "limit-seconds")
-ENDINGS = ("failure", "success")
+_ENDINGS = ("failure", "success")
 NOTICE_WORDS = ("webhook", "on", "health-check", "prometheus")
 _LIMIT_SECONDS = 600
 _HTTP = re.compile(r"https?://[^\s]+")
@@ -46,7 +46,7 @@ class Notices:
     """URLs as written, with `${NAME}` in them, and the file for Prometheus; `on` is of the webhook alone."""
 
     webhook: str | None = None
-    on: tuple[str, ...] = ENDINGS
+    on: tuple[str, ...] = _ENDINGS
     health_check: str | None = None
     prometheus: Path | None = None
 
@@ -69,10 +69,10 @@ def hooks_of(words: Words) -> Hooks:
 def notices_of(words: Words) -> Notices:
     """The notices of this table; a relative file is relative to snap.toml. Raises `Invalid`, never with a URL in it."""
     words.known(*NOTICE_WORDS)
-    on = words.texts("on") if words.has("on") else ENDINGS
+    on = words.texts("on") if words.has("on") else _ENDINGS
     for one in on:
-        if one not in ENDINGS:
-            raise words.wrong("on", f"has {one!r}", nearest(one, ENDINGS))
+        if one not in _ENDINGS:
+            raise words.wrong("on", f"has {one!r}", nearest(one, _ENDINGS))
     file = words.text("prometheus")
     path = None if file is None else words.document.path.parent / Path(file).expanduser()
     return Notices(_url(words, "webhook"), on, _url(words, "health-check"), path)

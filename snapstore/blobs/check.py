@@ -24,7 +24,7 @@ from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.digest import Digest
 from snapstore.errors import Corrupt, NotFound, Unsupported
 
-__all__ = ["Damage", "check", "check_pack", "check_segment", "frames_of"]
+__all__ = ["Damage", "check", "check_pack", "frames_of"]
 
 _RUN_BYTES = 4 << 20
 
@@ -44,12 +44,12 @@ def check(store: BlobStore) -> Iterator[Damage]:
     An object that is deleted meanwhile is passed over: garbage collection may run beside this.
     """
     for segment in store.segments():
-        yield from check_segment(store, segment.name.removeprefix(INDEX))
+        yield from _check_segment(store, segment.name.removeprefix(INDEX))
     for pack in store.packs():
         yield from check_pack(store, pack)
 
 
-def check_segment(store: BlobStore, name: str) -> Iterator[Damage]:
+def _check_segment(store: BlobStore, name: str) -> Iterator[Damage]:
     """Whether an index segment is as it was written."""
     try:
         store.segment(name)

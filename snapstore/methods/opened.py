@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from snapstore.repository import Repository, Snapshot
-from snapstore.repository.resolve import resolve
+from snapstore.repository.resolve import resolve, resolve_all
 
 __all__ = ["Opened"]
 
@@ -31,5 +31,4 @@ class Opened:
 
     def _named(self, names: Sequence[str]) -> list[Snapshot]:
         """Each of these once."""
-        snapshots = self.snapshots() if names else []
-        return list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
+        return resolve_all(self.snapshots(), names) if names else []

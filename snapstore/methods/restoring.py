@@ -22,9 +22,9 @@ from snapstore.methods.opened import Opened
 from snapstore.operations.ask import Ask
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.guard import Back, Did, Limit, Pairs, look, put_back
+from snapstore.operations.named import patterns_by_source
 from snapstore.operations.plan import Mode, Plan
 from snapstore.operations.restore import Restored, plan_restore, restore
-from snapstore.operations.state import matches
 from snapstore.operations.take import Request, take
 from snapstore.repository import Snapshot
 from snapstore.sources import Selection, Source
@@ -167,21 +167,10 @@ class Restoring(Opened):
             raise Invalid(
                 f"the snapshot {snapshot.id[:8]} has no source {unknown[0]!r}", hint=f"It has: {', '.join(names)}."
             )
-        own_tables = {
-            own.name: [one for one in tables if any(matches(table.name, one) for table in own.tables)]
-            for own in snapshot.sources
-        }
-        for pattern in tables:
-            if not any(pattern in own for own in own_tables.values()):
-                raise Invalid(f"no table {pattern!r} in {snapshot.id[:8]}")
         found = []
-        for own in snapshot.sources:
-            if own.tables and (own_tables[own.name] or not tables):
-                place = (to or {}).get(own.name)
-                live, ask = asked(
-                    self.repository, snapshot, mode, place, own.name, own_tables[own.name], None, None, recreate
-                )
-                found.append((own.name, live, ask))
+        for name, own in patterns_by_source(snapshot.sources, tables, snapshot.id[:8]).items():
+            live, ask = asked(self.repository, snapshot, mode, (to or {}).get(name), name, own, None, None, recreate)
+            found.append((name, live, ask))
         return found
 
 

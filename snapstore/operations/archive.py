@@ -23,19 +23,19 @@ from snapstore.plainjson import dump
 from snapstore.sources.plain import SHOWN, Form
 from snapstore.sources.roles import Roles
 
-__all__ = ["COLD", "HOT", "Archive", "warmth"]
+__all__ = ["Archive"]
 
-HOT, COLD = 0.7, 0.3
+_HOT, _COLD = 0.7, 0.3
 _MOST_NODES, _MOST_EDGES = 40, 80
 _MOST_KNOWN = 200_000
 _LABEL = 40
 
 
-def warmth(heat: Any) -> str:
+def _warmth(heat: Any) -> str:
     """`hot` above 0.7, `cold` below 0.3, `normal` between; nothing where there is no number."""
     if isinstance(heat, bool) or not isinstance(heat, int | float):
         return ""
-    return "hot" if heat > HOT else "cold" if heat < COLD else "normal"
+    return "hot" if heat > _HOT else "cold" if heat < _COLD else "normal"
 
 
 class Archive:
@@ -82,7 +82,7 @@ class Archive:
         for row in rows:
             memory = dict(zip(names, row, strict=True))
             group = _text(memory.get(self._roles.group)) or "(no group)"
-            heat = warmth(memory.get(self._roles.heat))
+            heat = _warmth(memory.get(self._roles.heat))
             self._warmths[group][heat] += 1
             name = _text(next(iter(memory.values()), ""))
             if len(self._labels) < _MOST_KNOWN:
@@ -128,7 +128,7 @@ class Archive:
                 found = self._warmths[group]
                 numbers = " | ".join(f"{number:,}" for number in (found.total(), *(found[one] for one in _WARMTHS)))
                 lines.append(f"| [{_inline(group)}]({self._groups[group]}) | {numbers} |")
-            lines += ["", f"Hot is a heat above {HOT}, cold one below {COLD}.", ""]
+            lines += ["", f"Hot is a heat above {_HOT}, cold one below {_COLD}.", ""]
         if self._relationships:
             lines += ["## What relates to what", "", *self._picture(), ""]
             lines += [f"All {self._relationships:,} are in [relationships.md](relationships.md).", ""]

@@ -25,7 +25,7 @@ from snapstore.operations.damage import Damage
 from snapstore.repository import Repository, Snapshot, config, keyring, sequence, tombstones
 from snapstore.repository.keyring import Key
 from snapstore.repository.listing import SNAPSHOTS
-from snapstore.repository.snapshot import decode as decode_snapshot
+from snapstore.repository.manifest import decode as decode_snapshot
 
 __all__ = [
     "IndexCheck", "check_config", "check_index", "check_keys", "check_sequence", "check_tombstones",

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from snapstore.errors import Corrupt, Invalid, NotFound
 from snapstore.repository import Repository, Snapshot
 from snapstore.repository.listing import SNAPSHOTS
-from snapstore.repository.snapshot import COMMITTED, decode
+from snapstore.repository.manifest import decode
+from snapstore.repository.snapshot import COMMITTED
 
 __all__ = ["pin", "rm", "unpin"]
 

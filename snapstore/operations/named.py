@@ -11,9 +11,10 @@ from typing import Protocol, TypeVar
 
 from snapstore.errors import Invalid, NotFound
 from snapstore.operations.state import State, StateTable, matches
+from snapstore.repository import SnapshotSource
 from snapstore.sources.display import parse_key
 
-__all__ = ["Named", "narrow", "one_table", "row_key"]
+__all__ = ["Named", "narrow", "one_table", "patterns_by_source", "row_key"]
 
 
 class _Named(Protocol):
@@ -57,6 +58,24 @@ def narrow(states: Sequence[State], patterns: Sequence[str]) -> list[State]:
         replace(state, tables=tuple(t for t in state.tables if any(matches(t.name, p) for p in patterns)))
         for state in states
     ]
+
+
+def patterns_by_source(
+    sources: Sequence[SnapshotSource], patterns: Sequence[str], label: str
+) -> dict[str, tuple[str, ...]]:
+    """The sources of which some table is meant, by name, each with those of the patterns that mean one.
+
+    Without patterns all tables are. Raises `Invalid` for one that means no table of any.
+    """
+    own = {
+        source.name: tuple(one for one in patterns if any(matches(table.name, one) for table in source.tables))
+        for source in sources
+        if source.tables
+    }
+    for pattern in patterns:
+        if not any(pattern in found for found in own.values()):
+            raise Invalid(f"no table {pattern!r} in {label}", hint=f"`snap show {label}` lists them.")
+    return {name: found for name, found in own.items() if found or not patterns}
 
 
 def row_key(states: Sequence[State], table: StateTable, key: str, label: str, *, absent: bool = False) -> bytes:

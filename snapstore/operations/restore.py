@@ -1,7 +1,7 @@
 """Put back what a snapshot holds: exactly the plan, in one transaction, after a safety snapshot (DESIGN: restore).
 
-    plan = plan_restore(repository, snapshot, source, mode=Mode.UPDATE)
-    restored = restore(repository, snapshot, source, mode=Mode.UPDATE, plan_id=plan.id)
+    plan = plan_restore(repository, snapshot, source, Ask(mode=Mode.UPDATE))
+    restored = restore(repository, snapshot, source, Ask(mode=Mode.UPDATE), plan_id=plan.id)
 
 The plan is made again under the lock that keeps other writers out; the state it will change is committed to the
 repository first; afterwards the live rows are read once more, and nothing is committed unless they are as promised.
@@ -14,23 +14,21 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from snapstore.errors import Conflict, Invalid, NotFound, SnapstoreError, Unavailable
+from snapstore.errors import Invalid, NotFound, SnapstoreError, Unavailable
 from snapstore.operations.apply import apply, works
 from snapstore.operations.ask import Ask, OnError
-from snapstore.operations.capture import Progress, capture, silent
+from snapstore.operations.capture import Progress, silent
 from snapstore.operations.converting import in_live_types, without_columns
-from snapstore.operations.diff import TableDiff, diff
 from snapstore.operations.heartbeat import Heartbeat
-from snapstore.operations.parent import Parent, parent_of
+from snapstore.operations.parent import parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
-from snapstore.operations.selected import files_of, selection_fields
+from snapstore.operations.readback import read_back
+from snapstore.operations.safety import commit_safety, read_before
+from snapstore.operations.selected import files_of
 from snapstore.operations.sparing import Refused, carry_out_taken, check_spares, without_unturned
-from snapstore.operations.state import State, captured_state, live, of_snapshot, read_objects, scratch
-from snapstore.operations.touched import write_touched
-from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
-from snapstore.repository.repository import PROGRAM
+from snapstore.operations.state import State, live, of_snapshot, read_objects
+from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource
 from snapstore.sources import Gradual, Selection, Source, Target, untrusted
 
 __all__ = ["Ask", "Restored", "plan_restore", "restore"]
@@ -140,7 +138,7 @@ def _attempt(
         with ExitStack() as stack:
             target = stack.enter_context(source.target(selection))
             gradual = target if isinstance(target, Gradual) else None
-            state, before = _before(repository, heart, target, source.url, selection, held, parent, progress)
+            state, before = read_before(repository, heart, target, source.url, selection, held, parent, progress)
             wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
             ask, refused = without_unturned(ask, state, wanted)
             plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
@@ -154,15 +152,14 @@ def _attempt(
                 made = _make_lacking(repository, target, held, ask)
                 repository.abandon(heart.pending)
                 return Restored(plan, None, time.monotonic() - began, made, refused)
-            touched = _touched(repository, heart, plan, state, wanted, ask)
-            safety = _commit_safety(repository, heart.pending, snapshot, before, plan, touched, host)
+            safety = commit_safety(repository, heart, snapshot, before, plan, state, wanted, ask.scope, host)
             if ask.on_error is OnError.STOP:
                 todo = works(plan, state, wanted, target)
                 target.begin(definition, todo, privileges=ask.privileges, trusted=ask.trusted)
                 apply(plan, state, wanted, target, ask.scope, progress)
                 target.finish()
             if verify:
-                _verify(repository, target, selection, parent, state, wanted, plan, ask, progress)
+                read_back(repository, target, selection, parent, state, wanted, plan, ask, progress)
             notes = tuple(target.notes)
             is_decided = True
     except BaseException as error:
@@ -228,41 +225,6 @@ def _selection(held: SnapshotSource, wanted: State, ask: Ask) -> Selection:
     return dataclasses.replace(files, tables=names, partial=True, optional=True, leaning=ask.recreate)
 
 
-def _before(
-    repository: Repository,
-    heart: Heartbeat,
-    target: Target,
-    url: str,
-    selection: Selection,
-    held: SnapshotSource,
-    parent: Parent | None,
-    progress: Progress,
-) -> tuple[State, SnapshotSource]:
-    """The state under the lock, stored in the repository; nothing names it yet."""
-    with repository.blobs.writer(bytes.fromhex(heart.pending.id)) as writer:
-        captured = capture(
-            target,
-            heart.sink(writer),
-            repository.cut_key,
-            selection,
-            parent=parent,
-            fetch=repository.blobs,
-            progress=heart.progress(progress),
-        )
-        writer.close()
-    before = SnapshotSource(
-        name=held.name,
-        kind=held.kind,
-        url=url,
-        tables=captured.tables,
-        objects=captured.objects,
-        position=captured.position,
-        selection=held.selection,
-        missing=captured.missing,
-    )
-    return captured_state(held.name, held.kind, captured, repository.blobs), before
-
-
 def _make_lacking(repository: Repository, target: Target, held: SnapshotSource, ask: Ask) -> tuple[str, ...]:
     """Where every row and table is there, and all is to be as it was: the views and functions that are not."""
     is_whole = ask.scope.is_all and not ask.tables
@@ -273,113 +235,10 @@ def _make_lacking(repository: Repository, target: Target, held: SnapshotSource, 
     return tuple(target.notes)
 
 
-def _touched(
-    repository: Repository, heart: Heartbeat, plan: Plan, live: State, wanted: State, ask: Ask
-) -> tuple[SnapshotTable, ...]:
-    with repository.blobs.writer(bytes.fromhex(heart.pending.id)) as writer:
-        touched = write_touched(plan, live, wanted, ask.scope, repository.cut_key, heart.sink(writer))
-        writer.close()
-    return touched
-
-
-def _commit_safety(
-    repository: Repository,
-    pending: Pending,
-    snapshot: Snapshot,
-    before: SnapshotSource,
-    plan: Plan,
-    touched: tuple[SnapshotTable, ...],
-    host: str,
-) -> Snapshot:
-    """Commit the state that is about to change, and which rows of it; without tables if none is there yet."""
-    changing = {table.name for table in plan.tables if not table.is_empty}
-    tables = tuple(table for table in before.tables if table.name in changing)
-    source = SnapshotSource(
-        name=before.name,
-        kind=before.kind,
-        url=before.url,
-        tables=tables,
-        objects=before.objects,
-        position=before.position,
-        selection={
-            **selection_fields(files_of(before.selection)),
-            "mode": plan.mode.value,
-            "recreated": [table.name for table in plan.tables if table.recreate],
-        },
-        missing=before.missing,
-    )
-    safety = Snapshot(
-        id=pending.id,
-        time=datetime.now(UTC),
-        host=host,
-        program=PROGRAM,
-        description=f"before restore of {snapshot.id[:8]}",
-        safety=snapshot.id,
-        sources=(source,),
-        touched=touched,
-    )
-    return repository.commit(pending, safety)
-
-
-def _verify(
-    repository: Repository,
-    target: Target,
-    selection: Selection,
-    parent: Parent | None,
-    before: State,
-    wanted: State,
-    plan: Plan,
-    ask: Ask,
-    progress: Progress,
-) -> None:
-    """Read the tables back: the same plan made again has nothing left to do, and what changed is what was planned."""
-    own = wanted.tables[0]
-    with scratch(repository) as store:
-        with store.writer(bytes(16), verify=False) as writer:
-            captured = capture(
-                target, writer, repository.cut_key, selection, parent=parent, fetch=repository.blobs, progress=progress
-            )
-            writer.close()
-        after = captured_state(own.source, own.kind, captured, store)
-        again = make_plan(after, wanted, ask.mode, scope=ask.scope)
-        changed = {table.name: table for table in diff(before, after)}
-    loosened = {table.name: table.table.loose for table in wanted.tables} if ask.scope.loosely else {}
-    for planned, left in zip(plan.tables, again.tables, strict=True):
-        done = changed.get(planned.name, TableDiff(planned.source, planned.name))
-        if not left.is_empty or left.errors:
-            raise Conflict(
-                f"{planned.name}: after the restore the live rows are not what was planned "
-                f"({left.insert} missing, {left.update} different, {left.delete} too many)",
-                hint=_CAUSE,
-            )
-        if planned.recreate:
-            continue
-        loose = loosened.get(planned.name, frozenset())
-        if (done.added, done.changed, done.removed, _without(done.columns, loose)) != (
-            planned.insert,
-            planned.update,
-            planned.delete,
-            _without(planned.updates, loose),
-        ):
-            raise Conflict(
-                f"{planned.name}: the restore changed other rows than were planned ({done.added} inserted of "
-                f"{planned.insert}, {done.changed} updated of {planned.update}, {done.removed} deleted of "
-                f"{planned.delete})",
-                hint=_CAUSE,
-            )
-
-
-def _without(counts: dict[str, int], names: frozenset[str]) -> dict[str, int]:
-    return {name: count for name, count in counts.items() if name not in names}
-
-
 def _half_done(error: SnapstoreError, done: str, safety: Snapshot) -> SnapstoreError:
     """The same error where there is no transaction to roll back: what was done, and both ways on."""
     hint = f"The same restore goes on from there; `snap undo {safety.id[:8]}` takes back what was done."
     return type(error)(f"{error.message}; until then {done}", hint=hint)
-
-
-_CAUSE = "Nothing was changed. A trigger, rule, constraint or generated value in the database may be the cause."
 
 
 def _give_up(repository: Repository, pending: Pending, safety: Snapshot | None) -> None:

@@ -8,7 +8,7 @@ of live sources.
 """
 
 from snapstore.repository.repository import Pending, Repository
-from snapstore.repository.resolve import resolve
+from snapstore.repository.resolve import resolve, resolve_all
 from snapstore.repository.snapshot import Origin, Snapshot, SnapshotSource, SnapshotTable
 
-__all__ = ["Origin", "Pending", "Repository", "Snapshot", "SnapshotSource", "SnapshotTable", "resolve"]
+__all__ = ["Origin", "Pending", "Repository", "Snapshot", "SnapshotSource", "SnapshotTable", "resolve", "resolve_all"]

@@ -17,8 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from snapstore.errors import Conflict, NotFound, Unavailable
+from snapstore.repository.manifest import encode
 from snapstore.repository.repository import Repository
-from snapstore.repository.snapshot import COMMITTED, ENDED, PENDING, Snapshot, encode
+from snapstore.repository.snapshot import COMMITTED, ENDED, PENDING, Snapshot
 
 __all__ = ["SNAPSHOTS", "Listed", "committed", "delete_ended", "evict_stale", "pending", "read_all"]
 

@@ -26,17 +26,8 @@ from snapstore.digest import Digest
 from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError, Unavailable, WrongKey
 from snapstore.repository import config, keyring, sequence
 from snapstore.repository.keyring import Passphrase
-from snapstore.repository.snapshot import (
-    COMMITTED,
-    ENDED,
-    PENDING,
-    Origin,
-    Snapshot,
-    decode,
-    encode,
-    new_id,
-    utc_text,
-)
+from snapstore.repository.manifest import decode, encode
+from snapstore.repository.snapshot import COMMITTED, ENDED, PENDING, Origin, Snapshot, new_id, utc_text
 from snapstore.seal import PLAIN, Cost, Seal
 
 __all__ = ["PROGRAM", "Pending", "Repository"]

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from snapstore.errors import Invalid, NotFound
 from snapstore.repository.snapshot import Snapshot
 
-__all__ = ["parse_moment", "resolve", "start_of"]
+__all__ = ["parse_moment", "resolve", "resolve_all", "start_of"]
 
 _LATEST = re.compile(r"(latest|@[^~]+|[^~@]+)(?:~(\d+))?")
 _LEAST_DIGITS = 4
@@ -44,6 +44,11 @@ def resolve(snapshots: Sequence[Snapshot], name: str) -> Snapshot:
     if len(candidates) <= back:
         raise NotFound(f"there is no snapshot {name!r}", hint="`snap list` shows those there are.")
     return candidates[-1 - back]
+
+
+def resolve_all(snapshots: Sequence[Snapshot], names: Sequence[str]) -> list[Snapshot]:
+    """The snapshots meant by these names, in this order, each once; raises as `resolve`."""
+    return list({one.id: one for one in (resolve(snapshots, name) for name in names)}.values())
 
 
 _HINT = "Use an id or its first digits, `latest`, `latest~2`, a tag, or `@2026-01-31`; `snap list` shows them."

@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from snapstore.rows import Table
 from snapstore.sources.roles import Roles
 
-__all__ = ["PRESETS", "KnownMemory", "Preset", "known_files", "known_memories"]
+__all__ = ["KnownMemory", "Preset", "known_files", "known_memories"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def _columns(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-PRESETS = (
+_PRESETS = (
     Preset(
         "mem0 on pgvector",
         columns=_columns("id vector payload"),
@@ -197,9 +197,9 @@ PRESETS = (
 
 
 def known_memories(tables: Sequence[Table]) -> list[KnownMemory]:
-    """The presets that fit tables of a source, in the order of `PRESETS`."""
+    """The presets that fit tables of a source, in the order of `_PRESETS`."""
     found = []
-    for preset in PRESETS:
+    for preset in _PRESETS:
         memories = [table for table in tables if _has_memories(table, preset)]
         if memories:
             found.append(_fitted(preset, memories, tables))
@@ -208,12 +208,12 @@ def known_memories(tables: Sequence[Table]) -> list[KnownMemory]:
 
 def known_files(paths: Iterable[bytes]) -> list[KnownMemory]:
     """The presets that fit a folder with these paths, which are relative to it."""
-    wanted = {pattern for preset in PRESETS for pattern in preset.files}
+    wanted = {pattern for preset in _PRESETS for pattern in preset.files}
     there: set[str] = set()
     for path in paths:
         name = path.decode("utf-8", "replace")
         there |= {pattern for pattern in wanted - there if fnmatchcase(name, pattern)}
-    return [KnownMemory(preset) for preset in PRESETS if preset.files and there.issuperset(preset.files)]
+    return [KnownMemory(preset) for preset in _PRESETS if preset.files and there.issuperset(preset.files)]
 
 
 def _fitted(preset: Preset, memories: Sequence[Table], tables: Sequence[Table]) -> KnownMemory:

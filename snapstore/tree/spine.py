@@ -19,10 +19,10 @@ from snapstore.tree import Sink, node, reference
 from snapstore.tree.cuts import Stretch
 from snapstore.tree.reference import Ref
 
-__all__ = ["NODE_GROUP", "Leaves", "Spine", "put_root"]
+__all__ = ["Leaves", "Spine", "put_root"]
 
 # Frames are filled by group: chunks of one column compress best together; nodes are mostly digests.
-NODE_GROUP = 1 << 20
+_NODE_GROUP = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Spine:
             above.extend([sum(counts)], [children.separators[end - 1]], [children.ranks[end - 1]], refs)
             start = end
         children.drop(start)
-        self._put(Kind.NODE, NODE_GROUP + level, blobs)
+        self._put(Kind.NODE, _NODE_GROUP + level, blobs)
         if not final:
             self._close(level + 1, final=False)
 
@@ -185,8 +185,8 @@ def put_root(sink: Sink, schema: bytes, rows: int, height: int, refs: Sequence[R
     """Put the schema and the table blob; the table's root."""
     digest = sink.naming.digest
     schema_digest = digest(schema)
-    sink.put(Kind.SCHEMA, [schema_digest], [schema], group=NODE_GROUP)
+    sink.put(Kind.SCHEMA, [schema_digest], [schema], group=_NODE_GROUP)
     data = node.encode_root(node.Root(rows, height, schema_digest, tuple(refs)))
     name = digest(data)
-    sink.put(Kind.TABLE, [name], [data], group=NODE_GROUP)
+    sink.put(Kind.TABLE, [name], [data], group=_NODE_GROUP)
     return name

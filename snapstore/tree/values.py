@@ -22,9 +22,9 @@ from snapstore.ragged import offsets_of
 from snapstore.rows import Batch, Cells
 from snapstore.tree import Fetch, Sink
 
-__all__ = ["SPILL_BYTES", "part_digests", "portions", "put_parts", "read_parts", "resolve", "spill"]
+__all__ = ["part_digests", "portions", "put_parts", "read_parts", "resolve", "spill"]
 
-SPILL_BYTES = 512
+_SPILL_BYTES = 512
 VALUE_BYTES = 64 * 1024
 PART_LEAST_BYTES = 64 * 1024
 PART_MOST_BYTES = 1024 * 1024
@@ -37,9 +37,9 @@ _PART = np.dtype([("length", "<u4"), ("digest", "V32")])
 
 
 def spill(cells: Cells, sink: Sink, *, stride: int) -> Cells:
-    """The same cells, those over `SPILL_BYTES` replaced by the digest of a value or parts blob put to the sink."""
+    """The same cells, those over `_SPILL_BYTES` replaced by the digest of a value or parts blob put to the sink."""
     lengths = cells.lengths
-    large = np.flatnonzero(lengths > SPILL_BYTES)
+    large = np.flatnonzero(lengths > _SPILL_BYTES)
     if not len(large):
         return cells
     view = np.ascontiguousarray(cells.data).data

@@ -56,7 +56,8 @@ class Snap:
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """The program as a process of its own."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen([*PROGRAM, *words], cwd=self.folder, env=environment(), **{**pipes, **options})
+        given = {"cwd": self.folder, "env": environment(), **pipes, **options}
+        return subprocess.Popen([*PROGRAM, *words], **given)
 
 
 def environment(**more: str) -> dict[str, str]:

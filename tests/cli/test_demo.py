@@ -63,8 +63,12 @@ def assert_nothing_is_left(temporary: Path) -> None:
         time.sleep(0.05)
 
 
-def test_the_demo_does_what_it_says_and_leaves_nothing(temporary: Path) -> None:
-    demo = start(temporary)
+@pytest.mark.parametrize("place", [*["a temporary folder", "a new folder"] * IS_SOAK, "an empty folder"])
+def test_the_demo_does_what_it_says_and_leaves_all_as_it_was(temporary: Path, place: str) -> None:
+    folder = temporary / "mine"
+    if place == "an empty folder":
+        folder.mkdir()
+    demo = start(temporary, *["--folder", str(folder)] * (place != "a temporary folder"))
     told, complaints = demo.communicate(timeout=LONGEST_SECONDS)
     assert demo.returncode == 0, told + complaints
     typed = re.findall(r"^\$ snap (\w+)", told, re.MULTILINE)
@@ -74,6 +78,9 @@ def test_the_demo_does_what_it_says_and_leaves_nothing(temporary: Path) -> None:
     assert before == after
     assert "\x1b" not in told + complaints
     assert "warning" not in complaints
+    assert (f"{folder}/.snapstore" in told) == (place != "a temporary folder")
+    if place == "an empty folder":
+        folder.rmdir()  # it is there, and empty again
     assert_nothing_is_left(temporary)
 
 
@@ -144,19 +151,6 @@ def test_a_kept_demo_can_be_played_with_and_then_ended(temporary: Path) -> None:
         assert done.returncode == 0, done.stderr
     subprocess.run(["sh", "-c", ending], check=True)
     assert_nothing_is_left(temporary)
-
-
-@pytest.mark.parametrize("is_there", [*[False] * IS_SOAK, True])
-def test_a_folder_is_left_as_it_was(temporary: Path, is_there: bool) -> None:
-    folder = temporary / "mine"
-    if is_there:
-        folder.mkdir()
-    demo = start(temporary, "--folder", str(folder))
-    told, complaints = demo.communicate(timeout=LONGEST_SECONDS)
-    assert demo.returncode == 0, complaints
-    assert f"{folder}/.snapstore" in told
-    assert folder.exists() == is_there
-    assert not is_there or not list(folder.iterdir())
 
 
 def test_a_folder_with_other_things_is_refused(temporary: Path) -> None:

@@ -12,14 +12,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.cli.command import Snap, rows, run
+from tests.cli.command import Snap, environment, rows, run
 from tests.soak import IS_SOAK
 
 PATIENCE_SECONDS = 60
 
-# A row at a time, each in its own good time.
+# A row at a time, each in its own good time; but only what is put back, and only where it is to be interrupted.
 SLOW = """
-CREATE FUNCTION slow(n integer) RETURNS boolean LANGUAGE sql AS 'SELECT pg_sleep(0.03) IS NOT NULL';
+CREATE FUNCTION slow(n integer) RETURNS boolean LANGUAGE sql AS
+  'SELECT pg_sleep(coalesce(current_setting(''test.pace'', true), ''0'')::float) IS NOT NULL';
 ALTER TABLE memories ADD CONSTRAINT takes_its_time CHECK (slow(id));
 """
 
@@ -108,7 +109,7 @@ def test_ctrl_c_while_a_restore_writes_leaves_the_database_as_it_was(
     snap("take", url)
     run(url, "DELETE FROM memories WHERE id > 20")
     dump = pg_dump(url)
-    child = snap.start("restore", "latest")
+    child = snap.start("restore", "latest", env=environment(PGOPTIONS="-c test.pace=0.03"))
     wait_for(url, WRITING, child)
     interrupted(child, number)
     assert pg_dump(url) == dump

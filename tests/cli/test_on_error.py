@@ -60,6 +60,22 @@ def test_the_document_has_every_refused_row(refusing: Snap, url: str) -> None:
     assert len(list(Path().glob("failed-*"))) == 1  # where nothing failed there is no file
 
 
+def test_an_undo_leaves_out_what_is_refused_and_a_restore_puts_that_back(snap: Snap, url: str) -> None:
+    snap("take", url, "--name", "agents")
+    run(url, "UPDATE memories SET heat = 5 WHERE id <= 40; DELETE FROM memories WHERE id > 90")
+    snap("restore", "latest", "--conflict", "update")
+    run(url, "ALTER TABLE memories ADD CONSTRAINT cool CHECK (id <> 3 OR heat < 5)")
+    assert "cool" in snap.error("undo", "--yes", code=5)["message"]
+    assert "--on-error skip" in snap.error("undo", "--failed", "failed.jsonl", code=2)["hint"]
+    assert "--on-error skip --plan" in snap("undo", "--dry-run", "--on-error", "skip").stdout
+    done = snap("undo", "--yes", "--on-error", "skip", "--failed", "failed.jsonl", code=3)
+    assert rows(url, "SELECT count(*), sum((heat = 5)::int) FROM memories") == [(90, 39)]
+    run(url, "ALTER TABLE memories DROP CONSTRAINT cool")
+    command = next(line for line in done.stderr.splitlines() if "--retry" in line).partition(": ")[2]
+    snap(*command.split()[1:])
+    assert rows(url, "SELECT count(*), sum((heat = 5)::int) FROM memories") == [(90, 40)]
+
+
 def test_a_screen_shows_some_and_says_how_many_more(snap: Snap, url: str) -> None:
     snap("take", url)
     run(url, "DELETE FROM memories; ALTER TABLE memories ADD CHECK (id > 60)")

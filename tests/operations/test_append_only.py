@@ -14,7 +14,8 @@ from snapstore.operations.gc import gc
 from snapstore.operations.plan import Mode
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository
-from snapstore.repository.snapshot import COMMITTED, decode
+from snapstore.repository.manifest import decode
+from snapstore.repository.snapshot import COMMITTED
 from tests.operations.points import Result, Wrapped
 from tests.operations.sample import init, objects, read, reopen, rows, take
 from tests.operations.world import World

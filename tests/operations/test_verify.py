@@ -16,7 +16,7 @@ from snapstore.operations.gc import gc
 from snapstore.operations.sampling import Sample
 from snapstore.operations.verify import Damage, RowRange, verify
 from snapstore.repository import Repository, SnapshotTable
-from snapstore.repository.snapshot import encode as encode_snapshot
+from snapstore.repository.manifest import encode as encode_snapshot
 from snapstore.rows import Batch, Table
 from snapstore.seal import PLAIN
 from snapstore.tree import node, reference

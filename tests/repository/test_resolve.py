@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from snapstore.errors import Invalid, NotFound
-from snapstore.repository import Snapshot, resolve
+from snapstore.repository import Snapshot, resolve, resolve_all
 from snapstore.repository.resolve import parse_moment
 
 START = datetime(2026, 1, 30, 12, tzinfo=UTC)
@@ -55,6 +55,10 @@ def test_a_name_that_cannot_be_one_is_refused(name: str) -> None:
     with pytest.raises((Invalid, NotFound)) as caught:
         resolve(SNAPSHOTS, name)
     assert caught.value.hint
+
+
+def test_several_names_of_one_snapshot_mean_it_once() -> None:
+    assert resolve_all(SNAPSHOTS, ["latest", "before", "3333", "11111"]) == [SNAPSHOTS[3], SNAPSHOTS[1]]
 
 
 def test_an_empty_repository_says_so() -> None:

@@ -15,9 +15,9 @@ from pathspec import GitIgnoreSpec
 
 from snapstore.errors import Invalid
 
-__all__ = ["VOLATILE", "Choice", "meets", "spec_of"]
+__all__ = ["Choice", "meets"]
 
-VOLATILE = ("*.tmp", "*.log", "*.lock", ".lock", "*.pid", "*.sw[op]", ".DS_Store", "watch-status.json")
+_VOLATILE = ("*.tmp", "*.log", "*.lock", ".lock", "*.pid", "*.sw[op]", ".DS_Store", "watch-status.json")
 """What comes and goes by itself. A snapshot's selection does not name these: a new list needs a new place for it."""
 
 STAGING = ".snapstore-restore-"
@@ -27,14 +27,14 @@ STAGING = ".snapstore-restore-"
 class Choice:
     """What is left out of a folder, and by which pattern.
 
-    `ignore` come behind `VOLATILE`, so `!*.log` takes those in again; as in Git nothing beneath a folder that is left
+    `ignore` come behind `_VOLATILE`, so `!*.log` takes those in again; as in Git nothing beneath a folder that is left
     out can be taken in. With `only`, just what one of these means, or lies beneath a folder that one means.
     """
 
     def __init__(self, *, only: Sequence[str] = (), ignore: Sequence[str] = ()) -> None:
-        self._only = spec_of(only) if only else None
-        self._lines = (*VOLATILE, *ignore)
-        self._ignore = spec_of(self._lines)
+        self._only = _spec_of(only) if only else None
+        self._lines = (*_VOLATILE, *ignore)
+        self._ignore = _spec_of(self._lines)
 
     def leaves_out(self, path: bytes, *, is_folder: bool) -> str:
         """The pattern that leaves this path out; empty if none does."""
@@ -51,7 +51,7 @@ class Choice:
         return self._only is None
 
 
-def spec_of(patterns: Sequence[str]) -> GitIgnoreSpec:
+def _spec_of(patterns: Sequence[str]) -> GitIgnoreSpec:
     """The patterns, ready. Raises `Invalid` naming one that is none."""
     for pattern in patterns:
         try:
@@ -68,7 +68,7 @@ def meets(condition: str) -> Callable[[bytes, bool], bool]:
     lines = [line for line in condition.splitlines() if line.strip()]
     if not lines:
         raise _invalid(condition)
-    spec = spec_of(lines)
+    spec = _spec_of(lines)
     return lambda path, is_folder: bool(spec.check_file(_text(path, is_folder=is_folder)).include)
 
 

@@ -23,24 +23,17 @@ import psycopg
 from psycopg import sql
 
 from snapstore import keys
-from snapstore.errors import Conflict, Corrupt, SnapstoreError
 from snapstore.rows import Batch, Cells, Table
-from snapstore.sources.postgres.connection import translate
+from snapstore.sources.postgres.connection import explained, explanation
 from snapstore.sources.postgres.contents import delete_by_content
-from snapstore.sources.postgres.copying import HEADER, TRAILER, Field, encode
+from snapstore.sources.postgres.copying import HEADER, TRAILER, encode
 from snapstore.sources.postgres.culprit import RefusedError, copied_line, first_refused, first_rows, named_row_at
 from snapstore.sources.postgres.ddl import relation
-from snapstore.sources.postgres.forms import Form
-from snapstore.sources.postgres.oids import to_oids
-from snapstore.sources.postgres.querying import rows_of
-from snapstore.sources.postgres.reading import forms_in
+from snapstore.sources.postgres.given import GIVEN, Given, same_key, temporary
 from snapstore.sources.postgres.sparing import Refused, is_about_a_row, write_taken
 from snapstore.sources.postgres.stream import ahead
 
-__all__ = ["delete_rows", "explained", "insert_rows", "update_rows"]
-
-_KEYS = "snapstore_rows"
-
+__all__ = ["delete_rows", "insert_rows", "update_rows"]
 
 _Write = Callable[[Iterable[Batch]], int]
 
@@ -93,7 +86,7 @@ def _inserting(connection: psycopg.Connection[Any], table: Table, *, find: bool)
     from_key = [part.lossless and part.name not in generated for part in table.key]
     names = [part.name for part, is_meant in zip(table.key, from_key, strict=True) if is_meant]
     names += [column.name for column in table.columns]
-    given = _Given(connection, table, names)
+    given = Given(connection, table, names)
 
     def rows(batches: Iterable[Batch]) -> Generator[memoryview, None, None]:
         for batch in batches:
@@ -109,7 +102,7 @@ def _inserting(connection: psycopg.Connection[Any], table: Table, *, find: bool)
         if not given.has_text:
             return _copy_ahead(connection, into, names, rows(batches), name=table.definition["name"])
         places = [sql.Identifier(f"c{at}") for at in range(len(names))]
-        with _temporary(connection, table, given, "c") as passed:
+        with temporary(connection, table, given, "c") as passed:
             copied = _copy_ahead(connection, passed, [f"c{at}" for at in range(len(names))], rows(batches))
             statement = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} AS given WHERE ").format(
                 into,
@@ -123,7 +116,7 @@ def _inserting(connection: psycopg.Connection[Any], table: Table, *, find: bool)
 
 
 def _updating(connection: psycopg.Connection[Any], table: Table, columns: Sequence[str], *, find: bool) -> _Write:
-    key, set_ = _Given(connection, table, [part.name for part in table.key]), _Given(connection, table, columns)
+    key, set_ = Given(connection, table, [part.name for part in table.key]), Given(connection, table, columns)
     settings = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(name), set_.taken(name, sql.Identifier("given", f"c{at}")))
         for at, name in enumerate(columns)
@@ -139,9 +132,9 @@ def _updating(connection: psycopg.Connection[Any], table: Table, columns: Sequen
 
     def write(batches: Iterable[Batch]) -> int:
         nonlocal same
-        with _temporary(connection, table, key, "k", set_) as given:
+        with temporary(connection, table, key, "k", set_) as given:
             copied = _copy(connection, given, names, rows(batches))
-            same = same or _same_key(connection, table, key)
+            same = same or same_key(connection, table, key)
             statement = sql.SQL("UPDATE ONLY {} AS live SET {} FROM {} AS given WHERE {} AND ").format(
                 relation(table.definition), settings, given, same
             )
@@ -155,35 +148,19 @@ def delete_rows(connection: psycopg.Connection[Any], table: Table, groups: Itera
     if table.by_content:
         with explained(f"rows of {table.name} cannot be deleted"):
             return delete_by_content(connection, table, groups)
-    key = _Given(connection, table, [part.name for part in table.key])
+    key = Given(connection, table, [part.name for part in table.key])
 
     def rows() -> Iterator[memoryview]:
         for group in groups:
             if len(group):
                 yield key.encode(keys.decode_equal(table.key, group))
 
-    with _named(table, (), "cannot be deleted from"), _temporary(connection, table, key, "k") as given:
+    with _named(table, (), "cannot be deleted from"), temporary(connection, table, key, "k") as given:
         _copy(connection, given, [f"k{at}" for at in range(len(table.key))], rows())
         statement = sql.SQL("DELETE FROM ONLY {} AS live USING {} AS given WHERE {}")
         return connection.execute(
-            statement.format(relation(table.definition), given, _same_key(connection, table, key))
+            statement.format(relation(table.definition), given, same_key(connection, table, key))
         ).rowcount
-
-
-@contextmanager
-def explained(doing: str) -> Iterator[None]:
-    """As `translated`, with the server's DETAIL: it has the key and the value that are in the way."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise _explanation(error, doing) from error
-
-
-def _explanation(error: psycopg.Error, doing: str) -> SnapstoreError:
-    ours = translate(error, doing)
-    detail = " ".join((error.diag.message_detail or "").split())
-    message = f"{ours.message}: {detail}" if detail else ours.message
-    return type(ours)(message, hint=ours.hint, again=ours.again)
 
 
 @contextmanager
@@ -196,7 +173,7 @@ def _named(table: Table, batches: Iterable[Batch], doing: str) -> Iterator[None]
         assert isinstance(cause, psycopg.Error)
         number = error.number if isinstance(error, RefusedError) else None
         row = named_row_at(table, batches, number)
-        ours = _explanation(cause, f"{f'the row {row}' if row else 'rows'} {doing} {table.name}")
+        ours = explanation(cause, f"{f'the row {row}' if row else 'rows'} {doing} {table.name}")
         if is_about_a_row(cause):
             ours.hint = f"{ours.hint}; " * bool(ours.hint) + "--on-error skip leaves such rows out; nothing was changed"
         raise ours from cause
@@ -232,7 +209,7 @@ def _copy(
     names: Sequence[str],
     rows: Iterable[memoryview],
     *,
-    name: str = _KEYS,
+    name: str = GIVEN,
 ) -> int:
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)")
     with connection.cursor() as cursor:
@@ -253,121 +230,14 @@ def _copy_ahead(
     names: Sequence[str],
     rows: Generator[memoryview, None, None],
     *,
-    name: str = _KEYS,
+    name: str = GIVEN,
 ) -> int:
     """As `_copy`, while the server is at the rows before the next ones are fetched and put in its form."""
     with closing(ahead(None, rows, len)) as made:
         return _copy(connection, into, names, made, name=name)
 
 
-class _Given:
-    """Some columns of a table whose cells are given to the server, each in the form the server takes."""
-
-    def __init__(self, connection: psycopg.Connection[Any], table: Table, names: Sequence[str]) -> None:
-        self._table = table
-        self._forms = forms_in(connection, table, names)
-        shapes = {column.name: Field(column.name, column.width, column.stride) for column in table.columns}
-        self.names = tuple(names)
-        self.fields = [shapes.get(name, Field(name)) for name in names]
-
-    @property
-    def has_text(self) -> bool:
-        """Whether some cells are text that only an input function understands."""
-        return any(form.kind == "text" for form in self._forms.values())
-
-    def live(self, cells: Sequence[Cells]) -> list[Cells]:
-        """The cells with this database's OIDs in them. Raises `Conflict` where a type in them is another one now."""
-        return [
-            self._local(name, form, own)
-            if (form := self._forms.get(name)) is not None and form.kind == "named"
-            else own
-            for name, own in zip(self.names, cells, strict=True)
-        ]
-
-    def _local(self, name: str, form: Form, cells: Cells) -> Cells:
-        try:
-            return to_oids(form.shape, cells)
-        except Corrupt as error:  # every blob was checked when it was read, so it is the type that is not the same
-            raise Conflict(
-                f"{self._table.name}.{name} is of a type that was made of others when the snapshot was taken: "
-                f"{error.message}",
-                hint="give the live types the names and parts they had, or restore into another database",
-            ) from error
-
-    def encode(self, cells: Sequence[Cells]) -> memoryview:
-        """Rows of these cells."""
-        return encode(self._table.name, self.fields, self.live(cells))
-
-    def taken(self, name: str, place: sql.Composable) -> sql.Composable:
-        """The column's value from what was passed at this place."""
-        return self._forms[name].taken(place) if name in self._forms else place
-
-    def passed(self, prefix: str) -> list[sql.Composable]:
-        """The columns of a table through which they are passed: of the live types, text where text is held."""
-        return [
-            sql.SQL("{} AS {}").format(
-                sql.SQL("NULL::pg_catalog.text")
-                if name in self._forms and self._forms[name].kind == "text"
-                else sql.Identifier(name),
-                sql.Identifier(f"{prefix}{at}"),
-            )
-            for at, name in enumerate(self.names)
-        ]
-
-
 def _insert_nothing(connection: psycopg.Connection[Any], table: Table, count: int) -> int:
     """Rows of a table in which no column is stored."""
     statement = sql.SQL("INSERT INTO {} SELECT FROM pg_catalog.generate_series(1, {})")
     return connection.execute(statement.format(relation(table.definition), sql.Literal(count))).rowcount
-
-
-@contextmanager
-def _temporary(
-    connection: psycopg.Connection[Any], table: Table, first: _Given, prefix: str, second: _Given | None = None
-) -> Iterator[sql.Identifier]:
-    """A temporary table with these columns (k0, k1, … or c0, …, then c0, …), of the live types and collations."""
-    name = sql.Identifier("pg_temp", _KEYS)
-    selected = sql.SQL(", ").join([*first.passed(prefix), *(second.passed("c") if second is not None else [])])
-    statement = sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM ONLY {} WITH NO DATA")
-    connection.execute(statement.format(sql.Identifier(_KEYS), selected, relation(table.definition)))
-    yield name
-    connection.execute(sql.SQL("DROP TABLE {}").format(name))
-
-
-# The equality of a unique index over the key: `=` in the search path may be another operator, or none (citext, ltree).
-_EQUALITY = """
-SELECT c.relname AS index, a.attname AS name, n.nspname AS schema, o.oprname AS operator,
-  -- which a domain over an enum is not, to an operator over all enums
-  CASE WHEN oc.opcintype = 'anyenum'::regtype THEN (WITH RECURSIVE beneath(oid) AS (
-    SELECT a.atttypid UNION ALL SELECT t.typbasetype FROM beneath JOIN pg_type t ON t.oid = beneath.oid
-      WHERE t.typtype = 'd')
-    SELECT ARRAY[tn.nspname, t.typname]::text[] FROM beneath JOIN pg_type t ON t.oid = beneath.oid
-    JOIN pg_namespace tn ON tn.oid = t.typnamespace WHERE t.typtype = 'e') END AS enum
-FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS part(number, class, place)
-JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = part.number
-JOIN pg_opclass oc ON oc.oid = part.class
-JOIN pg_am m ON m.oid = oc.opcmethod AND m.amname = 'btree'
-JOIN pg_amop p ON p.amopfamily = oc.opcfamily AND p.amopstrategy = 3
-  AND p.amoplefttype = oc.opcintype AND p.amoprighttype = oc.opcintype
-JOIN pg_operator o ON o.oid = p.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
-WHERE i.indrelid = %s::regclass AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND place <= i.indnkeyatts
-ORDER BY i.indisprimary DESC, c.relname"""
-
-
-def _same_key(connection: psycopg.Connection[Any], table: Table, key: _Given) -> sql.Composed:
-    found = rows_of(connection, _EQUALITY, (relation(table.definition).as_string(connection),))
-    by_index: dict[str, dict[str, tuple[str, str, Sequence[str] | None]]] = {}
-    for row in found:
-        by_index.setdefault(row["index"], {})[row["name"]] = (row["schema"], row["operator"], row["enum"])
-    operators = next((own for own in by_index.values() if own.keys() == set(key.names)), {})
-    terms = []
-    for at, name in enumerate(key.names):
-        schema, operator, enum = operators.get(name, ("pg_catalog", "=", None))
-        # An operator's name is not an identifier; pg_operator allows none but + - * / < > = ~ ! @ # % ^ & | ` ?.
-        equals = sql.SQL("OPERATOR({}." + operator + ")").format(sql.Identifier(schema))
-        sides = [sql.Identifier("live", name), key.taken(name, sql.Identifier("given", f"k{at}"))]
-        if enum is not None:
-            sides = [sql.SQL("{}::{}").format(side, sql.Identifier(*enum)) for side in sides]
-        terms.append(sql.SQL("{} {} {}").format(sides[0], equals, sides[1]))
-    return sql.SQL(" AND ").join(terms)

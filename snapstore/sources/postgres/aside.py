@@ -22,7 +22,7 @@ from snapstore.errors import Invalid, Unsupported
 from snapstore.rows import Table
 from snapstore.sources import Work
 from snapstore.sources.postgres import ddl
-from snapstore.sources.postgres.applying import explained
+from snapstore.sources.postgres.connection import explained
 from snapstore.sources.postgres.extrasddl import set_rule, set_trigger
 from snapstore.sources.postgres.lineage import ancestors_of, parents_of
 from snapstore.sources.postgres.obstacles import (

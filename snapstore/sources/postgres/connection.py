@@ -23,9 +23,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from snapstore.errors import Conflict, Corrupt, Invalid, SnapstoreError, Unavailable, Unsupported
 
-__all__ = ["OLDEST_VERSION", "check_url", "connect", "execute_one", "redact", "translate", "translated"]
+__all__ = ["check_url", "connect", "execute_one", "explained", "explanation", "redact", "translate", "translated"]
 
-OLDEST_VERSION = 130_000  # pg_current_snapshot and what the catalogue queries use
+_OLDEST_VERSION = 130_000  # pg_current_snapshot and what the catalogue queries use
 
 _CONNECT_TIMEOUT_SECONDS = 10
 
@@ -50,7 +50,7 @@ def connect(url: str, *, application_name: str = "snapstore") -> psycopg.Connect
     # A pooler may hand out another session in the next transaction, so nothing is prepared behind one; else what asks
     # for it is (`rows_of`): the catalogue is read three times in a take, and planning is most of it (measured: 0.6).
     connection.prepare_threshold = _WHEN_ASKED if _is_direct(connection) else None
-    if connection.info.server_version < OLDEST_VERSION:
+    if connection.info.server_version < _OLDEST_VERSION:
         version = connection.info.parameter_status("server_version")
         connection.close()
         raise Unsupported(f"{shown} is PostgreSQL {version}; snapstore needs 13 or newer")
@@ -122,6 +122,23 @@ def translate(error: psycopg.Error, doing: str) -> SnapstoreError:
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not state:
         return Unavailable(f"{doing}: the connection was lost: {said}", hint="is the server up? then try again")
     return Unavailable(f"{doing}: {said}" + (f" (SQLSTATE {state})" if state else ""))
+
+
+@contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """As `translated`, with the server's DETAIL: it has the key and the value that are in the way."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise explanation(error, doing) from error
+
+
+def explanation(error: psycopg.Error, doing: str) -> SnapstoreError:
+    """As `translate`, with the server's DETAIL."""
+    ours = translate(error, doing)
+    detail = " ".join((error.diag.message_detail or "").split())
+    message = f"{ours.message}: {detail}" if detail else ours.message
+    return type(ours)(message, hint=ours.hint, again=ours.again)
 
 
 # The first prefix that fits decides.

@@ -20,7 +20,9 @@ from snapstore.sources.postgres.tables import rows_of
 __all__ = ["read_members", "read_needs"]
 
 # Which object a part belongs to, and whether the part is made after the rows (late) or with the object itself.
+# Not of what initdb made (below 16384, as in `_DEPENDENCIES`): that is nobody's part, and it is a thousand rows.
 _PARTS_OF = """
+SELECT class, oid, whole, whole_oid, late FROM (
 SELECT 'pg_attrdef' AS class, oid::int8 AS oid, 'pg_class' AS whole, adrelid::int8 AS whole_oid, false AS late
   FROM pg_attrdef
 UNION ALL SELECT 'pg_constraint', oid, 'pg_class', conrelid, true FROM pg_constraint WHERE conrelid <> 0
@@ -42,7 +44,8 @@ UNION ALL SELECT classid::regclass::text, objid, 'pg_type', refobjid, false FROM
 -- members of an operator class, and those added to a family later
 UNION ALL SELECT classid::regclass::text, objid, refclassid::regclass::text, refobjid, false FROM pg_depend
   WHERE classid IN ('pg_amop'::regclass, 'pg_amproc'::regclass) AND deptype IN ('a', 'i')
-    AND refclassid IN ('pg_opclass'::regclass, 'pg_opfamily'::regclass)"""
+    AND refclassid IN ('pg_opclass'::regclass, 'pg_opfamily'::regclass)
+) AS part WHERE oid >= 16384"""
 
 # The functions that a base type, or the canonical form of a range, is made of: they are made over a shell of the type.
 _MADE_OVER_A_SHELL = """

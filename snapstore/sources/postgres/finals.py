@@ -21,7 +21,7 @@ import psycopg
 from psycopg import sql
 
 from snapstore.errors import Invalid
-from snapstore.sources.postgres.applying import explained
+from snapstore.sources.postgres.connection import explained
 from snapstore.sources.postgres.ddl import comment_on, relation
 from snapstore.sources.postgres.defaults import give_default_privileges
 from snapstore.sources.postgres.grants import DATABASE, SYSTEM, Grant, check_roles, give_grants

@@ -75,7 +75,8 @@ WITH objects AS ({_OBJECTS}),
 known AS (
   SELECT row_number() OVER () AS thing, o.*, coalesce(i.initprivs, o.base) AS first FROM objects o
   LEFT JOIN pg_init_privs i ON i.classoid = o.classid AND i.objoid = o.oid AND i.objsubid = o.part
-  WHERE o.acl IS NOT NULL
+  -- where the lists are the same, as nearly all of initdb's are, nothing changed: not to look is for speed alone
+  WHERE o.acl IS NOT NULL AND o.acl IS DISTINCT FROM coalesce(i.initprivs, o.base)
 ), {CHANGES}
 SELECT c.granted, k.class, k.oid::int8 AS oid, k.column, k.target,
   c.grantee = c.owner AND is_own AS to_owner,

@@ -23,9 +23,9 @@ from snapstore.errors import Corrupt
 from snapstore.ragged import gather, offsets_of
 from snapstore.rows import Cells, interleave
 
-__all__ = ["FIRST_LOCAL_OID", "LEAF", "Part", "Shape", "to_names", "to_oids"]
+__all__ = ["LEAF", "Part", "Shape", "to_names", "to_oids"]
 
-FIRST_LOCAL_OID = 10_000
+_FIRST_LOCAL_OID = 10_000
 
 _I4 = struct.Struct(">i")
 _U4 = struct.Struct(">I")
@@ -46,7 +46,7 @@ class Shape:
     def is_named(self) -> bool:
         """Whether the form has an OID that another database may not know, at any depth."""
         has_oids = self.kind in ("array", "record")
-        return any((has_oids and part.oid >= FIRST_LOCAL_OID) or part.shape.is_named for part in self.parts)
+        return any((has_oids and part.oid >= _FIRST_LOCAL_OID) or part.shape.is_named for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Part:
     @property
     def named(self) -> bytes:
         """The type as it is held."""
-        if self.oid < FIRST_LOCAL_OID:
+        if self.oid < _FIRST_LOCAL_OID:
             return self.local
         name = self.name.encode()
         return bytes(4) + _U2.pack(len(name)) + name

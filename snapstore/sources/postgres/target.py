@@ -13,7 +13,7 @@ by table, never by session_replication_role, which would switch foreign keys off
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -23,15 +23,16 @@ from psycopg import sql
 
 from snapstore.errors import Conflict
 from snapstore.rows import Batch, Cells, Table
-from snapstore.sources import Refusal, Selection, Work, untrusted
+from snapstore.sources import Refusal, Selection, Work
 from snapstore.sources.postgres import ddl
-from snapstore.sources.postgres.applying import delete_rows, explained, insert_rows, update_rows
+from snapstore.sources.postgres.applying import delete_rows, insert_rows, update_rows
 from snapstore.sources.postgres.aside import Aside
 from snapstore.sources.postgres.catalog import Catalog, read_catalog
 from snapstore.sources.postgres.choosing import VIEWS
-from snapstore.sources.postgres.connection import execute_one
+from snapstore.sources.postgres.connection import execute_one, explained
 from snapstore.sources.postgres.dangling import dangling, links_of
 from snapstore.sources.postgres.extrasddl import create_extras, create_rules, create_trigger
+from snapstore.sources.postgres.feasible import check_references, check_texts, check_works
 from snapstore.sources.postgres.finals import (
     check_all_roles,
     describe_database,
@@ -40,8 +41,8 @@ from snapstore.sources.postgres.finals import (
     set_sequences,
     set_settings,
 )
-from snapstore.sources.postgres.large import LARGE_OBJECTS, LargeObjects, is_large_objects, is_object_id
-from snapstore.sources.postgres.lineage import ancestors_of, children_first, join, join_indexes, joins_empty
+from snapstore.sources.postgres.large import LARGE_OBJECTS, LargeObjects, is_large_objects
+from snapstore.sources.postgres.lineage import children_first, join, join_indexes, joins_empty
 from snapstore.sources.postgres.making import Making, make_object, make_table, plan_making, read_published, views_over
 from snapstore.sources.postgres.objectddl import finish_materialized_view
 from snapstore.sources.postgres.objects import read_objects
@@ -96,20 +97,20 @@ class PostgresTarget(PostgresView):
         self._wanted = definition
         with explained("the database cannot be made ready"), self._qualified():
             self._connection.execute("SET LOCAL check_function_bodies = off")
-            self._check(work)
+            check_works(work, self._live)
             self._aside.silence()
             dropped = self._drop([one for one in work if one.recreate and one.exists], definition)
             live = read_objects(self._connection)
             self._making = plan_making(definition, work, live, self._selection, privileges=privileges, dropped=dropped)
             if not trusted:
-                self._refuse_texts(definition.get("objects", {}), work)
+                check_texts(self._making, definition.get("objects", {}), work)
             check_all_roles(
                 self._connection,
                 definition.get("objects", {}),
                 self._making,
                 makes_large_objects=any(is_large_objects(one.table) and one.inserts for one in work),
             )
-            self._check_references(live.relations.keys())
+            check_references(self._making, live.relations.keys())
             for key in self._making.early:
                 self._make(key)
             there = [one for one in work if one.exists and not one.recreate and not is_large_objects(one.table)]
@@ -240,40 +241,6 @@ class PostgresTarget(PostgresView):
             if full_name(table["schema"], table["name"]) not in joined:
                 self._execute(table, join(table))
 
-    def _check(self, works: Sequence[Work]) -> None:
-        """Refuse what cannot be worked on before anything is touched."""
-        for work in works:
-            name = work.table.name
-            if work.exists and name not in self._live:
-                raise Conflict(f"{name} was there when the restore was planned and is not now", hint="plan it again")
-            if work.exists and not work.recreate:
-                _check_shape(work, self._live[name])
-            if work.exists and work.recreate:
-                self._check_partitions(name, works)
-
-    def _check_partitions(self, name: str, works: Sequence[Work]) -> None:
-        """A partitioned table takes its partitions with it when it is dropped."""
-        anew = {work.table.name for work in works if work.recreate}
-        for other, above in ancestors_of(table.definition for table in self._live.values()).items():
-            if name in above and other not in anew:
-                raise Conflict(
-                    f"{name} cannot be made anew: its partition {other} would go with it",
-                    hint=f"detach {other} first, or restore a snapshot that has it",
-                )
-
-    def _check_references(self, there: Collection[str]) -> None:
-        """A foreign key of a table to be made must find the other table."""
-        for work in self._making.tables.values():
-            for constraint in work.table.definition["constraints"]:
-                if other := constraint["references"]:
-                    other_name = full_name(other["schema"], other["name"])
-                    if f"table {other_name}" not in {*there, *self._making.tables}:
-                        raise Conflict(
-                            f"{work.table.name} has the foreign key {constraint['name']} to {other_name}, which is not "
-                            "in the database",
-                            hint=f"restore {other_name} too",
-                        )
-
     def _drop(self, works: Sequence[Work], definition: Mapping[str, Any]) -> list[str]:
         """Drop the tables to be made anew, together, so that they may refer to each other, the keys by which others
         refer to them, and the views of the snapshot that lean on them, which are made again with what else is lacking;
@@ -303,26 +270,6 @@ class PostgresTarget(PostgresView):
                 self._notes.append(f"made again as the snapshot has them, and were otherwise: {', '.join(others)}")
             self._notes += [f"no longer published, since replication is set up anew: {one}" for one in published]
         return list(views)
-
-    def _refuse_texts(self, objects: Mapping[str, Any], work: Sequence[Work]) -> None:
-        """Raise for everything that would be made in the words of the definition; sequences are set by numbers."""
-        making = self._making
-        named = [*making.early, *making.late, *making.last, *(key for key in making.tables if key not in making.early)]
-        grants = objects.get("grants", {}).get("grants", ()) if "grants" in making.meant else ()
-        if any(is_large_objects(one.table) and one.inserts for one in work) and any(
-            is_object_id(one["on"]) for one in grants
-        ):
-            named.append("privileges of large objects")
-        if making.is_whole:
-            has = {setting.partition("=")[0] for setting in making.live_settings}
-            settings = objects.get("settings", {}).get("settings", ()) if "settings" in making.meant else ()
-            named += [f"the setting {one.partition('=')[0]}" for one in settings if one.partition("=")[0] not in has]
-            if making.was_empty:
-                named.append("privileges and the comment of the database")
-            elif "default privileges" in making.meant and objects["default privileges"]["grants"]:
-                named.append("default privileges")
-        if named:
-            raise untrusted(named)
 
     def _make(self, key: str) -> None:
         objects = self._wanted.get("objects", {})
@@ -363,30 +310,3 @@ class PostgresTarget(PostgresView):
         self._connection.execute("SET LOCAL search_path = ''")
         yield
         self._connection.execute("SET LOCAL search_path TO DEFAULT")
-
-
-# Their binary forms are one, so their cells may go from one to the other.
-_TEXT = {"pg_catalog.text", "pg_catalog.varchar", "pg_catalog.bpchar"}
-
-
-def _check_shape(work: Work, live: Table) -> None:
-    """`Conflict` if cells of the snapshot would mean something else in the live table.
-
-    The server takes four bytes of an integer for a real without a word, and rounds for another numeric(p, s).
-    """
-    if not (work.inserts or work.deletes or work.updates):
-        return
-    name = work.table.name
-    if ("partition_key" in live.definition) != ("partition_key" in work.table.definition):
-        raise Conflict(f"{name} is a partitioned table in one of the snapshot and the database, and not in the other")
-    hint = "let the restore make the table anew, restore into another database, or undo the change of the live table"
-    if [part.name for part in live.key] != [part.name for part in work.table.key]:
-        raise Conflict(f"{name} has another key than in the snapshot", hint=hint)
-    now = {column["name"]: column for column in live.definition["columns"]}
-    then = {column["name"]: column for column in work.table.definition["columns"]}
-    for column in dict.fromkeys([*(part.name for part in live.key), *(one.name for one in work.table.columns)]):
-        if column not in now:
-            continue  # the plan says what becomes of it; naming it in a COPY would fail
-        was, is_now = then[column], now[column]
-        if was["type"] != is_now["type"] and not {was["base_type"], is_now["base_type"]} <= _TEXT:
-            raise Conflict(f"{name}.{column} was {was['type']} and is {is_now['type']} now", hint=hint)

@@ -29,9 +29,9 @@ from snapstore.sources.postgres.large import is_large_objects
 from snapstore.sources.postgres.stamps import Window, moved_condition
 from snapstore.sources.postgres.tables import rows_of
 
-__all__ = ["WIDTH", "hint_of", "hints_of", "without_old", "written_since"]
+__all__ = ["hint_of", "hints_of", "without_old", "written_since"]
 
-WIDTH = 4
+_WIDTH = 4
 
 # So many ids may stand in a statement; the server hashes them.
 _LISTED = 10_000
@@ -65,14 +65,14 @@ def hints_of(connection: psycopg.Connection[Any], table: Table) -> Table | None:
     place = found[0]
     key = {part.name for part in table.key}
     names = [column.name for column in table.columns if column.name in place["columns"] and column.name not in key]
-    columns = tuple(Column(name, "oid", WIDTH) for name in names)
+    columns = tuple(Column(name, "oid", _WIDTH) for name in names)
     toast = {"oid": place["oid"], "file": place["file"], "schema": place["schema"], "name": place["name"]}
     return Table(table.name, table.key, columns, {"toast": toast}) if columns else None
 
 
 def hint_of(table: Table, name: str) -> tuple[Field, sql.Composed]:
     """The hint of a column, as a field of a row and what to select for it."""
-    return Field(name, WIDTH), sql.SQL("pg_catalog.pg_column_toast_chunk_id({})").format(_cell(table, name))
+    return Field(name, _WIDTH), sql.SQL("pg_catalog.pg_column_toast_chunk_id({})").format(_cell(table, name))
 
 
 def written_since(connection: psycopg.Connection[Any], shape: Table, window: Window) -> Sequence[int] | None:

@@ -41,14 +41,12 @@ NOT_OF_AN_EXTENSION = (
 )
 
 
-def _listed(kind: str, catalogue: str, name: str, namespace: str = "", where: str = "true") -> str:
-    """One arm of the query for what is not held: (kind, class, oid, schema, name)."""
-    join = f"JOIN pg_namespace n ON n.oid = o.{namespace} AND {IN_A_USER_SCHEMA}" if namespace else ""
-    schema = "n.nspname::text" if namespace else "NULL"
+def _listed(kind: str, catalogue: str, name: str, where: str = "true") -> str:
+    """One arm of the query for what is not held, of things without a schema: (kind, class, oid, schema, name)."""
     own = NOT_OF_AN_EXTENSION.format(catalogue, "o").replace("= 'e'", "IN ('e', 'i')")
     return (
-        f"SELECT '{kind}' AS kind, '{catalogue}' AS class, o.oid::int8 AS oid, {schema} AS schema, "
-        f"{name}::text AS name, NULL::int8 AS relation FROM {catalogue} o {join} "
+        f"SELECT '{kind}' AS kind, '{catalogue}' AS class, o.oid::int8 AS oid, NULL AS schema, "
+        f"{name}::text AS name, NULL::int8 AS relation FROM {catalogue} o "
         # A part of something else ('i': the cast that a range type brings with it) goes with that.
         f"WHERE o.oid >= 16384 AND {own} AND {where}"
     )

@@ -30,10 +30,8 @@ __all__ = [
     "column_of",
     "id_cell",
     "id_of",
-    "is_multiple",
     "key_of",
     "multiple",
-    "multiple_width",
     "settled",
     "value_cell",
     "value_of",
@@ -83,12 +81,12 @@ def multiple(size: int) -> str:
     return f"qdrant.multivector({size})"
 
 
-def is_multiple(column_type: str) -> bool:
+def _is_multiple(column_type: str) -> bool:
     """Whether a column is of multivectors."""
     return _MULTIPLE.fullmatch(column_type) is not None
 
 
-def multiple_width(column_type: str) -> int:
+def _multiple_width(column_type: str) -> int:
     """The size of each vector of a multivector."""
     found = _MULTIPLE.fullmatch(column_type)
     assert found is not None
@@ -124,7 +122,7 @@ def vector_cell(column: Column, vector: Any) -> bytes:
         cells = np.asarray(vector, "<f4")
     except (ValueError, TypeError, AttributeError, IndexError) as error:
         raise Unsupported(f"{column.name} is not a vector of its kind") from error
-    if is_multiple(column.type) != (cells.ndim == 2) or cells.ndim not in (1, 2):
+    if _is_multiple(column.type) != (cells.ndim == 2) or cells.ndim not in (1, 2):
         raise Unsupported(f"{column.name} is not a vector of its kind")
     return cells.tobytes()
 
@@ -136,11 +134,11 @@ def vector_of(column: Column, cell: bytes) -> Any:
             raise Corrupt(f"{column.name}: a sparse vector of {len(cell)} bytes")
         half = len(cell) // 2
         return np.frombuffer(cell[:half], "<u4").tolist(), np.frombuffer(cell[half:], "<f4").tolist()
-    width = 4 * multiple_width(column.type) if is_multiple(column.type) else 4
+    width = 4 * _multiple_width(column.type) if _is_multiple(column.type) else 4
     if not width or len(cell) % width:
         raise Corrupt(f"{column.name}: a vector of {len(cell)} bytes")
     numbers = np.frombuffer(cell, "<f4")
-    return (numbers.reshape(-1, width // 4) if is_multiple(column.type) else numbers).tolist()
+    return (numbers.reshape(-1, width // 4) if _is_multiple(column.type) else numbers).tolist()
 
 
 def settled(column: Column, cells: Cells) -> Cells:
@@ -148,7 +146,7 @@ def settled(column: Column, cells: Cells) -> Cells:
     them change in their last bits by it (docs/decisions/0017).
     """
     found: list[bytes | None] = []
-    width = 4 * multiple_width(column.type) if is_multiple(column.type) else 0
+    width = 4 * _multiple_width(column.type) if _is_multiple(column.type) else 0
     for cell in cells.to_list():
         if cell is None or not width:
             found.append(None if cell is None else _settled(cell, _normalised))

@@ -18,7 +18,7 @@ import numpy as np
 from snapstore import tagged
 from snapstore.rows import KeyPart, Table
 
-__all__ = ["affinity", "cell_of", "display", "is_ours"]
+__all__ = ["cell_of", "display", "is_ours"]
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _BLOB = re.compile(r"[xX]'((?:[0-9a-fA-F]{2})*)'")
@@ -62,7 +62,7 @@ def _floats(data: bytes) -> list[Any]:
     return [one if math.isfinite(one) else "NaN" if math.isnan(one) else _real(one) for one in found]
 
 
-def affinity(declared: str) -> str:
+def _affinity(declared: str) -> str:
     """What a column would make of a value: the rules of https://sqlite.org/datatype3.html §3.1."""
     upper = declared.upper()
     for words, found in (
@@ -84,7 +84,7 @@ def cell_of(table: Table, part: KeyPart, word: str) -> bytes:
     if part.type == "sqlite.integer":
         return struct.pack(">q", int(word))
     declared = next((one["type"] for one in table.definition.get("columns", ()) if one["name"] == part.name), "")
-    return tagged.encode([_value(word, affinity(declared))])[0] or b""
+    return tagged.encode([_value(word, _affinity(declared))])[0] or b""
 
 
 def _value(word: str, kind: str) -> tagged.Value:

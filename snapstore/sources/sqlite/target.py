@@ -11,23 +11,22 @@ there is built under another name and appears whole, or not at all.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from snapstore.errors import Conflict, Unavailable
-from snapstore.filesystem import INHERITED_BY_NOBODY, publish, sync, sync_folder
+from snapstore.errors import Conflict
 from snapstore.rows import Batch, Cells, Table
 from snapstore.sources import Refusal, Selection, Work, untrusted
 from snapstore.sources.sqlite.applying import delete_rows, insert_rows, update_rows
 from snapstore.sources.sqlite.catalog import Catalog, is_empty, read_catalog
-from snapstore.sources.sqlite.connection import beside, create, open_writing, quoted, translated
+from snapstore.sources.sqlite.connection import create, open_writing, quoted, translated
+from snapstore.sources.sqlite.newfile import new_file, put
 from snapstore.sources.sqlite.sparing import Sparing
 from snapstore.sources.sqlite.view import SqliteView
 
@@ -294,7 +293,7 @@ def open_target(place: Path, selection: Selection, *, wait_seconds: float) -> It
     """Lock the database against other writers and open it for changes; committed when the context ends well."""
     lenient = replace(selection, partial=True)
     if not place.exists():
-        with _new_file(place, lenient, wait_seconds) as target:
+        with _in_new_file(place, lenient, wait_seconds) as target:
             yield target
         return
     connection = open_writing(place, wait_seconds=wait_seconds)
@@ -313,19 +312,9 @@ def open_target(place: Path, selection: Selection, *, wait_seconds: float) -> It
 
 
 @contextmanager
-def _new_file(place: Path, selection: Selection, wait_seconds: float) -> Iterator[SqliteTarget]:
+def _in_new_file(place: Path, selection: Selection, wait_seconds: float) -> Iterator[SqliteTarget]:
     """Build the database beside its place and put it there at the end."""
-    building = place.with_name(f".{place.name}.{os.urandom(6).hex()}.snapstore")
-    if not place.parent.is_dir():
-        raise Unavailable(f"there is no folder {place.parent}", hint="Make it first.")
-    _check_leftovers(place)
-    with ExitStack() as stack:
-        stack.callback(_remove, building)
-        try:
-            # What was remembered is for its owner alone; who wants others to read it says so.
-            os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except OSError as error:
-            raise Unavailable(f"{place} cannot be made: {error.strerror}") from error
+    with new_file(place) as building, ExitStack() as stack:
         connection = open_writing(building, wait_seconds=wait_seconds, create=True)
         stack.callback(connection.close, True)
         with translated(place, "it cannot be made"):
@@ -343,38 +332,4 @@ def _new_file(place: Path, selection: Selection, wait_seconds: float) -> Iterato
                     connection.pragma("journal_mode", "wal", schema="main")
         connection.close(True)
         if is_begun:
-            _put(building, place)
-
-
-def _remove(building: Path) -> None:
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            beside(building, suffix).unlink()
-
-
-def _check_leftovers(place: Path) -> None:
-    """Whoever opens a database rolls back or plays what stands in a log or journal of its name, whoever wrote that."""
-    for suffix in ("-wal", "-journal", "-shm"):
-        left = beside(place, suffix)
-        if left.exists() and (suffix == "-shm" or left.stat().st_size):
-            raise Conflict(
-                f"{left} is there without its database, and would be played into the one that is restored",
-                hint="Stop the application that has it open, move that file away, and try again.",
-            )
-
-
-def _put(building: Path, place: Path) -> None:
-    """Durably, and never over a file that came to be there meanwhile."""
-    try:
-        descriptor = os.open(building, os.O_RDWR | INHERITED_BY_NOBODY)
-        try:
-            sync(descriptor)
-        finally:
-            os.close(descriptor)
-        _check_leftovers(place)
-        publish(building, place)
-        sync_folder(place.parent)
-    except FileExistsError as error:
-        raise Conflict(f"{place} was made by somebody else meanwhile; it is left as it is") from error
-    except OSError as error:
-        raise Unavailable(f"{place} cannot be put in its place: {error.strerror}") from error
+            put(building, place)

@@ -15,8 +15,9 @@ from snapstore.backends.memory import MemoryBackend
 from snapstore.digest import Digest
 from snapstore.errors import Corrupt
 from snapstore.repository import Repository, Snapshot, SnapshotSource, SnapshotTable
+from snapstore.repository.manifest import decode, encode
 from snapstore.repository.sealed import seal
-from snapstore.repository.snapshot import decode, encode, utc_text
+from snapstore.repository.snapshot import utc_text
 from snapstore.seal import PLAIN
 
 words = st.text(max_size=8)
