@@ -357,9 +357,7 @@ def main() -> None:
         blobs = int(found.pop("blobs", arguments.blobs))
         times = ", ".join(f"{name} {value:.1f} s" for name, value in found.items() if name not in ("bytes", "found"))
         each = found["bytes"] / blobs
-        print(
-            f"{arguments.what}: {blobs:,} blobs, {size(int(found['bytes']))}, {each:.1f} bytes each; {times}"
-        )
+        print(f"{arguments.what}: {blobs:,} blobs, {size(int(found['bytes']))}, {each:.1f} bytes each; {times}")
 
 
 if __name__ == "__main__":
