@@ -158,7 +158,7 @@ class Scale:
     @property
     def _lot(self) -> int:
         """How many blobs gc looks up together."""
-        return max(1 << 15, self.blobs // 64)
+        return max(1 << 13, self.blobs // 128)
 
 
 def tables() -> Iterator[str]:
@@ -272,7 +272,10 @@ def measure_gc(blobs: int, folder: Path, snapshots: int) -> dict[str, float]:
     seconds, processor = time.monotonic() - began, time.process_time()
     calls = Counter(call.verb for call in recording.calls)
     print(f"gc of {snapshots:,} snapshots asked its store: {dict(calls)}")
-    return {"bytes": resident() - before, "gc": seconds, "of a processor": processor}
+    grown = resident() - before
+    store = BlobStore(DirectoryBackend(folder))
+    store.refresh()
+    return {"bytes": grown, "gc": seconds, "of a processor": processor, "blobs": store.entry_count}
 
 
 def _write_snapshots(backend: DirectoryBackend, blobs: int, snapshots: int) -> None:
@@ -351,11 +354,10 @@ def main() -> None:
                 found = measure_gc(arguments.blobs, store, arguments.snapshots)
             else:
                 found = MEASURED[arguments.what](arguments.blobs, Path(folder) / "store")
+        blobs = int(found.pop("blobs", arguments.blobs))
         times = ", ".join(f"{name} {value:.1f} s" for name, value in found.items() if name not in ("bytes", "found"))
-        each = found["bytes"] / arguments.blobs
-        print(
-            f"{arguments.what}: {arguments.blobs:,} blobs, {size(int(found['bytes']))}, {each:.1f} bytes each; {times}"
-        )
+        each = found["bytes"] / blobs
+        print(f"{arguments.what}: {blobs:,} blobs, {size(int(found['bytes']))}, {each:.1f} bytes each; {times}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from itertools import count
@@ -50,7 +51,8 @@ for _name in [
 _MEMORY = Path("/dev/shm")
 _PLENTY_BYTES = 8 << 30
 if (
-    "TMPDIR" not in os.environ
+    sys.platform == "linux"  # under Wine the folder is there as well
+    and "TMPDIR" not in os.environ
     and os.access(_MEMORY, os.W_OK)
     and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC
     and shutil.disk_usage(_MEMORY).free > _PLENTY_BYTES

@@ -26,6 +26,7 @@ LAYERS = {
     "snapstore.ahead": 1,
     "snapstore.digest": 1,
     "snapstore.extras": 1,
+    "snapstore.filesystem": 2,
     "snapstore.plainjson": 1,
     "snapstore.packed": 1,
     "snapstore.seal": 2,

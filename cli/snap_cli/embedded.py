@@ -260,7 +260,7 @@ def _undisturbed() -> Iterator[None]:
 
 def _find(version: int) -> Path:
     """The programs of this version. Looks without importing the package: see the module's docstring."""
-    if os.name != "posix":
+    if sys.platform == "win32":
         raise Unsupported("the embedded PostgreSQL runs on Linux and macOS only", hint="Use a server of your own.")
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or not found.submodule_search_locations:

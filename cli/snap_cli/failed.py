@@ -96,6 +96,7 @@ class FailedFile:
             finally:
                 found._tell(app, place, again)
                 if not found.rows:
+                    lines.close()  # what is open stays, on Windows
                     with suppress(OSError):
                         place.unlink()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from snapstore.errors import Unavailable
+from snapstore.filesystem import patiently
 
 __all__ = ["write_note"]
 
@@ -24,6 +25,6 @@ def write_note(path: Path, document: Mapping[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".new")
         beside.write_text(json.dumps(document), encoding="utf-8")
-        os.replace(beside, path)
+        patiently(lambda: os.replace(beside, path))
     except OSError as error:
         raise Unavailable(f"{path} cannot be written: {error.strerror or error}") from error

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snapstore.errors import Conflict, Invalid, SnapstoreError, Unavailable
+from snapstore.filesystem import patiently
 
 __all__ = ["Run", "record"]
 
@@ -57,7 +58,7 @@ def record(path: Path, run: Run, *, wait_seconds: float = _WAIT_SECONDS) -> None
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(_text({**_read(path), **_samples(run)}))
-            os.replace(beside, path)
+            patiently(lambda: os.replace(beside, path))
         except (OSError, SnapstoreError):
             beside.unlink(missing_ok=True)
             raise

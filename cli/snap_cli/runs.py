@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from snap_cli.noting import write_note
-from snapstore.backends.filesystem import lock
 from snapstore.errors import Conflict, Unavailable
+from snapstore.filesystem import lock
 
 __all__ = ["Result", "Runs"]
 

@@ -193,7 +193,8 @@ def _check(app: App, sources: Sequence[str]) -> None:
         if app.settings.named(text):
             continue
         [source] = named_sources(app, text)
-        if open_source(app, source.url).url != source.url:
+        has_secret = not source.url.startswith(("sqlite://", "file://"))  # whose URLs are written in many ways
+        if has_secret and open_source(app, source.url).url != source.url:
             raise Invalid(
                 "a URL with a password does not belong into a schedule",
                 hint="Put the source in snap.toml, or the password in ~/.pgpass.",

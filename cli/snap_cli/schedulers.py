@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import plistlib
-import pwd
 import re
 import shlex
 import shutil
@@ -23,6 +22,9 @@ from typing import Protocol
 
 from snap_cli.timetable import Timetable
 from snapstore.errors import Invalid, SnapstoreError, Unavailable, Unsupported
+
+if sys.platform != "win32":
+    import pwd
 
 __all__ = ["KINDS", "Job", "Scheduler", "choose", "installed", "windows_instruction"]
 
@@ -158,13 +160,16 @@ class Systemd:
 
     def caveat(self) -> str:
         """As `Scheduler.caveat`: a user's systemd ends with the user's last session, unless it is told to linger."""
-        user = pwd.getpwuid(os.getuid()).pw_name
-        if (self.lingering / user).exists():
+        if sys.platform == "win32":
             return ""
-        return (
-            "the timer runs only while you are logged in, and makes up for what it missed when you are; "
-            f"`loginctl enable-linger {user}` has it run always"
-        )
+        else:
+            user = pwd.getpwuid(os.getuid()).pw_name
+            if (self.lingering / user).exists():
+                return ""
+            return (
+                "the timer runs only while you are logged in, and makes up for what it missed when you are; "
+                f"`loginctl enable-linger {user}` has it run always"
+            )
 
     def remove(self, name: str) -> bool:
         """As `Scheduler.remove`."""

@@ -26,7 +26,10 @@ from typing import Self
 from blake3 import blake3
 
 from snapstore.backends import Entry, Stored
-from snapstore.backends.filesystem import (
+from snapstore.backends.memory import MemoryBackend
+from snapstore.digest import DIGEST_BYTES, Buffer
+from snapstore.errors import Corrupt, Exists, NotFound, Unavailable, Unsupported
+from snapstore.filesystem import (
     INHERITED_BY_NOBODY,
     LOCKS_WHAT_IT_WRITES,
     publish,
@@ -34,9 +37,6 @@ from snapstore.backends.filesystem import (
     sync_folder,
     write_at,
 )
-from snapstore.backends.memory import MemoryBackend
-from snapstore.digest import DIGEST_BYTES, Buffer
-from snapstore.errors import Corrupt, Exists, NotFound, Unavailable, Unsupported
 from snapstore.packed import pack, unpack
 
 __all__ = ["BundleFile", "BundleWriter", "Since"]

@@ -26,8 +26,8 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from snapstore.backends.filesystem import INHERITED_BY_NOBODY
 from snapstore.digest import DIGEST_BYTES, Buffer
+from snapstore.filesystem import INHERITED_BY_NOBODY
 
 __all__ = ["CacheFolder", "Kept", "Usage"]
 

@@ -8,7 +8,7 @@ An object is written to `.tmp/`, synced, and only then linked to its name, so a 
 processes cannot both win a name. A file called `LOCK` marks the folder as a store: it is flock()ed while an object is
 replaced or deleted (exclusive) and while names are listed (shared), because a rename beside a listing can hide names.
 It is upper case, so no object can have its name, and a plain copy of the folder brings it along. Names of objects are
-lower case and none that Windows keeps for itself. Where Windows differs: `snapstore.backends.filesystem`.
+lower case and none that Windows keeps for itself. Where Windows differs: `snapstore.filesystem`.
 
 Only regular files whose names `check_name` accepts are objects; links, pipes and other files are not seen. This
 module does not know what the objects hold.
@@ -28,7 +28,9 @@ from pathlib import Path
 from blake3 import blake3
 
 from snapstore.backends import Backend, Entry, Stored, check_name
-from snapstore.backends.filesystem import (
+from snapstore.digest import Buffer
+from snapstore.errors import Conflict, Corrupt, Exists, NotFound, Unavailable, Unsupported
+from snapstore.filesystem import (
     INHERITED_BY_NOBODY,
     LOCKS_WHAT_IT_WRITES,
     NOT_FOLLOWED,
@@ -42,8 +44,6 @@ from snapstore.backends.filesystem import (
     unlock,
     write,
 )
-from snapstore.digest import Buffer
-from snapstore.errors import Conflict, Corrupt, Exists, NotFound, Unavailable, Unsupported
 
 __all__ = ["DirectoryBackend", "directory_of"]
 
@@ -165,7 +165,7 @@ class DirectoryBackend:
         if folder != _TEMPORARY or "/" in name or name in ("", ".", ".."):
             raise NotFound(f"{entry.name} is not a temporary file of {self._root}")
         with self._translated(entry.name), suppress(FileNotFoundError):
-            os.unlink(self._root / _TEMPORARY / name)
+            patiently(lambda: os.unlink(self._root / _TEMPORARY / name))
 
     def _create(self) -> None:
         with self._translated("the store"):
@@ -228,7 +228,7 @@ class DirectoryBackend:
             if not NOT_FOLLOWED and not _is_regular(path):
                 raise self._missing(name)
             try:
-                descriptor = os.open(path, os.O_RDONLY | INHERITED_BY_NOBODY | NOT_FOLLOWED)
+                descriptor = patiently(lambda: os.open(path, os.O_RDONLY | INHERITED_BY_NOBODY | NOT_FOLLOWED))
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
                     raise self._missing(name) from None
@@ -258,7 +258,7 @@ class DirectoryBackend:
             finally:
                 file.close()
                 with suppress(FileNotFoundError):  # renamed
-                    os.unlink(path)
+                    patiently(lambda: os.unlink(path))
 
     def _link(self, temporary: Path, target: Path, name: str) -> None:
         try:

@@ -33,7 +33,7 @@ from snapstore.seal import Seal
 __all__ = ["Blocks", "Large", "equal"]
 
 _READ_BLOCKS = 32  # blocks in one range read: 5.5 MiB
-_SCANNED_BLOCKS = 46  # blocks of all segments together that are held while these are read side by side: 8 MiB
+_SCANNED_BLOCKS = 24  # blocks of all segments together that are held while these are read side by side: 4 MiB
 
 
 @dataclass(slots=True, eq=False)

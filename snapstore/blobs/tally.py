@@ -21,7 +21,7 @@ from snapstore.blobs.segment import ENTRY, MAX_BLOB_BYTES, prefixes
 
 __all__ = ["Part", "Tally", "tally"]
 
-_RANGE = 1 << 16  # entries looked at together, about
+_RANGE = 1 << 15  # entries looked at together, about
 
 
 class Part(Protocol):

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from snapstore.ahead import made_ahead
 from snapstore.errors import Exists, Invalid, Unavailable
 from snapstore.extras import Extra
+from snapstore.filesystem import patiently
 from snapstore.keys import decode_equal
 from snapstore.operations.archive import Archive
 from snapstore.operations.capture import Progress, silent
@@ -106,7 +107,7 @@ def export(
         making.chmod(0o755)
         with suppress(FileNotFoundError):
             folder.rmdir()
-        os.replace(making, folder)
+        patiently(lambda: os.replace(making, folder))
     except OSError as error:
         raise Unavailable(f"{folder} cannot be written: {error.strerror or error}") from error
     finally:

@@ -28,7 +28,7 @@ from snapstore.tree.walk import Child, children
 __all__ = ["DigestSet", "Marks", "needed_by"]
 
 _BATCH = 4096
-_LOT = 1 << 15  # inner blobs looked up at once, or more
+_LOT = 1 << 13  # inner blobs looked up at once, or more
 _FLUSH = 1 << 16
 _PARTS = 256  # of the live ones, by the first byte
 
@@ -144,7 +144,7 @@ class Marks:
 
     def _walk(self, roots: Sequence[Child], walked: DigestSet, progress: Progress, *, is_strict: bool) -> None:
         # Each lot may go through all of the index: so few that this is read some dozen times, whatever its size.
-        size = max(_LOT, self._store.entry_count // 64)
+        size = max(_LOT, self._store.entry_count // 128)
         waiting = [self._fresh(roots, walked)]
         while waiting:
             lot = waiting.pop()

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import PurePath
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from pathlib import Path, PurePath
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from snapstore.errors import Invalid, Unsupported
 from snapstore.extras import Extra
 from snapstore.sources import Source
+from snapstore.sources.paths import in_url, is_path
 
 __all__ = ["URLS", "is_sqlite", "name_of", "schema_of", "source", "url_of_path"]
 
@@ -25,7 +26,6 @@ _POSTGRES = ("postgresql", "postgres")
 _SQLITE = "sqlite"
 _QDRANT = ("qdrant", "qdrant+https", "qdrant+path")
 _FILE = "file"
-_PATHS = ("/", "./", "../")
 _MAGIC = b"SQLite format 3\0"
 
 URLS = (
@@ -68,9 +68,9 @@ def url_of_path(text: str) -> str:
     """The URL of a folder or a SQLite file that is written as a path: `.`, `..`, or what begins as only a path does;
     else the text.
     """
-    if text in (".", "..") or text.startswith(_PATHS):
+    if is_path(text):
         scheme = _SQLITE if is_sqlite(text) else _FILE
-        return f"{scheme}://" + quote(os.fsencode(os.path.abspath(text)))
+        return f"{scheme}://" + in_url(Path(os.path.abspath(text)))
     return text
 
 

@@ -1,4 +1,4 @@
-"""A folder holds a repository on Windows too, as far as anybody without one can say."""
+"""A folder holds a repository on Windows too, as far as can be said every day without one."""
 
 from __future__ import annotations
 

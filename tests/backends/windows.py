@@ -1,13 +1,14 @@
 """Runs tests on what Windows is like, as far as that can be had elsewhere: `python -m tests.backends.windows FILE`.
 
 Before anything of ours is imported the modules and functions that Windows lacks are taken away, `sys.platform` says
-`win32`, a lock of bytes stands in for `msvcrt`, and a file that is open can neither be renamed, replaced nor deleted,
-nor a folder opened. It is an imitation: nobody has run this program on Windows.
+`win32`, flock() stands in for the locks of its kernel32, and a file that is open can neither be renamed, replaced nor
+deleted, nor a folder opened. It is an imitation, for every day; `tests/wine` runs the same tests on more than that.
 """
 
 from __future__ import annotations
 
 import asyncio  # noqa: F401  # what is imported here still knows the platform it is on
+import ctypes
 import fcntl
 import multiprocessing  # noqa: F401
 import os
@@ -37,13 +38,17 @@ WORDS = (
     "getgid", "getuid", "getxattr", "killpg", "lockf", "mkfifo", "pread", "preadv", "pwrite", "pwritev", "readv",
     "setsid", "sync", "writev",
 )  # fmt: skip
+ERROR_LOCK_VIOLATION = 33
 
 
 def pretend() -> None:
     """From now on this process is on Windows, if one does not look too closely."""
-    locks: Any = types.ModuleType("msvcrt")
-    locks.LK_UNLCK, locks.LK_NBLCK, locks.locking = 0, 2, _locking
-    sys.modules["msvcrt"] = locks
+    handles: Any = types.ModuleType("msvcrt")
+    handles.get_osfhandle = lambda descriptor: descriptor
+    sys.modules["msvcrt"] = handles
+    kernel: Any = ctypes
+    kernel.WinDLL = lambda name, use_last_error: types.SimpleNamespace(LockFileEx=_lock, UnlockFileEx=_unlock)
+    kernel.get_last_error, kernel.WinError = lambda: ERROR_LOCK_VIOLATION, OSError
     for name in MODULES:
         sys.modules[name] = None  # type: ignore[assignment]  # so that importing it fails
     changed: Any = os
@@ -60,12 +65,20 @@ def pretend() -> None:
 _flock, _link, _unlink = fcntl.flock, os.link, os.unlink
 
 
-def _locking(descriptor: int, mode: int, _: int) -> None:
-    """One byte, by whoever opened the file; it is refused as Windows refuses it."""
+def _lock(descriptor: int, flags: int, *_: object) -> bool:
+    """Whether it is ours now: of whoever opened the file, shared or not."""
+    at_once, exclusive = flags & 1, flags & 2
+    assert at_once
     try:
-        _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if mode else fcntl.LOCK_UN)
-    except BlockingIOError as error:
-        raise PermissionError(13, "Permission denied") from error
+        _flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _unlock(descriptor: int, *_: object) -> bool:
+    _flock(descriptor, fcntl.LOCK_UN)
+    return True
 
 
 def _opening(call: Callable[..., int]) -> Callable[..., int]:

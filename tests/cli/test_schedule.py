@@ -174,6 +174,13 @@ def test_a_job_that_could_not_work_is_not_installed(snap: Snap, url: str, table:
     assert table.read_text(encoding="utf-8") == MINE
 
 
+def test_a_file_may_be_named_in_any_way(named: Snap) -> None:
+    assert (
+        "sqlite://./agents.db"
+        in named("schedule", "install", "--daily", "02:00", "--print", "sqlite://./agents.db").stdout
+    )
+
+
 def test_a_crontab_whose_marks_do_not_fit_is_left_alone(named: Snap, table: Path) -> None:
     named("schedule", "install", "--daily", "02:30")
     broken = table.read_text(encoding="utf-8").rpartition("# end")[0]

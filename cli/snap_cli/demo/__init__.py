@@ -111,14 +111,17 @@ def _hang_up_is_an_end() -> Iterator[None]:
     """A closed terminal ends the demo as Ctrl-C does, so that it tidies up."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(number, signal.SIG_IGN)
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGHUP, end)
-    try:
+    if sys.platform == "win32":  # has no such signal
         yield
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    else:
+        before = signal.signal(signal.SIGHUP, end)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGHUP, before)
 
 
 def _tell_kept(stage: Stage, folder: Path, data: Path, url: str, process: int) -> None:

@@ -25,6 +25,7 @@ from qdrant_client.local.qdrant_local import QdrantLocal
 from qdrant_client.qdrant_remote import QdrantRemote
 
 from snapstore.errors import Corrupt, Invalid, NotFound, SnapstoreError, Unavailable, Unsupported
+from snapstore.sources.paths import in_url, of_url
 
 __all__ = ["Place", "Session", "in_memory", "open_session", "place_of", "url_of"]
 
@@ -68,7 +69,7 @@ def place_of(url: str, *, key: str = "") -> Place:
         if parts.netloc not in ("", ".") or not parts.path.strip("/"):
             raise Invalid("a folder of Qdrant's local mode is named by its path", hint=_SHAPE)
         path = parts.path if not parts.netloc else parts.netloc + parts.path
-        return Place(folder=Path(unquote(path)).absolute(), collection=asked.get("collection", ""))
+        return Place(folder=Path(of_url(path)).absolute(), collection=asked.get("collection", ""))
     if not parts.hostname or "/" in parts.path.strip("/"):
         raise Invalid("a Qdrant server is named by its host, and at most one collection", hint=_SHAPE)
     grpc_port = asked.get("grpc", "0")
@@ -88,7 +89,7 @@ def url_of(place: Place) -> str:
     """Without the key."""
     if place.folder is not None:
         asked = f"?{urlencode({'collection': place.collection})}" if place.collection else ""
-        return f"qdrant+path://{quote(str(place.folder))}{asked}"
+        return f"qdrant+path://{in_url(place.folder)}{asked}"
     host = f"[{place.host}]" if ":" in place.host else place.host
     path = f"/{quote(place.collection, safe='')}" if place.collection else ""
     asked = f"?grpc={place.grpc_port}" if place.grpc_port else ""

@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 import apsw
 
 from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, SnapstoreError, Unavailable, Unsupported
+from snapstore.sources.paths import in_url, of_url
 
 __all__ = [
     "beside", "connect", "create", "memory", "open_reading", "open_writing", "place_of", "quoted", "translated",
@@ -44,13 +44,12 @@ def place_of(url: str) -> Path:
         raise Invalid(f"{url!r} names no SQLite file", hint="Write sqlite:///path/to/file.db.")
     if mark:
         raise Invalid(f"{url!r} has parameters, and there are none", hint="A question mark in a path is written %3F.")
-    # Some write four slashes before an absolute path.
-    return Path(os.path.abspath(re.sub("^/+", "/", unquote(path, errors="surrogateescape"))))
+    return Path(os.path.abspath(of_url(path)))
 
 
 def url_of(place: Path) -> str:
     """The URL of a file."""
-    return _SCHEME + quote(os.fsencode(place))
+    return _SCHEME + in_url(place)
 
 
 def quoted(name: str) -> str:
@@ -193,7 +192,7 @@ def _vec_library() -> str | None:
 
 
 def _uri(place: Path, parameters: str) -> str:
-    return f"file:{quote(os.fsencode(place))}?{parameters}"
+    return f"file://{in_url(place)}?{parameters}"
 
 
 def _size(path: Path) -> int:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from snapstore.errors import Conflict, Unavailable
+from snapstore.filesystem import INHERITED_BY_NOBODY, publish, sync, sync_folder
 from snapstore.sources.sqlite.connection import beside
 
 __all__ = ["new_file", "put"]
@@ -45,10 +46,14 @@ def new_file(place: Path) -> Iterator[Path]:
 def put(building: Path, place: Path) -> None:
     """Durably, and never over a file that came to be there meanwhile."""
     try:
-        _sync(building, os.O_RDWR)
+        descriptor = os.open(building, os.O_RDWR | INHERITED_BY_NOBODY)
+        try:
+            sync(descriptor)
+        finally:
+            os.close(descriptor)
         _check_leftovers(place)
-        os.link(building, place)
-        _sync(place.parent, os.O_RDONLY)
+        publish(building, place)
+        sync_folder(place.parent)
     except FileExistsError as error:
         raise Conflict(f"{place} was made by somebody else meanwhile; it is left as it is") from error
     except OSError as error:
@@ -64,11 +69,3 @@ def _check_leftovers(place: Path) -> None:
                 f"{left} is there without its database, and would be played into the one that is restored",
                 hint="Stop the application that has it open, move that file away, and try again.",
             )
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,10 +5,9 @@
     data = read_at(descriptor, 64, 16)
 
 Windows differs in what matters here. A file that anybody has open can neither be replaced nor deleted, so both are
-tried again for a while (`patiently`); one that is being written is known by that, and needs no lock. Locks are of bytes
-and always exclusive. A folder cannot be synced: NTFS journals names in the order they were made, and a power cut may
-take the last of them. Nothing here was ever run on Windows; mypy checks it for that platform, and a test runs it with
-what Windows lacks taken away. It does not know stores.
+tried again for a while (`patiently`); one that is being written is known by that, and needs no lock. What is locked is
+a byte. A folder cannot be synced: NTFS journals names in the order they were made, and a power cut may take the
+last of them. docs/design.md says what of this was run there. It does not know stores.
 """
 
 from __future__ import annotations
@@ -25,7 +24,9 @@ from typing import TypeVar
 from snapstore.digest import Buffer
 
 if sys.platform == "win32":
+    import ctypes
     import msvcrt
+    from ctypes import wintypes
 else:
     import fcntl
 
@@ -46,6 +47,25 @@ if sys.platform == "win32":
     INHERITED_BY_NOBODY = os.O_NOINHERIT | os.O_BINARY  # as they are, too: no line ends made of others
     NOT_FOLLOWED = 0
     LOCKS_WHAT_IT_WRITES = False  # a file being written is open, which is lock enough
+
+    class _Place(ctypes.Structure):
+        """OVERLAPPED, as far as locks look at it: where in the file."""
+
+        _fields_ = (
+            ("of_windows", ctypes.c_void_p * 2),
+            ("offset", wintypes.DWORD),
+            ("offset_high", wintypes.DWORD),
+            ("event", wintypes.HANDLE),
+        )
+
+        def __init__(self, offset: int) -> None:
+            super().__init__(offset=offset)
+
+    # By hand, for Python's own msvcrt.locking knows no shared lock, and cannot tell a taken one from other errors.
+    _locks = ctypes.WinDLL("kernel32", use_last_error=True)
+    _locks.LockFileEx.argtypes = (wintypes.HANDLE, *[wintypes.DWORD] * 4, ctypes.POINTER(_Place))
+    _locks.UnlockFileEx.argtypes = (wintypes.HANDLE, *[wintypes.DWORD] * 3, ctypes.POINTER(_Place))
+    _AT_ONCE, _EXCLUSIVE, _TAKEN = 1, 2, 33  # LOCKFILE_FAIL_IMMEDIATELY, LOCKFILE_EXCLUSIVE_LOCK, ERROR_LOCK_VIOLATION
 else:
     INHERITED_BY_NOBODY = os.O_CLOEXEC
     NOT_FOLLOWED = os.O_NOFOLLOW | os.O_NONBLOCK  # neither follows a link nor waits for the other end of a pipe
@@ -58,16 +78,13 @@ def lock(descriptor: int, *, shared: bool = False, wait: bool = True) -> None:
     Raises `BlockingIOError` where somebody has it and this does not wait, and `OSError` where there are no locks.
     """
     if sys.platform == "win32":
-        while True:
-            os.lseek(descriptor, _FAR, os.SEEK_SET)
-            try:
-                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-            except PermissionError as error:
-                if not wait:
-                    raise BlockingIOError(errno.EAGAIN, "locked") from error
-                time.sleep(_POLL_SECONDS)
-            else:
-                return
+        flags = _AT_ONCE if shared else _AT_ONCE | _EXCLUSIVE
+        while not _locks.LockFileEx(msvcrt.get_osfhandle(descriptor), flags, 0, 1, 0, ctypes.byref(_Place(_FAR))):
+            if (number := ctypes.get_last_error()) != _TAKEN:
+                raise ctypes.WinError(number)
+            if not wait:
+                raise BlockingIOError(errno.EAGAIN, "locked")
+            time.sleep(_POLL_SECONDS)  # asked again and again, since Ctrl-C cannot end a wait inside Windows
     else:
         mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         fcntl.flock(descriptor, mode if wait else mode | fcntl.LOCK_NB)
@@ -76,8 +93,8 @@ def lock(descriptor: int, *, shared: bool = False, wait: bool = True) -> None:
 def unlock(descriptor: int) -> None:
     """Let others lock it: closing it does so at once everywhere but on Windows."""
     if sys.platform == "win32":
-        os.lseek(descriptor, _FAR, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        if not _locks.UnlockFileEx(msvcrt.get_osfhandle(descriptor), 0, 1, 0, ctypes.byref(_Place(_FAR))):
+            raise ctypes.WinError(ctypes.get_last_error())
     else:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
@@ -101,7 +118,7 @@ def is_in_use(path: Path) -> bool:
 
 
 def patiently(change: Callable[[], Result]) -> Result:
-    """Replace or delete a file, though another process may have it open for a moment. Raises what that raises."""
+    """Replace, delete or open a file, though another process may be at it for a moment. Raises what that raises."""
     if sys.platform == "win32":
         end = time.monotonic() + _PATIENCE_SECONDS
         while True:
