@@ -49,7 +49,6 @@ class Taken:
     """The committed snapshot, what it cost in bytes and seconds, and the sources that could not be reached.
 
     `later` are snapshots it went by that are dated after it: some clock is wrong, or was, and `latest` means one of
-    `later` are snapshots it went by that are dated after it: some clock is wrong, or was, and `latest` means one of
     those. `damaged` are snapshots it would have gone by, of which blobs are lost: what is live still was written anew,
     the rest is for `verify`. `bytes_read` counts cells read, `bytes_new` plain bytes of blobs that were not there
     before, `bytes_added` what the repository grew by (packs, index and manifest).
