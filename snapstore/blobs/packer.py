@@ -142,6 +142,10 @@ class Packer:
         self._thread.join()
         self._put.shutdown(cancel_futures=True)
 
+    def index_rest(self) -> None:
+        """After `stop`: index the packs that are durable and that no segment names. Raises `Unavailable`."""
+        self._write_segment()
+
     def _run(self) -> None:
         try:
             while (job := self.jobs.get()) is not None and not self._stopped:

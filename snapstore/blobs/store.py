@@ -228,7 +228,11 @@ class BlobStore:
 
     @property
     def entry_count(self) -> int:
-        """How many entries the index had then: as many as there are blobs, and more where some lie in two packs."""
+        """How many entries the index has: as many as there are blobs, and more where some lie in two packs.
+
+        As of the last look; looks if nobody has.
+        """
+        self._look()
         return self._index.entries
 
     def segments(self) -> list[Entry]:

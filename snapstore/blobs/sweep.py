@@ -42,7 +42,8 @@ def copy_live(store: BlobStore, names: Collection[str], live: Live, snapshot_id:
 
     Every blob is re-hashed before it is copied, so damage is not carried on under a fresh name: raises `Corrupt`,
     naming blob and pack. What another pack that is not condemned holds is not copied. Raises `Invalid` for a pack
-    without tombstone, and a store that stands on a base.
+    without tombstone, and a store that stands on a base. After `Unavailable` and `NotFound` the packs that were written
+    are in the index: in a full store they would take the room of the next try, and serve nobody.
     """
     _refuse_base(store)
     packs = {pack.name: pack for pack in store.packs() if pack.name in names}
@@ -50,9 +51,15 @@ def copy_live(store: BlobStore, names: Collection[str], live: Live, snapshot_id:
         if not pack.condemned:
             # Its own index entries would count as another copy, and nothing would be copied.
             raise Invalid(f"{object_name(pack.name)} is not condemned")
-    with store.writer(snapshot_id) as writer:
-        for pack in packs.values():
-            _copy(store, store.directory(pack), live, writer)
+    writer = store.writer(snapshot_id)
+    try:
+        with writer:
+            for pack in packs.values():
+                _copy(store, store.directory(pack), live, writer)
+    except (NotFound, Unavailable):
+        with suppress(Unavailable):  # a full store may have room for this
+            writer.salvage()
+        raise
     return writer.close()
 
 

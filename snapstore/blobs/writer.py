@@ -194,6 +194,11 @@ class BlobWriter:
             self._load.clear()
             self._taken.clear()
 
+    def salvage(self) -> None:
+        """Give up, and index what is in packs by now, so that whoever tries again finds it. Raises `Unavailable`."""
+        self.abort()
+        self._packer.index_rest()
+
     def _refuse_closed(self) -> None:
         if self._failure is not None:  # who took it for something else (a source's, say) and went on hears it again
             raise self._failure

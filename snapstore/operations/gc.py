@@ -15,6 +15,7 @@ import os
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -281,8 +282,9 @@ def _empty(
     rest = [pack for pack in packs if pack.name in needed]
     if not rest:
         return deleted, needed, 0
+    before, own_id = {pack.name for pack in store.packs()}, os.urandom(16)
     try:
-        written = copy_live(store, needed, is_wanted, os.urandom(16)).stored_bytes
+        written = copy_live(store, needed, is_wanted, own_id).stored_bytes
     except NotFound:  # another gc has deleted one of them, after copying it
         if tries == 1:
             raise
@@ -293,11 +295,21 @@ def _empty(
         parts = [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
     else:
         return deleted | delete_packs(store, rest, is_live), needed, written
-    copied, written = set[str](), 0
+    copied, written = set(needed), _written(store, before, own_id)
     for part in parts:
         more, names, size = _empty(store, part, is_live, tries)
         deleted, copied, written = deleted | more, copied | names, written + size
     return deleted, copied, written
+
+
+def _written(store: BlobStore, before: set[str], own_id: bytes) -> int:
+    """The bytes of the packs that a copy which failed has written since `before`, under this id."""
+    fresh = [pack for pack in store.packs() if pack.name not in before]
+    size = 0
+    for pack in fresh:
+        with suppress(NotFound, Corrupt):
+            size += pack.size_bytes if store.directory(pack).snapshot_id == own_id else 0
+    return size
 
 
 def _delete_stray(repository: Repository) -> int:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 
 from snapstore.blobs.store import BlobStore
-from snapstore.errors import NotFound, SnapstoreError, Unavailable
+from snapstore.errors import Corrupt, NotFound, Unavailable
 from snapstore.operations.capture import Progress
 from snapstore.operations.marks import Marks, needed_by
 from snapstore.repository import Repository, Snapshot
@@ -31,13 +31,15 @@ def marked(
 ) -> Marks:
     """Marks of all that these need, but for snapshots that another has removed since they were listed, and swept.
 
-    All are walked through at once. Where that fails nothing is known of what lies beneath, so it begins anew.
+    All are walked through at once. Where that fails nothing is known of what lies beneath, so it begins anew. A store
+    that does not answer is `Unavailable`, and says nothing of any snapshot.
     """
+    store.refresh()  # here, where damage to the index is not taken for a snapshot's
     for _ in range(_TRIES):
         marks = Marks(store)
         try:
             marks.add([root for snapshot in kept for root in needed_by(snapshot)], progress)
-        except SnapstoreError as error:
+        except (NotFound, Corrupt) as error:
             _log.debug("marking again: %s", error)
             kept = _still_there(repository, store, kept)
             continue
@@ -62,7 +64,7 @@ def marked_more(
     fresh = [snapshot for snapshot in committed(there) if snapshot.id not in known]
     try:
         marks.add([root for snapshot in fresh for root in needed_by(snapshot)], progress)
-    except SnapstoreError:
+    except (NotFound, Corrupt):
         return marked(repository, store, [*kept, *fresh], pending(there), progress)
     for snapshot in pending(there):
         marks.add_pending(snapshot.roots)
@@ -70,13 +72,16 @@ def marked_more(
 
 
 def _still_there(repository: Repository, store: BlobStore, kept: Sequence[Snapshot]) -> list[Snapshot]:
-    """These without those removed since they were listed. Raises, naming it, for one that cannot be read."""
+    """These without those removed since they were listed. Raises, naming it, for one that cannot be read.
+
+    One that could be read stays, though it was removed: who began before that may build upon it, unknown to this gc.
+    """
     marks, there = Marks(store), []
     for snapshot in kept:
         try:
             marks.add(needed_by(snapshot))
             there.append(snapshot)
-        except SnapstoreError as error:
+        except (NotFound, Corrupt) as error:
             if isinstance(error, NotFound) and not any(repository.backend.list(snapshot.name)):
                 marks = Marks(store)
                 continue

@@ -143,13 +143,13 @@ class Marks:
         return sum(map(len, self._live))
 
     def _walk(self, roots: Sequence[Child], walked: DigestSet, progress: Progress, *, is_strict: bool) -> None:
-        # Each lot may go through all of the index: so few that this is read some dozen times, whatever its size.
-        size = max(_LOT, self._store.entry_count // 128)
         waiting = [self._fresh(roots, walked)]
         while waiting:
             lot = waiting.pop()
             if not len(lot):
                 continue
+            # Each lot may go through all of the index: so few that this is read some dozen times, whatever its size.
+            size = max(_LOT, self._store.entry_count // 128)
             waiting.append(lot[:-size])
             below: list[NDArray[np.void]] = []
             found: list[Child] = []
