@@ -27,7 +27,7 @@ from snapstore.blobs.tally import Tally
 from snapstore.errors import Corrupt, NotFound
 from snapstore.repository import tombstones
 
-__all__ = ["Survey", "condemn_damaged", "delete_packs", "needed_only_there", "survey"]
+__all__ = ["Survey", "condemn_damaged", "delete_packs", "needed_only_there", "survey", "tells_of_loss"]
 
 _log = logging.getLogger(__name__)
 
@@ -142,6 +142,18 @@ def _unsound_elsewhere(store: BlobStore, packs: Sequence[PackEntry], is_live: Li
             there = store.contains_many(needed)
             found |= unsound(store, [name for name, is_there in zip(needed, there.tolist(), strict=True) if is_there])
     return found
+
+
+def tells_of_loss(store: BlobStore, is_live: Live) -> bool:
+    """Whether something needed is in no pack, and the index says in which it was: that must not be forgotten.
+
+    Takes go by it (`snapstore.operations.lost_packs`), and values are not read by a gc, so nobody else would notice.
+    """
+    for pack in sorted(store.lost_packs):
+        held = indexed_blobs(store, pack)
+        if not store.locate(digests_of(held[is_live(held)])).found.all():
+            return True
+    return False
 
 
 def _held(store: BlobStore, pack: PackEntry) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.blobs.sweep import Live, copy_live, indexed_packs, merge, purge
 from snapstore.errors import Conflict, Corrupt, NotFound, SnapstoreError, Unavailable
 from snapstore.operations.capture import Progress, silent
-from snapstore.operations.condemn import Survey, delete_packs, needed_only_there, survey
+from snapstore.operations.condemn import Survey, delete_packs, needed_only_there, survey, tells_of_loss
 from snapstore.operations.marking import marked, marked_more
 from snapstore.operations.marks import Marks
 from snapstore.operations.retention import Choice, Policy, choose, is_expendable
@@ -167,7 +167,7 @@ def gc(
             rest = again(wait_seconds=wait_seconds)  # there is room now for the other tombstones
             freed, deleted = freed + rest.bytes_freed, deleted + rest.packs_deleted
             rewritten, waiting = rewritten + rest.packs_rewritten, rest.waiting
-        elif not waiting:
+        elif not waiting and not tells_of_loss(store, marks.is_live):
             merge(store)
     except SnapstoreError as error:
         if removed:

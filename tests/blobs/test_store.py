@@ -317,3 +317,10 @@ def test_what_moves_or_is_damaged_while_blobs_come_one_by_one_is_looked_for_agai
     assert [found[at] for at in range(len(blobs))] == blobs
     with pytest.raises(NotFound, match=digest(b"no").hex()):
         list(store.get_each([*names(blobs), digest(b"no")]))
+
+
+def test_entries_are_counted_though_nothing_was_looked_for_yet() -> None:
+    """A walk goes by it before it reads anything."""
+    backend = MemoryBackend()
+    write(BlobStore(backend), Kind.CHUNK, chunks(30))
+    assert BlobStore(backend).lean().entry_count == 30

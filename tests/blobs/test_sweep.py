@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from snapstore.backends import Stored
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
+from snapstore.blobs import packer
 from snapstore.blobs.check import check
 from snapstore.blobs.pack import digests_of, object_name
 from snapstore.blobs.store import BlobStore
 from snapstore.blobs.sweep import copy_live, fold, indexed_blobs, indexed_packs, merge, purge, rebuild_index
 from snapstore.digest import Buffer, Kind, digest
-from snapstore.errors import Corrupt, Invalid
+from snapstore.errors import Corrupt, Invalid, Unavailable
 from snapstore.operations.condemn import delete_packs
 from tests.blobs.sample import TAKE, change, chunks, condemn, names, vectors, write
 
@@ -96,6 +97,41 @@ def test_a_pack_is_not_deleted_while_a_live_blob_is_nowhere_else() -> None:
     copy_live(store, [pack], keeping([b"b"]), TAKE)
     assert delete(store, pack, keeping([b"b"])) > 0
     assert store.get(digest(b"b")) == b"b"
+
+
+@pytest.mark.parametrize("packs", [1, 3, 6])
+def test_what_was_copied_before_a_store_was_full_is_not_copied_again(
+    packs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else copies that nobody finds would take the room of the next try."""
+    monkeypatch.setattr(packer, "_VALUE_PACK_BYTES", 4000)
+    monkeypatch.setattr("snapstore.blobs.writer._VALUE_FRAME_BYTES", 1000)
+
+    class Full(MemoryBackend):
+        room = 1 << 30
+
+        def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
+            if name.startswith("packs/"):
+                self.room -= 1
+                if self.room < 0:
+                    raise Unavailable("no space left")
+            return super().put(name, parts, unique=unique)
+
+    backend = Full()
+    blobs = vectors(300)
+    write(BlobStore(backend), Kind.VALUE, blobs)
+    condemned = {pack.name for pack in BlobStore(backend).packs()}
+    for name in condemned:
+        condemn(backend, name)
+    backend.room = packs
+    with pytest.raises(Unavailable, match="no space left"):
+        copy_live(BlobStore(backend), condemned, keeping(blobs), TAKE)
+    fresh = [pack for pack in BlobStore(backend).packs() if pack.name not in condemned]
+    assert len(fresh) == packs
+    known = int(BlobStore(backend).contains_many(names(blobs)).sum())
+    assert known == sum(len(BlobStore(backend).directory(pack).digests) for pack in fresh)
+    backend.room = 1 << 30
+    assert copy_live(BlobStore(backend), condemned, keeping(blobs), TAKE).blobs == len(blobs) - known
 
 
 def test_a_store_on_a_base_is_not_swept() -> None:

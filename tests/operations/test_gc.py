@@ -15,10 +15,12 @@ from snapstore.backends import Entry
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
-from snapstore.digest import Buffer, digest
+from snapstore.blobs.pack import object_name
+from snapstore.digest import Buffer, Kind, digest
 from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, Unavailable, Unsupported
 from snapstore.operations.forget import pin, rm, unpin
 from snapstore.operations.gc import GcPlan, gc, plan_gc
+from snapstore.operations.lost_packs import has_lost
 from snapstore.operations.marks import DigestSet, Marks, needed_by
 from snapstore.operations.retention import Policy
 from snapstore.operations.verify import verify
@@ -403,6 +405,50 @@ def test_a_store_with_no_room_at_all_is_said_to_be_full_and_what_was_removed() -
     backend.room = None
     assert len(gc(Repository.open(backend)).kept) == 1
     no_garbage(Repository.open(backend))
+
+
+def test_a_store_that_does_not_answer_is_not_taken_for_a_damaged_snapshot() -> None:
+    repository = fresh()
+    take(repository, rows(range(100)), at=0)
+
+    def down() -> None:
+        raise Unavailable("the server does not answer")
+
+    reads = Points(_copied(repository.backend))
+    gc(Repository.open(reads))
+    for at in range(1, reads.calls):
+        with pytest.raises(Unavailable, match=r"^the server does not answer$"):
+            gc(Repository.open(Points(_copied(repository.backend), at, before=down)))
+
+
+def test_a_damaged_index_is_not_taken_for_a_damaged_snapshot() -> None:
+    repository = fresh()
+    take(repository, rows(range(100)), at=0)
+    (name,) = objects(repository.backend, "index/")
+    data = bytearray(repository.backend.get(name).data)
+    data[60] ^= 1
+    repository.backend.delete(name)
+    repository.backend.put(name, [data])
+    with pytest.raises(Corrupt, match=f"^{name} is damaged") as caught:
+        gc(reopened(repository))
+    assert "snap repair index" in caught.value.hint
+
+
+def test_the_index_keeps_what_tells_that_a_needed_pack_is_lost() -> None:
+    repository = fresh()
+    first = take(repository, rows(range(100)), at=0)
+    (values,) = (
+        pack for pack in repository.blobs.packs() if (repository.blobs.directory(pack).kinds == Kind.VALUE).all()
+    )
+    for at in range(1, 14):
+        last = take(repository, rows(range(100 + at)), at=at)
+    repository.backend.delete(object_name(values.name))
+    assert gc(reopened(repository)).kept
+    again = reopened(repository)
+    again.blobs.refresh()
+    assert again.blobs.lost_packs == {values.name}
+    assert has_lost(again, first)
+    assert has_lost(again, last)
 
 
 class Aged(MemoryBackend):
