@@ -236,6 +236,11 @@ class App(Environment):
         """What must not be missed."""
         self.err(f"{paint('warning:', 'yellow')} {text}")
 
+    def warn_unprotected(self, location: str) -> None:
+        """That gc did not wait for who read there."""
+        told = "nothing may be written there, so a gc that others run would not have waited for this"
+        self.warn(f"{location} was only read: {told}; all that was needed was there")
+
     def err(self, text: str) -> None:
         """A line for people, beside the data."""
         click.echo(safe(text), err=True, color=_color(sys.stderr))

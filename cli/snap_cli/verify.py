@@ -106,6 +106,8 @@ def verify_command(
     with app.progress() as progress:
         verified = verify(repository, snapshots=chosen, read_data=read_data, sample=chosen_sample, progress=progress)
     depth = "every byte" if read_data else "sample" if chosen_sample else "structure"
+    if not verified.is_protected:
+        app.warn_unprotected(repository.location)
     damaged = len({damage.object for damage in verified.damaged})
     _note(app, repository, depth, damaged=damaged, is_whole=chosen is None)
     if app.json:
@@ -291,4 +293,5 @@ def _json(verified: Verified, sample: Sample | None) -> dict[str, Any]:
         "snapshots": list(verified.snapshots),
         "blobs": verified.blobs,
         "bytes_read": verified.bytes_read,
+        "protected": verified.is_protected,
     }

@@ -23,9 +23,10 @@ from snapstore.backends.overlay import OverlayBackend
 from snapstore.blobs.pack import rows_of
 from snapstore.blobs.store import BlobStore
 from snapstore.errors import Exists, Invalid, NotFound, Unsupported
+from snapstore.operations.announced import announced
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.carried import digests_beneath
-from snapstore.operations.copy import Copied, announced, copy, held
+from snapstore.operations.copy import Copied, copy, held
 from snapstore.operations.marks import DigestSet, needed_by
 from snapstore.repository import Origin, Repository, Snapshot, config, keyring
 from snapstore.repository.keyring import Passphrase
@@ -135,11 +136,11 @@ def _standing_on(file: BundleFile, source: Repository, target: Repository) -> It
     known = {one: held(target, there, Origin(*one)) for one in file.since}
     _refuse_missing(file, target, [one for one, its_copy in known.items() if its_copy is None])
     found = {one: its_copy for one, its_copy in known.items() if its_copy is not None}
-    with announced(target, [root for one in found.values() for root in one.digests()]) as heart:
+    with announced(target, [root for one in found.values() for root in one.digests()]) as reading:
         # What was removed before the pending stood there may be swept already.
         _refuse_missing(file, target, [one for one, its_copy in found.items() if not target.has(its_copy.id)])
         source.blobs = BlobStore(source.backend, target.seal, base=target.blobs)
-        yield heart.progress
+        yield reading.progress
 
 
 def _refuse_missing(file: BundleFile, target: Repository, missing: Sequence[Since]) -> None:

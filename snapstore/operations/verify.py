@@ -22,6 +22,7 @@ from snapstore.blobs.pack import Directory, digests_of, object_name
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.digest import Digest, digest
 from snapstore.errors import Conflict, Corrupt, NotFound, Unsupported
+from snapstore.operations.announced import announced
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.check_objects import (
     REBUILD,
@@ -36,7 +37,6 @@ from snapstore.operations.check_objects import (
 from snapstore.operations.check_trees import TreeCheck
 from snapstore.operations.damage import Damage, RowRange
 from snapstore.operations.harm import Harm
-from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.marks import DigestSet
 from snapstore.operations.sampling import Sample
 from snapstore.operations.steady import SteadyBackend
@@ -48,12 +48,16 @@ __all__ = ["Damage", "RowRange", "Verified", "verify"]
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was looked at: ids of snapshots, the number of blobs they need, bytes read; and what is damaged."""
+    """What was looked at: ids of snapshots, the number of blobs they need, bytes read; and what is damaged.
+
+    Not `is_protected` is a look at a repository that may not be written, so that no gc waited; none took anything.
+    """
 
     snapshots: tuple[str, ...]
     blobs: int
     bytes_read: int
     damaged: tuple[Damage, ...]
+    is_protected: bool = True
 
 
 def verify(
@@ -70,16 +74,15 @@ def verify(
     the index and where that says, and nodes must be readable and fit each other. `read_data` reads and hashes every
     byte of every pack, and decodes every chunk of the snapshots; `sample` hashes the frames of one round.
 
-    Raises `NotFound` if one of `snapshots` has been removed, `Conflict` if this took so long that a gc gave it up, and
-    `Unavailable`. Never raises for damage.
+    Raises `NotFound` if one of `snapshots` has been removed, `Conflict` if this took so long that a gc gave it up or, where
+    the repository may only be read, if a gc took packs away meanwhile, and `Unavailable`. Never raises for damage.
     """
     backend = SteadyBackend(repository.backend, repository.seal)
     steady = repository.over(backend)
     found, _ = read_snapshots(steady)
     named = [digest_ for one in found for digest_ in one.digests()]
-    heart = Heartbeat(steady, steady.begin(roots=list(dict.fromkeys(named))))
-    try:
-        run = _Run(steady, backend, heart.progress(progress))
+    with announced(steady, list(dict.fromkeys(named))) as reading:
+        run = _Run(steady, backend, reading.progress(progress))
         chosen = run.objects(snapshots, protected={one.id for one in found})
         run.trees(chosen, read_chunks=read_data)
         if read_data:
@@ -87,10 +90,12 @@ def verify(
         elif sample is not None:
             run.packs(lambda pack: _check_sample(steady.blobs, pack, sample))
         damaged = run.damaged(chosen)
-        _still_protected(steady, heart.pending)
-    finally:
-        steady.abandon(heart.pending)
-    return Verified(tuple(one.id for one in chosen), run.blobs, backend.bytes_read, damaged)
+        if reading.heart is None:
+            reading.check()
+        else:
+            _still_protected(steady, reading.heart.pending)
+    ids = tuple(one.id for one in chosen)
+    return Verified(ids, run.blobs, backend.bytes_read, damaged, is_protected=reading.is_protected)
 
 
 class _Run:
