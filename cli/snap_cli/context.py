@@ -238,8 +238,8 @@ class App(Environment):
 
     def warn_unprotected(self, location: str) -> None:
         """That gc did not wait for who read there."""
-        told = "nothing may be written there, so a gc that others run would not have waited for this"
-        self.warn(f"{location} was only read: {told}; all that was needed was there")
+        told = "a gc that others run there would not have waited for this (it would have been said)"
+        self.warn(f"nothing may be written in {location}: {told}")
 
     def err(self, text: str) -> None:
         """A line for people, beside the data."""

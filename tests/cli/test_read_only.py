@@ -57,7 +57,7 @@ def notes() -> int:
 def test_a_folder_that_may_only_be_read_is_verified_copied_and_restored_from_the_copy(reader: Snap) -> None:
     told = reader("verify", "--read-data", "-r", "backups")
     assert "no damage" in told.stdout
-    assert "was only read" in told.stderr
+    assert "nothing may be written" in told.stderr
     assert reader.json("verify", "-r", "backups")["protected"] is False
     memory = sqlite3.connect("memory.db")
     memory.execute("DELETE FROM notes WHERE id > 10")
@@ -71,7 +71,7 @@ def test_a_folder_that_may_only_be_read_is_verified_copied_and_restored_from_the
     assert "snap copy" in refused["hint"]
     assert notes() == 11
     reader("init", "own")
-    assert "was only read" in reader("copy", "latest", "--from", "backups", "--to", "own").stderr
+    assert "nothing may be written" in reader("copy", "latest", "--from", "backups", "--to", "own").stderr
     reader("restore", "latest", "--to", "sqlite://./memory.db", "-r", "own")
     assert notes() == 20
     reader("verify", "-r", "own")
