@@ -60,16 +60,18 @@ def copy(
 ) -> tuple[Copied, ...]:
     """Copy these snapshots of `source` (all by default), oldest first, each committed before the next begins.
 
-    A snapshot that the target holds, or whose copy it holds, is passed over without writing anything. What was copied
-    before an error stays. Raises `Invalid` for one repository as both, `NotFound` for a snapshot that has been removed,
-    `Corrupt` for one that cannot be read whole, and `Conflict` if a gc gave the copy up.
+    A snapshot that the target holds, or whose copy it holds, is passed over without writing anything; it is copied all
+    the same if others removed that while this ran. What was copied before an error stays.
+
+    Raises `Invalid` for one repository as both, `NotFound` for a snapshot that has been removed, `Corrupt` for one that
+    cannot be read whole, and `Conflict` if a gc gave the copy up.
     """
     if (source.settings.id, source.location) == (target.settings.id, target.location):
         raise Invalid(f"{source.location} cannot be copied into itself", hint="Name another repository.")
     own = source.snapshots()
     chosen = own if snapshots is None else sorted(snapshots, key=lambda one: (one.time, one.id))
     there = target.snapshots()
-    done = []
+    done: list[Copied] = []
     for number, snapshot in enumerate(chosen):
         its_copy = held(target, there, source.origin_of(snapshot))
         if its_copy is None:
@@ -79,12 +81,26 @@ def copy(
             copied = Copied(snapshot, its_copy, is_new=False)
         done.append(copied)
         progress("copying snapshots", number + 1, len(chosen))
+    while gone := _gone(target, done):
+        there = [one for one in there if one.id not in gone]
+        done = [
+            _Copying(source, target, own, there, progress).one(one.snapshot) if one.copy.id in gone else one
+            for one in done
+        ]
     return tuple(done)
 
 
 def held(target: Repository, there: Sequence[Snapshot], origin: Origin) -> Snapshot | None:
     """The one of the snapshots `there` in the target that is of this origin."""
     return next((one for one in there if target.origin_of(one) == origin), None)
+
+
+def _gone(target: Repository, done: Sequence[Copied]) -> set[str]:
+    """Those that were passed over since they were there, and are not any more."""
+    passed = {one.copy.id for one in done if not one.is_new}
+    if not passed:
+        return passed
+    return passed - {entry.name.removeprefix("snapshots/") for entry in target.backend.list("snapshots/")}
 
 
 class _Reading:

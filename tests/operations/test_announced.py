@@ -77,7 +77,9 @@ def test_a_copy_that_may_only_be_read_heals() -> None:
 
 
 @pytest.mark.parametrize(
-    "work", [verify, lambda repository: copy(repository, init(MemoryBackend(), encrypted=False))], ids=["verify", "copy"]
+    "work",
+    [verify, lambda repository: copy(repository, init(MemoryBackend(), encrypted=False))],
+    ids=["verify", "copy"],
 )
 def test_who_is_not_waited_for_says_so_and_finds_no_damage(work: Callable[[Repository], object]) -> None:
     memory = MemoryBackend()
@@ -110,7 +112,9 @@ def test_a_store_that_is_full_or_out_of_reach_is_no_such_store() -> None:
 
 def test_what_may_only_be_read_is_restored_by_way_of_a_copy(small_world: World) -> None:
     world = small_world
-    world.run("CREATE TABLE t (id int PRIMARY KEY, said text); INSERT INTO t SELECT n, 'x' FROM generate_series(1, 9) n")
+    world.run(
+        "CREATE TABLE t (id int PRIMARY KEY, said text); INSERT INTO t SELECT n, 'x' FROM generate_series(1, 9) n"
+    )
     snapshot = world.take()
     world.run("DELETE FROM t WHERE id < 4")
     reading = World(reopen(ReadsOnly(world.repository.backend)), world.url)

@@ -132,6 +132,8 @@ def test_every_damaged_byte_of_a_pack_is_healed_from_a_copy(encrypted: bool, of_
             healed = heal(reopen(backend), [FromRepository(reopen(other.backend))])
             assert healed.left == (), (name, at)
             assert healed.condemned == (name.rpartition("/")[2],)
+            again = verify(reopen(backend), read_data=True)
+            assert (again.damaged, bool(again.harmless)) == ((), True), (name, at)
             gc(reopen(backend))
             assert name not in objects(backend)
             is_whole(backend)
