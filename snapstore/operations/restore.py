@@ -69,7 +69,7 @@ def plan_restore(
         plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
     if reading.is_protected:
         return plan
-    refused = _no_undo(repository, snapshot)
+    refused = _no_undo(repository, snapshot, ask)
     return dataclasses.replace(plan, obstacle=f"{refused.message}. {refused.hint}")
 
 
@@ -137,7 +137,7 @@ def _attempt(
     try:
         pending = repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])])
     except Denied as error:
-        raise _no_undo(repository, snapshot, error) from error
+        raise _no_undo(repository, snapshot, ask, error) from error
     heart = Heartbeat(repository, pending)
     try:
         if parent is not None and not repository.has(parent.snapshot.id):
@@ -250,14 +250,15 @@ def _half_done(error: SnapstoreError, done: str, safety: Snapshot) -> SnapstoreE
     return type(error)(f"{error.message}; until then {done}", hint=hint)
 
 
-def _no_undo(repository: Repository, snapshot: Snapshot, error: Denied | None = None) -> Denied:
+def _no_undo(repository: Repository, snapshot: Snapshot, ask: Ask, error: Denied | None = None) -> Denied:
     """Why nothing is restored from a repository that cannot take the safety snapshot, and how it is done."""
     name = snapshot.id[:8]
     return Denied(
         f"{repository.location} may only be read, and a restore first saves there what it overwrites"
         + (f"; nothing was changed ({error.message})" if error else ""),
         hint="Copy the snapshot into a repository of your own, and restore it from there: "
-        f"`snap init PATH`, `snap copy {name} --to PATH`, `snap -r PATH restore {name}`.",
+        f"`snap init PATH`, `snap copy {name} --to PATH`, `snap -r PATH restore {name}`."
+        + ("" if ask.trusted else " There its SQL is run: copy it only if you trust whoever can write here."),
     )
 
 

@@ -124,6 +124,7 @@ def test_what_may_only_be_read_is_restored_by_way_of_a_copy(small_world: World) 
     with pytest.raises(Denied, match="nothing was changed") as refused:
         reading.restore(snapshot, Mode.SKIP)
     assert f"snap copy {snapshot.id[:8]} --to PATH" in refused.value.hint
+    assert reading.plan(snapshot, Mode.SKIP, trusted=False).obstacle.endswith("if you trust whoever can write here.")
     assert world.value("SELECT count(*) FROM t") == 6
     own = World(init(MemoryBackend(), encrypted=False), world.url)
     [copied] = copy(reading.repository, own.repository, [snapshot])
