@@ -98,7 +98,7 @@ def held(target: Repository, there: Sequence[Snapshot], origin: Origin) -> Snaps
 def _gone(target: Repository, done: Sequence[Copied]) -> set[str]:
     """Those that were passed over since they were there, and are not any more."""
     passed = {one.copy.id for one in done if not one.is_new}
-    if not passed or not any(one.is_new for one in done):  # else the listing is as old as the copying took
+    if not passed or not any(one.is_new for one in done):  # where nothing was copied, no time has passed
         return set()
     return passed - {entry.name.removeprefix("snapshots/") for entry in target.backend.list("snapshots/")}
 
