@@ -49,20 +49,18 @@ class Reading:
 
 
 @contextmanager
-def announced(repository: Repository, roots: Sequence[Digest], *, looks: bool = True) -> Iterator[Reading]:
+def announced(repository: Repository, roots: Sequence[Digest]) -> Iterator[Reading]:
     """While this holds, a gc waits before it sweeps what lies beneath these roots, if the repository may be written.
 
-    If it may not, what is found to be missing or damaged while packs went away is a `Conflict`. `looks` as in
-    `Repository.begin`.
+    If it may not, what is found to be missing or damaged while packs went away is a `Conflict`.
     """
     try:
-        heart = Heartbeat(repository, repository.begin(roots=roots, looks=looks))
+        heart = Heartbeat(repository, repository.begin(roots=roots))
     except Denied:
         reading = Reading(repository, None, _packs(repository))
+        repository.blobs.refresh()
     else:
         reading = Reading(repository, heart)
-    if looks and not reading.is_protected:
-        repository.blobs.refresh()
     try:
         yield reading
     except (NotFound, Corrupt) as error:
