@@ -3,7 +3,7 @@
 `make soak` tries every one of them, `make test` some: a storage call fails before it is made (`test_crashes`,
 `test_crashed_restore`, `test_repair`, `test_keyring`); one that writes also after, with its reply lost, without effect,
 or as the disk is full from then on; and the power fails after any change to a folder, with what was not synced left in
-one of the ways of `disk.Cut` (`test_torn`).
+one of the ways of `cut.Cut` (`test_torn`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from snapstore.backends.directory import DirectoryBackend
 from snapstore.backends.memory import MemoryBackend
 from tests.operations import test_crashes, test_repair, test_torn
 from tests.operations.crowd import Operation, copied, repository_with_garbage
-from tests.operations.disk import Cut, Disk
+from tests.operations.cut import Cut
+from tests.operations.disk import Disk
 from tests.operations.points import calls_to_fail
 from tests.operations.sample import reopen
 

@@ -16,7 +16,8 @@ from snapstore.errors import SnapstoreError
 from snapstore.operations.gc import gc
 from snapstore.operations.verify import verify
 from tests.operations.crowd import copied
-from tests.operations.disk import Cut, Disk
+from tests.operations.cut import Cut
+from tests.operations.disk import Disk
 from tests.operations.points import WAYS, calls_to_fail
 from tests.operations.sample import reopen
 from tests.soak import IS_SOAK
