@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -51,7 +52,7 @@ class Sync(Enum):
     """In a folder."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Left:
     """The folder after so many changes, of which `what` was the last: bytes by path, None for a folder."""
 
@@ -59,9 +60,9 @@ class Left:
     what: str
     files: Mapping[str, bytes | None]
 
-    @property
+    @cached_property
     def backend(self) -> MemoryBackend:
-        """What a store there lists, in memory: no temporary files, no lock."""
+        """What a store there lists, in memory, where it may be worked with: no temporary files, no lock."""
         backend = MemoryBackend()
         for path, data in self.files.items():
             if data is not None:
