@@ -40,7 +40,7 @@ class Disk:
         self._numbers: dict[int, int] = {}  # of the files made through these descriptors
         self._paths: dict[int, str] = {}  # of what was there when these descriptors were opened
         self._known = set(self._start)
-        self._found: dict[str, tuple[int, int]] = {}  # by path, of files that others write: number and size
+        self._found: dict[str, tuple[int, bytes]] = {}  # by path, of files that others write: number and bytes
         self._lock = threading.RLock()
 
     @property
@@ -100,24 +100,28 @@ class Disk:
         number = len(self._steps)
         self._steps.append(("create", own, number))
         self._known.add(own)
+        self._found.pop(own, None)
         return number
 
     def _look(self) -> None:
-        """Note what others wrote since the last look: at the end of files, as all do that are told of here."""
+        """Note what others wrote since the last look, in files that nobody here has open."""
         for path in sorted(self._root.rglob("*")):
             own = str(path.relative_to(self._root))
             if path.is_dir() or (own in self._known and own not in self._found):
                 continue
-            number, size = self._found[own] if own in self._found else (self._create(own), 0)
-            with path.open("rb") as file:
-                file.seek(size)
-                more = file.read()
-            if more:
-                self._steps.append(("write", number, more))
-            self._found[own] = number, size + len(more)
+            number, before = self._found[own] if own in self._found else (self._create(own), b"")
+            data = path.read_bytes()
+            same = len(before if data.startswith(before) else os.path.commonprefix([before, data]))
+            if same < len(before):
+                self._steps.append(("truncate", number, same))
+            if same < len(data):
+                self._steps.append(("write", number, data[same:]))
+            self._found[own] = number, data
 
     def _close(self, _: None, descriptor: int) -> None:
-        self._numbers.pop(descriptor, None)
+        number = self._numbers.pop(descriptor, None)
+        if number is not None and self._steps[-1][0] == "create" and self._steps[-1][2] == number:
+            self._found[self._steps[-1][1]] = number, b""  # only made, for others to write
         self._paths.pop(descriptor, None)
 
     def _writev(self, done: int, descriptor: int, buffers: Any) -> None:
