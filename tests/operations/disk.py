@@ -111,7 +111,7 @@ class Disk:
                 continue
             number, before = self._found[own] if own in self._found else (self._create(own), b"")
             data = path.read_bytes()
-            same = len(before if data.startswith(before) else os.path.commonprefix([before, data]))
+            same = len(before) if data.startswith(before) else 0  # written over
             if same < len(before):
                 self._steps.append(("truncate", number, same))
             if same < len(data):
