@@ -137,11 +137,12 @@ class Scale:
     @property
     def gc_memory(self) -> int:
         """Marks: 8 bytes a blob and an eighth of them waiting, 32 a walked one, twice while they are merged; the frames
-        of the index; 250 bytes for each of the blobs looked up together; caches and what is being read (all measured
-        below).
+        of the index, and a block of each segment; 250 bytes for each of the blobs looked up together; caches and what
+        is being read (all measured below).
         """
         marks = 10 * self.blobs + 64 * self.walked
-        return marks + self.frames * FRAME.itemsize + 250 * self._lot + (50 << 20)
+        index = self.frames * FRAME.itemsize + max(_SCANNED_BLOCKS, self.segments) * BLOCK_ENTRIES * ENTRY.itemsize
+        return marks + index + 250 * self._lot + (45 << 20)
 
     @property
     def gc_requests(self) -> int:
@@ -357,9 +358,7 @@ def main() -> None:
         blobs = int(found.pop("blobs", arguments.blobs))
         times = ", ".join(f"{name} {value:.1f} s" for name, value in found.items() if name not in ("bytes", "found"))
         each = found["bytes"] / blobs
-        print(
-            f"{arguments.what}: {blobs:,} blobs, {size(int(found['bytes']))}, {each:.1f} bytes each; {times}"
-        )
+        print(f"{arguments.what}: {blobs:,} blobs, {size(int(found['bytes']))}, {each:.1f} bytes each; {times}")
 
 
 if __name__ == "__main__":

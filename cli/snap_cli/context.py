@@ -26,6 +26,7 @@ from urllib.parse import quote
 import click
 
 from snap_cli import passphrases
+from snap_cli.dated import tell_future
 from snap_cli.environment import Environment
 from snap_cli.errors import MISUSE, NoRepository, secrets_in
 from snap_cli.expanding import expand, with_password
@@ -34,7 +35,7 @@ from snap_cli.render import jsonable, paint, safe
 from snap_cli.settings import FILE, NamedSource, Settings, read_settings
 from snap_cli.sizes import SIZE, size_of
 from snapstore.backends import Backend
-from snapstore.backends.places import backend_of, is_private, is_url, shown
+from snapstore.backends.places import backend_of, holds_something, is_private, is_url, shown
 from snapstore.backends.throttled import ThrottledBackend
 from snapstore.errors import NotFound, Unavailable
 from snapstore.operations.capture import Progress
@@ -183,6 +184,8 @@ class App(Environment):
                 self.limited(backend_of(place, allow_http=self.allows_http)), passphrase, cache=cache
             )
         except NotFound as error:
+            if holds_something(place):  # which is no place for a new one: the error says what is missing
+                raise NoRepository(error.message, hint=error.hint) from error
             raise NoRepository(
                 f"there is no repository in {shown(place)}", hint=f"Make one with `snap init`{hint}."
             ) from error
@@ -205,7 +208,10 @@ class App(Environment):
 
     def snapshot(self, repository: Repository, name: str) -> Snapshot:
         """The snapshot of this name."""
-        return resolve(repository.snapshots(), name)
+        found = resolve(repository.snapshots(), name)
+        for told in tell_future(found):
+            self.warn(told)
+        return found
 
     def out(self, text: str = "") -> None:
         """A line of data."""

@@ -64,8 +64,9 @@ def gc_command(
 ) -> None:
     """Remove the snapshots that no rule keeps, and give back the space of what none needs.
 
-    Each set of sources is judged on its own. Always kept: pinned snapshots, the newest of each set of sources, and for
-    30 days the states before restores. Where no --keep… is given, [retention] in snap.toml holds.
+    Each set of sources is judged on its own. Always kept: pinned snapshots, the newest of each set of sources, what is
+    dated in the future (it counts for nothing till then), and for 30 days the states before restores. Where no --keep…
+    is given, [retention] in snap.toml holds.
 
     --max-size and --min-free make room by the oldest snapshots that only a count keeps (none with a pin, a tag or
     --keep-within); where these would not be enough, none of them goes, and that is said.

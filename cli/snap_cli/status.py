@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from snap_cli.context import App, command
+from snap_cli.dated import tell_future
 from snap_cli.diff import compare, diff_options
 from snapstore.errors import NotFound
 from snapstore.repository import resolve
@@ -34,4 +35,6 @@ def status_command(
     if source and source in app.settings.sources and not of_source:
         raise NotFound(f"there is no snapshot of {source!r} yet", hint=f"Take one with `snap take {source}`.")
     latest = resolve(of_source or snapshots, "latest")
+    for told in tell_future(latest):
+        app.warn(told)
     compare(context, repository, latest, None, source=source, to=to, tables=tables, keys=keys, **shown)

@@ -13,10 +13,11 @@ from snap_cli.context import App, command
 from snap_cli.errors import INCOMPLETE
 from snap_cli.linking import links_json, links_of, tell_links
 from snap_cli.manifests import changes, rows_in, tell_missing, tell_moved, tell_narrowed
-from snap_cli.render import amount, clean, columns, count, paint, plural, seconds
+from snap_cli.render import amount, clean, columns, count, moment, paint, plural, seconds
 from snap_cli.settings import NamedSource
 from snap_cli.sizes import SIZE
 from snap_cli.sources import chosen_sources, open_source, qualified, qualified_column, selection_of_named, url_of
+from snap_cli.typed import command_line
 from snap_cli.wanted import narrowed, wanted_of, wanted_options
 from snapstore.errors import Invalid
 from snapstore.operations.take import Request, Taken, take
@@ -123,6 +124,17 @@ def take_command(
             max_bytes=max_size,
             progress=progress,
         )
+    for one in taken.later:
+        app.warn(
+            f"the snapshot {one.id[:8]} is dated {moment(one.time)} UTC, after this one "
+            f"({moment(taken.snapshot.time)}): a clock is wrong, or was; `latest` means that one, until it is removed "
+            "or that day has come"
+        )
+    for one in taken.damaged:
+        app.warn(
+            f"blobs of the snapshot {one.id[:8]} are lost, so everything was read again, and written where it is the "
+            f"same still; what is left: {command_line(app, 'verify')}"
+        )
     for told in [*taken.unavailable, *(line for one in taken.snapshot.sources for line in tell_missing(one))]:
         app.warn(told)
     for told in (line for one in taken.snapshot.sources for line in tell_moved(one)):
@@ -218,6 +230,8 @@ def _json(taken: Taken) -> dict[str, Any]:
         "bytes_added": taken.bytes_added,
         "seconds": taken.seconds,
         "unavailable": list(taken.unavailable),
+        "later": [one.id for one in taken.later],
+        "damaged": [one.id for one in taken.damaged],
     }
 
 

@@ -9,6 +9,7 @@ import click
 
 from snap_cli.completing import snapshot_names, source_names
 from snap_cli.context import App, command
+from snap_cli.dated import tell_future
 from snap_cli.errors import INCOMPLETE
 from snap_cli.failed import FailedFile, check_failed, on_error_options
 from snap_cli.render import moment
@@ -62,6 +63,8 @@ def undo_command(
     repository = app.repository()
     snapshots = repository.snapshots()
     safety = resolve(snapshots, name) if name is not None else last_restore(snapshots)
+    for told in tell_future(safety):
+        app.warn(told)
     app.say(f"the restore of {(safety.safety or 'nothing')[:8]} on {moment(safety.time)} UTC is taken back")
     held, live = live_sources(app, repository, safety, to=to)[0]
     ask = replace(undo_ask(repository, safety), trusted=app.trusts(repository), on_error=OnError(on_error))

@@ -47,8 +47,9 @@ class Backend(Protocol):
     """Bytes under names. Every method is safe to call from several threads.
 
     All raise `Unavailable` when the store does not answer (with the operating system's or server's words, and whether
-    the disk is full), and `Invalid` for a name that `check_name` refuses. After `put`, `replace` and `delete` return,
-    the effect is durable: it survives a power cut.
+    the disk is full) or has gone with its disk or bucket: `NotFound` is said of an object in a store that is there, and
+    may be taken for collected. They raise `Invalid` for a name that `check_name` refuses. After `put`, `replace` and
+    `delete` return, the effect is durable: it survives a power cut.
 
     No two writers ever put the same bytes under one name (what is replaced has a nonce), so a store whose reply was
     lost may take bytes that are there, and equal the caller's, for the caller's own.

@@ -6,7 +6,8 @@
     kept.get("index/0a1b")                 # the bytes, or None
 
 Nothing here is ever an error: a damaged, missing or unreadable entry is None, and what cannot be written is not kept.
-Several processes may use one folder: entries are written beside and renamed. Which bytes are worth keeping, and when
+Several processes may use one folder: entries are written beside and renamed. What else is in the folder is nobody's
+here: only files with names of entries are counted, and removed. Which bytes are worth keeping, and when
 they are out of date, is not known here (`snapstore.backends.caching`).
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import threading
 import time
@@ -33,6 +35,8 @@ _MAGIC = b"SNAPkeep"
 _HEAD_BYTES = len(_MAGIC) + DIGEST_BYTES
 _LEFT_FREE_BYTES = 256 << 20  # a cache must not be what fills a disk
 _STRAY_SECONDS = 3600.0
+_ENTRY = re.compile(r"[0-9a-f]{32}/[0-9a-f]{2}/[0-9a-f]{62}")  # repository, and the hash of a key
+_STRAY = re.compile(r"\.tmp-[0-9a-f]{16}")
 _TAG = "CACHEDIR.TAG"
 _TAG_WORDS = (
     b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by snapstore; may be deleted (bford.info/cachedir).\n"
@@ -113,7 +117,7 @@ class CacheFolder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.parent.parent.mkdir(mode=0o700, exist_ok=True)
             path.parent.mkdir(mode=0o700, exist_ok=True)
-        tag = self.path / _TAG
+        tag = path.parent.parent / _TAG  # the folder may have other things in it, which are to be backed up
         if not tag.exists():
             tag.write_bytes(_TAG_WORDS)
 
@@ -138,11 +142,12 @@ class CacheFolder:
     def _files(self, *, strays: bool = False) -> Iterator[tuple[Path, os.stat_result]]:
         """Every entry there is; with `strays`, what a process left half-written is removed on the way."""
         for path in self.path.glob("*/??/*"):
-            with suppress(OSError):
-                yield path, path.stat()
+            if _ENTRY.fullmatch("/".join(path.parts[-3:])):
+                with suppress(OSError):
+                    yield path, path.stat()
         for path in self.path.glob(".tmp-*") if strays else ():
             with suppress(OSError):
-                if time.time() - path.stat().st_mtime > _STRAY_SECONDS:
+                if _STRAY.fullmatch(path.name) and time.time() - path.stat().st_mtime > _STRAY_SECONDS:
                     path.unlink()
 
 

@@ -43,6 +43,7 @@ _WHOLE_BYTES = 64 << 20  # more than that goes up in parts, without a condition;
 _RETRIES = {"max_retries": 6, "retry_timeout": timedelta(minutes=2)}
 _CLIENT = {"timeout": timedelta(minutes=10), "connect_timeout": timedelta(seconds=10)}
 _PAGE = 1000
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")  # codes of S3 and Google, and of Azure
 
 
 class CloudBackend:
@@ -104,7 +105,7 @@ class CloudBackend:
             try:
                 data = bytes(obstore.get_range(self._store, name, start=offset, length=length))
             except FileNotFoundError as error:
-                raise self._not_found(name) from error
+                raise self._missing(name, error) from error
             except BaseError as error:
                 if offset + length <= self._size(name):
                     raise self._unavailable(name, error) from error
@@ -228,7 +229,10 @@ class CloudBackend:
             return True
         return False
 
-    def _not_found(self, name: str) -> NotFound:
+    def _missing(self, name: str, error: FileNotFoundError) -> NotFound | Unavailable:
+        """As is said of the object; of a bucket that is gone no object may be taken for collected."""
+        if any(code in str(error) for code in _NO_BUCKET):
+            return Unavailable(f"the bucket of {self._location} is not there", hint="Check the URL.")
         return NotFound(f"{name} is not in {self._location}")
 
     def _unavailable(self, name: str, error: BaseException) -> Unavailable:
@@ -246,7 +250,7 @@ class CloudBackend:
         except FileNotFoundError as error:
             if missing:
                 raise Unavailable(f"{missing} of {self._location} is not there", hint="Make it first.") from error
-            raise self._not_found(name) from error
+            raise self._missing(name, error) from error
         except (BaseError, ValueError, OSError) as error:
             raise self._unavailable(name, error) from error
 

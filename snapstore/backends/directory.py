@@ -59,7 +59,8 @@ class DirectoryBackend:
 
     With `create` the folder is made if need be, readable by its owner alone; an existing one is taken as it is. Raises
     `NotFound` where there is no store, `Unsupported` on a file system whose locks do not lock. One that `is_scratch`
-    ends with the process, so nothing waits for the disk.
+    ends with the process, so nothing waits for the disk. A store that goes while it is open (its disk, say) is
+    `Unavailable` from then on: who is told that an object is not found may take it for collected.
     """
 
     def __init__(self, path: Path, *, create: bool = False, is_scratch: bool = False) -> None:
@@ -69,7 +70,10 @@ class DirectoryBackend:
         if create:
             self._create()
         if not (self._root / _LOCK).is_file():
-            raise self._no_store()
+            raise NotFound(
+                f"there is no store in {self._root} (no file {_LOCK})",
+                hint="Check the path, and that its disk is mounted. A copy that lost the file needs an empty one.",
+            )
         self._prove_locks()
 
     @property
@@ -185,7 +189,7 @@ class DirectoryBackend:
         try:
             descriptor = _open_lock(self._root / _LOCK)
         except FileNotFoundError:
-            raise self._no_store() from None
+            raise self._gone() from None
         try:
             try:
                 lock(descriptor, shared=shared)
@@ -272,7 +276,7 @@ class DirectoryBackend:
         if (folder == self._root or folder in self._durable) and folder.is_dir():
             return
         if not (self._root / _LOCK).exists():  # never start a second store on an empty mount point
-            raise self._no_store()
+            raise self._gone()
         if folder.parent != self._root:
             self._folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -309,15 +313,15 @@ class DirectoryBackend:
             words = error.strerror or str(error)
             raise Unavailable(f"{name} in {self._root}: {words}", hint=_hint(error.errno)) from error
 
-    def _missing(self, name: str) -> NotFound:
+    def _missing(self, name: str) -> NotFound | Unavailable:
         if not (self._root / _LOCK).exists():
-            return self._no_store()
+            return self._gone()
         return NotFound(f"{name} is not in {self._root}")
 
-    def _no_store(self) -> NotFound:
-        return NotFound(
-            f"there is no store in {self._root} (no file {_LOCK})",
-            hint="Check the path, and that its disk is mounted. A copy that lost the file needs an empty one.",
+    def _gone(self) -> Unavailable:
+        return Unavailable(
+            f"there is no store in {self._root} any more (no file {_LOCK})",
+            hint="Check that its disk is still mounted, and try again.",
         )
 
 
@@ -337,7 +341,7 @@ def _hint(number: int | None) -> str:
     if number in (errno.EACCES, errno.EPERM):
         return "Run as the owner of the store, or give this user its files and folders."
     if number == errno.EROFS:
-        return "The file system is mounted read-only."
+        return "The file system is mounted read-only, and who reads for long says so there first: work on a copy of it."
     if number in (errno.EMFILE, errno.ENFILE):
         return "Too many open files: raise the limit (ulimit -n)."
     if number == errno.EIO:

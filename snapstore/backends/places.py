@@ -16,7 +16,7 @@ from snapstore.backends import Backend
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.errors import Exists, Invalid, Unavailable, Unsupported
 
-__all__ = ["backend_of", "check_new", "is_private", "is_url", "shown"]
+__all__ = ["backend_of", "check_new", "holds_something", "is_private", "is_url", "shown"]
 
 
 def is_url(place: str) -> bool:
@@ -42,6 +42,14 @@ def is_private(place: str | Path) -> bool:
         return False
     else:
         return found.st_uid in (os.getuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def holds_something(place: str) -> bool:
+    """Whether this is a folder with anything in it."""
+    try:
+        return not is_url(place) and any(Path(place).expanduser().iterdir())
+    except OSError:
+        return False
 
 
 def backend_of(place: str, *, create: bool = False, allow_http: bool = False) -> Backend:

@@ -16,6 +16,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,9 @@ __all__ = ["CONDEMNED", "Index", "Places"]
 CONDEMNED = "condemned/"
 
 _TRIES = 5
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 class _State(IntEnum):
@@ -60,10 +65,32 @@ class Places:
     kind: NDArray[np.uint8]
 
 
+def _steady(
+    look: Callable[Concatenate[Index, Arguments], Result],
+) -> Callable[Concatenate[Index, Arguments], Result]:
+    """One look at the index, under its lock; anew where a segment that is not held has been merged into another.
+
+    Nobody must hear of that as `NotFound`: it would be taken for the pack that is asked about.
+    """
+
+    @wraps(look)
+    def wrapped(index: Index, /, *args: Arguments.args, **named: Arguments.kwargs) -> Result:
+        with index._lock:
+            for _ in range(_TRIES):
+                try:
+                    return look(index, *args, **named)
+                except NotFound:
+                    index.refresh()
+        raise index._restless()
+
+    return wrapped
+
+
 class Index:
     """All segments of one store. Safe to use from several threads.
 
-    `held_bytes` bounds the segments kept in memory, `block_bytes` the blocks kept of the others.
+    `held_bytes` bounds the segments kept in memory, `block_bytes` the blocks kept of the others. `lost` are the packs
+    that segments name and that were neither listed nor condemned when this was last refreshed.
     """
 
     def __init__(
@@ -76,6 +103,7 @@ class Index:
         self._packs: list[str] = []  # every pack ever heard of; numbers are stable
         self._numbers: dict[str, int] = {}
         self._states = np.zeros(0, np.uint8)
+        self.lost: frozenset[str] = frozenset()
         self._blocks = Blocks(backend, seal, block_bytes)
         self._large: dict[str, Large] = {}
         self._forget()
@@ -96,10 +124,7 @@ class Index:
                     continue  # merged into another segment since it was listed; that one is there by now
                 self._mark(listed, condemned)
                 return
-        raise Unavailable(
-            f"the index in {self._backend.location} changes faster than it can be read",
-            hint="Try again when garbage collection has ended.",
-        )
+        raise self._restless()
 
     def adopt(self, name: str, segment: Segment, size_bytes: int) -> None:
         """Count a segment this process has just written, and its packs, without reading anything."""
@@ -112,6 +137,7 @@ class Index:
             for number in self._number(segment.packs):
                 self._states[number] = _State.GOOD
 
+    @_steady
     def contains(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which of these blobs (shape (n, 32)) are in a pack that is not condemned, shape (n,)."""
         best = np.zeros(len(digests), np.uint8)
@@ -121,6 +147,7 @@ class Index:
         found: NDArray[np.bool_] = best == _State.GOOD
         return found
 
+    @_steady
     def find(self, digests: NDArray[np.uint8]) -> Places:
         """Where these blobs are; `digests` of shape (n, 32), in any order, with duplicates or not.
 
@@ -135,6 +162,7 @@ class Index:
             packs = self._packs
         return Places(packs, best > 0, *(fields[name] for name in ("pack", *_FIELDS, "kind")))
 
+    @_steady
     def copies(self, digest: NDArray[np.uint8]) -> Places:
         """Every place of one blob (shape (1, 32)) in a pack that is there, condemned ones last."""
         key = prefixes(digest)
@@ -154,6 +182,7 @@ class Index:
         is_there = np.ones(len(found), np.bool_)
         return Places(packs, is_there, *(fields[name] for name in ("pack", *_FIELDS, "kind")))
 
+    @_steady
     def tally(self, is_live: Callable[[NDArray[np.uint8]], NDArray[np.bool_]]) -> dict[str, Tally]:
         """How much is needed of each pack that is there, by name: of a digest the best copy counts, as `find` has it.
 
@@ -198,6 +227,12 @@ class Index:
             best[hits] = state[better]
             yield part, hits, entries
 
+    def _restless(self) -> Unavailable:
+        return Unavailable(
+            f"the index in {self._backend.location} changes faster than it can be read",
+            hint="Try again when garbage collection has ended.",
+        )
+
     def _forget(self) -> None:
         self._held: set[str] = set()
         self._size = 0
@@ -233,6 +268,8 @@ class Index:
     def _mark(self, listed: set[str], condemned: set[str]) -> None:
         for large in self._large.values():
             large.packs = self._number(large.names)
+        named = {*self._table.segment.packs, *(name for large in self._large.values() for name in large.names)}
+        self.lost = frozenset(named - listed - condemned)
         self._states = np.array(
             [
                 _State.GONE if name not in listed else _State.CONDEMNED if name in condemned else _State.GOOD

@@ -217,6 +217,11 @@ class BlobStore:
         ]
 
     @property
+    def lost_packs(self) -> frozenset[str]:
+        """Packs that the index names and that were not there when this last looked; of garbage, maybe."""
+        return self._index.lost
+
+    @property
     def segment_count(self) -> int:
         """How many index segments there were when this last looked, and those written since."""
         return self._index.segments

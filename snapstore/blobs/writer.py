@@ -74,6 +74,7 @@ class BlobWriter:
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="snapstore-encode")
         self._written: Written | None = None
         self._closed = False
+        self._failure: BaseException | None = None
 
     def __enter__(self) -> BlobWriter:
         return self
@@ -95,14 +96,14 @@ class BlobWriter:
         May wait for the threads, and raises what went wrong in them: `Unavailable`, or `Corrupt` if bytes do not match
         their digest. After any error the writer is given up.
         """
-        if self._closed:
-            raise Invalid("the writer is closed")
+        self._refuse_closed()
         if len(digests) != len(data):
             raise Invalid(f"{len(digests)} digests for {len(data)} blobs")
         try:
             self._put(kind, digests, data, stride, group)
-        except BaseException:
+        except BaseException as error:
             # Some of these count as put and are not: going on would lose them in silence.
+            self._failure = error
             self.abort()
             raise
 
@@ -144,8 +145,7 @@ class BlobWriter:
 
         False, and nothing is stored, if some of them are stored already: then put the others. Raises as `put`.
         """
-        if self._closed:
-            raise Invalid("the writer is closed")
+        self._refuse_closed()
         try:
             self._packer.check()
             self._settle()
@@ -156,7 +156,8 @@ class BlobWriter:
             group = Group(list(kinds), list(digests), [], list(lengths), sum(lengths))
             self._packer.reserve(group.size)
             self._packer.jobs.put(Job(done, [group], group.size))
-        except BaseException:
+        except BaseException as error:
+            self._failure = error
             self.abort()
             raise
         return True
@@ -168,8 +169,7 @@ class BlobWriter:
         """
         if self._written is not None:
             return self._written
-        if self._closed:
-            raise Invalid("the writer was given up")
+        self._refuse_closed()
         try:
             self._flush()
             self._send()
@@ -193,6 +193,12 @@ class BlobWriter:
             self._groups.clear()
             self._load.clear()
             self._taken.clear()
+
+    def _refuse_closed(self) -> None:
+        if self._failure is not None:  # who took it for something else (a source's, say) and went on hears it again
+            raise self._failure
+        if self._closed:
+            raise Invalid("the writer was closed, or given up")
 
     def _fresh(self, digests: Sequence[Digest], *, is_all: bool = False) -> list[int]:
         """Positions of blobs that are neither stored nor put before; they count as put from now on.

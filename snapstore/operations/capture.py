@@ -120,6 +120,8 @@ class _Reading:
         noting = view if isinstance(view, Noting) else None
         if parent is None or fetch is None:
             return None, "no earlier snapshot" if parent is None else "asked for"
+        if parent.is_damaged:
+            return None, "the last snapshot has lost blobs"
         if not isinstance(view, Dated):
             return None, "the source has no stamps"
         entry = parent.table(table.name)

@@ -22,6 +22,7 @@ from snapstore.errors import Invalid, NotFound, Unavailable
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.carried import carry_trees
 from snapstore.operations.heartbeat import Heartbeat
+from snapstore.operations.lost_packs import has_lost
 from snapstore.operations.marks import needed_by
 from snapstore.operations.renamed import Before, rename_blob, rename_table
 from snapstore.repository import Origin, Repository, Snapshot, SnapshotSource, SnapshotTable
@@ -125,6 +126,8 @@ class _Copying:
             if earlier is not None and not self._source.has(earlier.id):
                 earlier = None
             if copy_of_it is not None and not self._target.has(copy_of_it.id):
+                earlier = copy_of_it = None
+            if copy_of_it is not None and has_lost(self._target, copy_of_it):
                 earlier = copy_of_it = None
             with self._target.blobs.writer(bytes.fromhex(heart.pending.id)) as writer:
                 if self._is_alike:

@@ -11,28 +11,27 @@ every manifest and every inner blob could be read.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from snapstore.backends.directory import directory_of
 from snapstore.blobs.store import BlobStore, PackEntry
-from snapstore.blobs.sweep import copy_live, indexed_packs, merge, purge
+from snapstore.blobs.sweep import Live, copy_live, indexed_packs, merge, purge
 from snapstore.errors import Conflict, Corrupt, NotFound, SnapstoreError, Unavailable
 from snapstore.operations.capture import Progress, silent
-from snapstore.operations.condemn import delete_packs, needed_only_there, survey
-from snapstore.operations.marks import Marks, needed_by
+from snapstore.operations.condemn import Survey, delete_packs, needed_only_there, survey
+from snapstore.operations.marking import marked, marked_more
+from snapstore.operations.marks import Marks
 from snapstore.operations.retention import Choice, Policy, choose, is_expendable
 from snapstore.repository import Repository, Snapshot, tombstones
 from snapstore.repository.listing import Listed, committed, delete_ended, evict_stale, pending, read_all
 
 __all__ = ["STALE_SECONDS", "Collected", "GcPlan", "gc", "plan_gc"]
-
-_log = logging.getLogger(__name__)
 
 STALE_SECONDS = 24 * 3600.0
 _POLL_SECONDS = 1.0
@@ -98,7 +97,7 @@ def plan_gc(
         if more not in known:
             gone = ruled_out | {one.snapshot.id for one in spare[:more]}
             kept = [snapshot for snapshot in committed(there) if snapshot.id not in gone]
-            marks = _marked(repository, store, kept, pending(there), progress)
+            marks = marked(repository, store, kept, pending(there), progress)
             found = survey(store, packs, marks.is_live, keep=_ids(pending(there)))
             known[more] = max(0, sum(pack.size_bytes - pack.live_bytes for pack in found if pack.is_condemned))
         return known[more]
@@ -142,34 +141,58 @@ def gc(
     there = _without_stale(repository, stale_seconds)
     doomed = _doomed(there, plan, now)
     kept = [snapshot for snapshot in committed(there) if snapshot.id not in doomed]
-    marks = _marked(repository, store, kept, pending(there), progress)
+    marks = marked(repository, store, kept, pending(there), progress)
     found = survey(store, packs, marks.is_live, keep=_ids(pending(there)))
     # Only now, when all that stays was read: a damaged repository must not lose the snapshots that are whole.
     removed = _forget(repository, doomed)
-    delete_ended(repository, there)
-    freed = _delete_stray(repository)
-    condemned = {pack.name for pack in found if pack.is_condemned}
-    for pack in found:
-        if pack.is_condemned and not pack.was_condemned:
-            tombstones.put(repository.backend, pack.name, repository.seal)
-    condemned.update(tombstones.listed(repository.backend))
-    deleted = rewritten = 0
-    waiting: tuple[str, ...] = ()
-    if condemned:
-        there, waiting = _wait(repository, wait_seconds, stale_seconds, sleep)
-        if not waiting:
-            # The listing that shows that all have ended serves the second mark: what they committed is in it.
-            store.refresh()
-            marks = _marked_more(repository, store, marks, kept, there, progress)
-            try:
+    again = partial(gc, repository, stale_seconds=stale_seconds, sleep=sleep, progress=progress)
+    try:
+        delete_ended(repository, there)
+        freed = _delete_stray(repository)
+        condemned, stopped = _condemn(repository, found)
+        deleted = rewritten = 0
+        waiting: tuple[str, ...] = ()
+        if condemned:
+            there, waiting = _wait(repository, wait_seconds, stale_seconds, sleep)
+            if not waiting:
+                # The listing that shows that all have ended serves the second mark: what they committed is in it.
+                store.refresh()
+                marks = marked_more(repository, store, marks, kept, there, progress)
                 swept, deleted, rewritten = _sweep(repository, store, condemned, marks)
-            except Corrupt as error:
-                error.hint = _HINT
-                raise
-            freed += swept
-    if not waiting:
-        merge(store)
+                freed += swept
+        if stopped is not None and not waiting:
+            if not deleted:
+                raise stopped
+            rest = again(wait_seconds=wait_seconds)  # there is room now for the other tombstones
+            freed, deleted = freed + rest.bytes_freed, deleted + rest.packs_deleted
+            rewritten, waiting = rewritten + rest.packs_rewritten, rest.waiting
+        elif not waiting:
+            merge(store)
+    except SnapstoreError as error:
+        if removed:
+            error.message = f"{len(removed)} of the snapshots were removed before this happened: {error.message}"
+        raise
     return Collected(removed, tuple(snapshot.id for snapshot in kept), freed, deleted, rewritten, waiting)
+
+
+def _condemn(repository: Repository, found: Sequence[Survey]) -> tuple[set[str], Unavailable | None]:
+    """Put a tombstone for each of these packs that is to go; gives all packs that have one.
+
+    Also what stopped it: a full store has no room for all of them. So those that give back the most come first.
+    """
+    going = [pack for pack in found if pack.is_condemned]
+    condemned = {pack.name for pack in going if pack.was_condemned}
+    stopped = None
+    for pack in sorted(going, key=lambda pack: (bool(pack.live_bytes), pack.live_bytes - pack.size_bytes)):
+        if pack.was_condemned:
+            continue
+        try:
+            tombstones.put(repository.backend, pack.name, repository.seal)
+        except Unavailable as error:
+            stopped = error
+            break
+        condemned.add(pack.name)
+    return condemned | set(tombstones.listed(repository.backend)), stopped
 
 
 def _choices(there: Sequence[Listed], policy: Policy | None, now: datetime | None) -> list[Choice]:
@@ -197,68 +220,6 @@ def _forget(repository: Repository, doomed: set[str]) -> tuple[str, ...]:
 
 def _ids(snapshots: Sequence[Snapshot]) -> set[bytes]:
     return {bytes.fromhex(snapshot.id) for snapshot in snapshots}
-
-
-def _marked(
-    repository: Repository, store: BlobStore, kept: Sequence[Snapshot], pendings: Sequence[Snapshot], progress: Progress
-) -> Marks:
-    """Marks of all that these need, but for snapshots that another has removed since they were listed, and swept.
-
-    All are walked through at once. Where that fails nothing is known of what lies beneath, so it begins anew.
-    """
-    for _ in range(_TRIES):
-        marks = Marks(store)
-        try:
-            marks.add([root for snapshot in kept for root in needed_by(snapshot)], progress)
-        except SnapstoreError as error:
-            _log.debug("marking again: %s", error)
-            kept = _still_there(repository, store, kept)
-            continue
-        for snapshot in pendings:
-            marks.add_pending(snapshot.roots)
-        return marks
-    raise Unavailable(
-        f"what {store.backend.location} holds changes faster than it can be read", hint="Try again in a while."
-    )
-
-
-def _marked_more(
-    repository: Repository,
-    store: BlobStore,
-    marks: Marks,
-    kept: Sequence[Snapshot],
-    there: Sequence[Listed],
-    progress: Progress,
-) -> Marks:
-    """These marks of what `kept` needs, and of what has come since."""
-    known = {snapshot.id for snapshot in kept}
-    fresh = [snapshot for snapshot in committed(there) if snapshot.id not in known]
-    try:
-        marks.add([root for snapshot in fresh for root in needed_by(snapshot)], progress)
-    except SnapstoreError:
-        return _marked(repository, store, [*kept, *fresh], pending(there), progress)
-    for snapshot in pending(there):
-        marks.add_pending(snapshot.roots)
-    return marks
-
-
-def _still_there(repository: Repository, store: BlobStore, kept: Sequence[Snapshot]) -> list[Snapshot]:
-    """These without those removed since they were listed. Raises, naming it, for one that cannot be read."""
-    marks, there = Marks(store), []
-    for snapshot in kept:
-        try:
-            marks.add(needed_by(snapshot))
-            there.append(snapshot)
-        except SnapstoreError as error:
-            if isinstance(error, NotFound) and not any(repository.backend.list(snapshot.name)):
-                marks = Marks(store)
-                continue
-            error.message = f"the snapshot {snapshot.id[:8]} cannot be read whole, so nothing is swept: {error.message}"
-            error.hint = (
-                "`snap repair heal` mends it, or `snap repair cut` makes one without what is lost; then remove it."
-            )
-            raise
-    return there
 
 
 def _without_stale(repository: Repository, stale_seconds: float) -> list[Listed]:
@@ -293,29 +254,50 @@ def _sweep(repository: Repository, store: BlobStore, condemned: set[str], marks:
 
     A crash anywhere leaves tombstones, from which the next gc goes on.
     """
-    packs, needed, written = _copy(store, condemned, marks)
-    deleted = delete_packs(store, packs, marks.is_live)
+    packs = [pack for pack in store.packs() if pack.name in condemned]
+    try:
+        deleted, copied, written = _empty(store, packs, marks.is_live)
+    except Corrupt as error:
+        error.hint = _HINT
+        raise
     gone = condemned - ({pack.name for pack in packs} - deleted.keys())
     if gone & indexed_packs(store):
         purge(store, gone)
     for name in sorted(gone):
         tombstones.remove(repository.backend, name)
-    return sum(deleted.values()) - written, len(deleted), len(needed & deleted.keys())
+    return sum(deleted.values()) - written, len(deleted), len(copied & deleted.keys())
 
 
-def _copy(store: BlobStore, condemned: set[str], marks: Marks) -> tuple[list[PackEntry], set[str], int]:
-    """Copy what is needed and only in condemned packs: the packs there are, those that held it, bytes written."""
-    for left in range(_TRIES, 0, -1):
-        packs = [pack for pack in store.packs() if pack.name in condemned]
-        needed, is_wanted = needed_only_there(store, packs, marks.is_live)
-        if not needed:
-            return packs, needed, 0
-        try:
-            return packs, needed, copy_live(store, needed, is_wanted, os.urandom(16)).stored_bytes
-        except NotFound:  # another gc has deleted one of them, after copying it
-            if left == 1:
-                raise
-    raise AssertionError("the last try either returns or raises")
+def _empty(
+    store: BlobStore, packs: Sequence[PackEntry], is_live: Live, tries: int = _TRIES
+) -> tuple[dict[str, int], set[str], int]:
+    """Delete these condemned packs, and before that copy what is needed and nowhere else.
+
+    Gives the bytes freed by pack, the packs copied from, and the bytes written. Packs of which nothing is needed go
+    first, and where there is no room for all copies some are made at a time: a full store is what gc is there for.
+    """
+    needed, is_wanted = needed_only_there(store, packs, is_live)
+    deleted = delete_packs(store, [pack for pack in packs if pack.name not in needed], is_live)
+    rest = [pack for pack in packs if pack.name in needed]
+    if not rest:
+        return deleted, needed, 0
+    try:
+        written = copy_live(store, needed, is_wanted, os.urandom(16)).stored_bytes
+    except NotFound:  # another gc has deleted one of them, after copying it
+        if tries == 1:
+            raise
+        parts, tries = [[pack for pack in store.packs() if pack.name in needed]], tries - 1
+    except Unavailable:
+        if len(rest) == 1:
+            raise
+        parts = [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
+    else:
+        return deleted | delete_packs(store, rest, is_live), needed, written
+    copied, written = set[str](), 0
+    for part in parts:
+        more, names, size = _empty(store, part, is_live, tries)
+        deleted, copied, written = deleted | more, copied | names, written + size
+    return deleted, copied, written
 
 
 def _delete_stray(repository: Repository) -> int:

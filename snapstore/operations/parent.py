@@ -20,10 +20,14 @@ _ROUNDED_SECONDS = 2.0  # stores give times in whole seconds
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """An earlier snapshot and a source in it: what of a source need not be read again."""
+    """An earlier snapshot and a source in it: what of a source need not be read again.
+
+    One that `is_damaged` is built upon by nobody, nor counted against.
+    """
 
     snapshot: Snapshot
     source: SnapshotSource
+    is_damaged: bool = False
 
     @property
     def roots(self) -> list[Digest]:

@@ -21,6 +21,7 @@ from snapstore.operations.ask import Ask, OnError
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.converting import in_live_types, without_columns
 from snapstore.operations.heartbeat import Heartbeat
+from snapstore.operations.lost_packs import has_lost
 from snapstore.operations.parent import parent_of
 from snapstore.operations.plan import Mode, Plan, make_plan
 from snapstore.operations.readback import read_back
@@ -132,9 +133,11 @@ def _attempt(
     refused: tuple[Refused, ...] = ()
     parent = parent_of(repository.snapshots(), held.name, source.kind)
     heart = Heartbeat(repository, repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])]))
-    if parent is not None and not repository.has(parent.snapshot.id):
-        parent = None
     try:
+        if parent is not None and not repository.has(parent.snapshot.id):
+            parent = None
+        if parent is not None:
+            parent = dataclasses.replace(parent, is_damaged=has_lost(repository, parent.snapshot))
         with ExitStack() as stack:
             target = stack.enter_context(source.target(selection))
             gradual = target if isinstance(target, Gradual) else None

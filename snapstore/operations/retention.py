@@ -23,12 +23,15 @@ __all__ = [
     "Policy",
     "choose",
     "duration_words",
+    "is_ahead",
     "is_expendable",
     "parse_duration",
 ]
 
 SAFETY_KEPT = timedelta(days=30)
 """How long the state before a restore is kept, whatever the policy says."""
+
+_SKEW = timedelta(hours=1)  # clocks differ a little, and nothing is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ _PERIODS: tuple[tuple[str, str, Callable[[datetime], tuple[int, ...]]], ...] = (
 def choose(snapshots: Sequence[Snapshot], policy: Policy, now: datetime) -> list[Choice]:
     """A choice for each of these snapshots, in their order. Raises `Invalid` for a policy that keeps nothing.
 
-    Always kept: what is pinned; the newest snapshot of each set of sources; and the states before restores for
+    Always kept: what is pinned; the newest snapshot of each set of sources; what is dated in the future, and counts for
+    nothing till then, since it would push out all that is taken until that day; and the states before restores for
     `SAFETY_KEPT`, after which only a pin, a tag or `keep_within` keeps them (no count does: they would push out
     snapshots that somebody asked for, or the other way round). Their age is counted back from the newest snapshot of
     all, and never from a time in the future: neither a clock gone wrong nor takes that have stopped removes one early.
@@ -99,9 +103,14 @@ def choose(snapshots: Sequence[Snapshot], policy: Policy, now: datetime) -> list
     for (_, is_safety), group in groups.items():
         for snapshot, reason in _always(group, policy, now):
             reasons[snapshot.id].append(reason)
-        for snapshot, reason in _safety(group, latest) if is_safety else _counted(group, policy):
+        for snapshot, reason in _safety(group, latest) if is_safety else _counted(group, policy, now):
             reasons[snapshot.id].append(reason)
     return [Choice(snapshot, bool(reasons[snapshot.id]), tuple(reasons[snapshot.id])) for snapshot in snapshots]
+
+
+def is_ahead(snapshot: Snapshot, now: datetime) -> bool:
+    """Whether a snapshot is dated in the future: the clock of whoever took it was wrong, or this one is."""
+    return snapshot.time > now + _SKEW
 
 
 def _latest(snapshots: Sequence[Snapshot], now: datetime) -> datetime:
@@ -128,8 +137,13 @@ def _safety(group: Sequence[Snapshot], latest: datetime) -> Iterator[tuple[Snaps
             yield snapshot, f"before a restore, within {duration_words(SAFETY_KEPT)}"
 
 
-def _counted(group: Sequence[Snapshot], policy: Policy) -> Iterator[tuple[Snapshot, str]]:
-    """The newest of each period; the group is newest first and not empty."""
+def _counted(group: Sequence[Snapshot], policy: Policy, now: datetime) -> Iterator[tuple[Snapshot, str]]:
+    """The newest of each period; the group is newest first."""
+    ahead = [snapshot for snapshot in group if is_ahead(snapshot, now)]
+    yield from ((snapshot, "dated in the future") for snapshot in ahead)
+    group = group[len(ahead) :]
+    if not group:
+        return
     yield group[0], "newest of its sources"
     for snapshot in group[: policy.keep_last]:
         yield snapshot, "last"

@@ -2,7 +2,8 @@
 
     require_room(repository, min_free_bytes=500_000_000, max_bytes=20_000_000_000)
 
-A full disk loses nothing (what was begun is garbage, and gc works on a full disk), but other programs may not be so.
+A full disk loses nothing: what was begun is garbage, and gc needs room for a tombstone where packs are garbage as a
+whole, and for the rest of one pack where none is. But other programs may not be so.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from snapstore.blobs.sweep import fold
 from snapstore.errors import Invalid, SnapstoreError, Unavailable
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.heartbeat import Heartbeat
+from snapstore.operations.lost_packs import has_lost
 from snapstore.operations.parent import Parent, parents_in
 from snapstore.operations.room import require_room
 from snapstore.operations.selected import files_of, selection_fields
@@ -47,8 +48,10 @@ class Request:
 class Taken:
     """The committed snapshot, what it cost in bytes and seconds, and the sources that could not be reached.
 
-    `bytes_read` counts cells read, `bytes_new` plain bytes of blobs that were not there before, `bytes_added` what the
-    repository grew by (packs, index and manifest).
+    `later` are snapshots it went by that are dated after it: some clock is wrong, or was, and `latest` means one of
+    those. `damaged` are snapshots it would have gone by, of which blobs are lost: what is live still was written anew,
+    the rest is for `verify`. `bytes_read` counts cells read, `bytes_new` plain bytes of blobs that were not there
+    before, `bytes_added` what the repository grew by (packs, index and manifest).
     """
 
     snapshot: Snapshot
@@ -57,6 +60,8 @@ class Taken:
     bytes_added: int
     seconds: float
     unavailable: tuple[str, ...] = ()
+    later: tuple[Snapshot, ...] = ()
+    damaged: tuple[Snapshot, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -105,6 +110,7 @@ def take(
         there = {id_ for id_ in sorted(ids) if repository.has(id_)}
         parents = {name: one if one and one.snapshot.id in there else None for name, one in parents.items()}
         with repository.blobs.writer(bytes.fromhex(pending.id), verify=verify) as writer:
+            parents = {name: one and _judged(repository, one) for name, one in parents.items()}
             sources, bytes_read, unavailable = _sources(
                 repository, requests, heart.sink(writer), parents, full, heart.progress(progress)
             )
@@ -132,8 +138,18 @@ def take(
         raise
     with suppress(SnapstoreError):  # the snapshot is there, whatever becomes of this
         fold(repository.blobs)
-    added = written.stored_bytes + written.index_bytes
-    return Taken(committed, bytes_read, written.plain_bytes, added, time.monotonic() - began, tuple(unavailable))
+    later = {one.snapshot.id: one.snapshot for one in parents.values() if one and one.snapshot.time > committed.time}
+    damaged = {one.snapshot.id: one.snapshot for one in parents.values() if one and one.is_damaged}
+    return Taken(
+        committed,
+        bytes_read,
+        written.plain_bytes,
+        written.stored_bytes + written.index_bytes,
+        time.monotonic() - began,
+        tuple(unavailable),
+        tuple(later.values()),
+        tuple(damaged.values()),
+    )
 
 
 def check(requests: Sequence[Request], tags: Sequence[str], description: str = "") -> None:
@@ -199,9 +215,13 @@ def _sources(
     return sources, bytes_read, unavailable
 
 
+def _judged(repository: Repository, parent: Parent) -> Parent:
+    return dataclasses.replace(parent, is_damaged=has_lost(repository, parent.snapshot))
+
+
 def _counted(source: SnapshotSource, parent: Parent | None, repository: Repository, heart: Heartbeat) -> SnapshotSource:
     """The source with rows added, changed and removed against its parent."""
-    if parent is None:
+    if parent is None or parent.is_damaged:
         return source
     mine, its = files_of(source.selection), files_of(parent.source.selection)
     if (mine.only, mine.ignore) != (its.only, its.ignore):

@@ -87,8 +87,7 @@ def verify(
         elif sample is not None:
             run.packs(lambda pack: _check_sample(steady.blobs, pack, sample))
         damaged = run.damaged(chosen)
-        if damaged:
-            _still_protected(steady, heart.pending)
+        _still_protected(steady, heart.pending)
     finally:
         steady.abandon(heart.pending)
     return Verified(tuple(one.id for one in chosen), run.blobs, backend.bytes_read, damaged)
@@ -233,13 +232,15 @@ def _check_frame(store: BlobStore, directory: Directory, number: int, stored: me
 
 
 def _still_protected(repository: Repository, pending: Pending) -> None:
-    """What is missing may have been swept, if this went on so long that a gc gave it up."""
+    """If this went on so long that a gc gave it up, what is missing may have been swept, and so may what was passed
+    over as swept: what is needed of it is in new packs, which nobody has looked at.
+    """
     try:
         is_mine = repository.backend.get(pending.name).tag == pending.tag
     except NotFound:
         is_mine = False
     if not is_mine:
         raise Conflict(
-            "verification took so long that a gc gave it up; what it found may not be damage",
+            "verification took so long that a gc gave it up: what it found may be no damage, or it did not read all",
             hint="Verify again, some snapshots at a time.",
         )

@@ -14,7 +14,7 @@ from snapstore.packed import unpack
 from snapstore.repository.sealed import checked, unchecked
 from snapstore.seal import PLAIN
 
-__all__ = ["NAME", "Config", "decode", "encode", "encrypted", "fields_of", "plain"]
+__all__ = ["NAME", "Config", "decode", "encode", "encrypted", "fields_of", "lost", "plain"]
 
 NAME = "config"
 _PLAIN_VERSION, _SEALED_VERSION = 1, 2
@@ -76,7 +76,12 @@ def decode(data: bytes, what: str) -> Config:
         raise Corrupt(error.message, hint=_HINT) from error
 
 
-_HINT = "put back the object `config` from a copy of this repository: it never changes, and the rest may well be whole"
+def lost(where: str) -> Corrupt:
+    """What is to be said of a repository that has snapshots and no config."""
+    return Corrupt(f"the config of {where} is lost, and its snapshots are there", hint=_HINT)
+
+
+_HINT = "Put back the object `config` from a copy of this repository: it never changes, and the rest may well be whole."
 
 
 def _decode(data: bytes, what: str) -> Config:

@@ -91,8 +91,8 @@ def new(
 def unlock(backend: Backend, settings: config.Config, passphrase: Passphrase | None) -> tuple[Sealed, str]:
     """The seal of an encrypted repository, and the id of the key that opened it.
 
-    Raises `WrongKey`; `Corrupt` where a damaged key may be the one, or where the config was changed by somebody without
-    a key; `Unsupported` without the extra `encryption`, or for another cipher.
+    Raises `WrongKey`, also where no key is there; `Corrupt` where a damaged key may be the one, or where the config was
+    changed by somebody without a key; `Unsupported` without the extra `encryption`, or for another cipher.
     """
     encryption = _encryption()
     if settings.cipher != encryption.CIPHER:
@@ -103,7 +103,7 @@ def unlock(backend: Backend, settings: config.Config, passphrase: Passphrase | N
             hint="Give one with --passphrase-file, --passphrase-command or SNAP_PASSPHRASE.",
         )
     tried = passphrase if isinstance(passphrase, bytes) else passphrase()
-    damaged = ""
+    damaged, own = "", 0
     for key_id in _ids(backend):
         try:
             stored = _read(backend, key_id)
@@ -112,6 +112,7 @@ def unlock(backend: Backend, settings: config.Config, passphrase: Passphrase | N
         except (Corrupt, Unsupported) as error:
             damaged = damaged or error.message
             continue
+        own += stored.repository_id == settings.id
         bound = _bound(settings.id, key_id)
         master = encryption.unwrap(stored.wrapped, tried, stored.salt, stored.cost, bound)
         if master is not None:
@@ -126,6 +127,11 @@ def unlock(backend: Backend, settings: config.Config, passphrase: Passphrase | N
         raise Corrupt(
             f"the passphrase opens no key of {backend.location}, but {damaged}",
             hint="Use another key, or put that object back from a copy of the repository.",
+        )
+    if not own:
+        raise WrongKey(
+            f"{backend.location} has no key of its own in {KEYS}: they are lost, or another repository's are there",
+            hint="Put the keys back from a copy of the repository; without one nobody can read it.",
         )
     raise WrongKey(f"the passphrase opens no key of {backend.location}", hint="Check it, and which repository it is.")
 

@@ -25,6 +25,7 @@ __all__ = ["SNAPSHOTS", "Listed", "committed", "delete_ended", "evict_stale", "p
 
 SNAPSHOTS = "snapshots/"
 _TRIES = 10
+_PAGE = 1000  # a bucket is listed in pages of so many, and may change between two of them
 
 _log = logging.getLogger(__name__)
 
@@ -42,13 +43,19 @@ def read_all(repository: Repository) -> list[Listed]:
     """Whatever `snapshots/` holds, as of one listing. Raises `Corrupt` if one cannot be read: nothing is passed over.
 
     An object that goes between listing and reading makes the listing void, as something that was not there yet may
-    depend on what it named; so all is listed again.
+    depend on what it named; so all is listed again. A long listing counts only if a second one has the same names: then
+    there was a moment at which it was true. Else a take that begins in the part that was listed, and its parent that
+    goes in the other, would both be missed.
     """
+    before: set[str] = set()
     for _ in range(_TRIES):
+        entries = list(repository.backend.list(SNAPSHOTS))
+        names = {entry.name for entry in entries}
+        if len(names) >= _PAGE and names != before:
+            before = names
+            continue
         try:
-            return [
-                Listed(*repository.read_listed(entry), entry.modified) for entry in repository.backend.list(SNAPSHOTS)
-            ]
+            return [Listed(*repository.read_listed(entry), entry.modified) for entry in entries]
         except NotFound as error:
             _log.debug("listing again: %s", error)
     raise Unavailable(

@@ -114,12 +114,15 @@ class Repository:
         """Open a repository; an encrypted one with a passphrase, or with what gives one when it is needed.
 
         Bytes say that an encrypted repository is meant: a plain one in its place may be a trap, and is refused. Raises
-        `NotFound` where there is no repository, `WrongKey` where the passphrase opens none of its keys or is missing,
-        and `Unsupported` where it is of a newer format, or the extra `encryption` is missing.
+        `NotFound` where there is no repository, `Corrupt` where its config is lost or damaged, `WrongKey` where the
+        passphrase opens none of its keys or is missing, and `Unsupported` where it is of a newer format, or the extra
+        `encryption` is missing.
         """
         try:
             stored = backend.get(config.NAME)
         except NotFound as error:
+            if any(backend.list("snapshots/")):
+                raise config.lost(backend.location) from error
             raise NotFound(
                 f"{backend.location} is not a snapstore repository", hint="Make one with `snap init`, or name another."
             ) from error
@@ -196,7 +199,15 @@ class Repository:
 
     def _read(self, name: str) -> tuple[Snapshot, str]:
         stored = self.backend.get(name)
-        return decode(stored.data, name, self.seal), stored.tag
+        try:
+            return decode(stored.data, name, self.seal), stored.tag
+        except Corrupt as error:
+            own_id = name.removeprefix("snapshots/")
+            error.hint = (
+                "Nothing is passed over, so this one is in the way of all: put the object back from a copy of the "
+                f"repository, or keep what is left of it elsewhere and give it up: `snap rm --damaged {own_id}`."
+            )
+            raise
 
     def begin(self, *, roots: Sequence[Digest] = (), looks: bool = True) -> Pending:
         """Announce work that depends on these roots. Blobs written before this do not count as known.
@@ -308,8 +319,10 @@ class Repository:
         """Forget snapshots; gives those that were there. Their blobs stay until a gc finds them unreferenced.
 
         In an encrypted repository those that have seen them are changed first, so that nobody misses them; one that is
-        missing counts as there if it is missed.
+        missing counts as there if it is missed. Raises `Conflict`, and removes none, if one is pinned by now: whoever
+        chose these may have read trees for an hour since.
         """
+        self._refuse_pinned(snapshot_ids)
         missed = self._close_gaps(snapshot_ids)
         removed = []
         for snapshot_id in snapshot_ids:
@@ -322,6 +335,15 @@ class Repository:
         # Whoever removed another at the same time may have named one of these since.
         self._close_gaps(snapshot_ids)
         return removed
+
+    def _refuse_pinned(self, snapshot_ids: Sequence[str]) -> None:
+        for snapshot_id in snapshot_ids:
+            with suppress(NotFound, Corrupt):  # what is not there or damaged is for whoever chose it
+                if self._read(f"snapshots/{snapshot_id}")[0].pinned:
+                    raise Conflict(
+                        f"the snapshot {snapshot_id[:8]} was pinned meanwhile; nothing was removed",
+                        hint="Run the command again.",
+                    )
 
     def _close_gaps(self, snapshot_ids: Sequence[str]) -> set[str]:
         """Let no snapshot name these any more; gives those that were named."""

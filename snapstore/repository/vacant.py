@@ -9,14 +9,17 @@ It does not know what a repository is made of beyond the names of its first obje
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 
 from snapstore.backends import Backend
 from snapstore.errors import Exists, Invalid, NotFound, Unavailable
-from snapstore.repository import config, keyring
+from snapstore.repository import config
 
 __all__ = ["check_vacant", "sweep"]
+
+_LEFT_OVER = re.compile(r"(keys|probe)/[0-9a-f]{32}")  # by an `init` that died; others may keep keys of theirs there
 
 
 def check_vacant(backend: Backend) -> list[str]:
@@ -28,7 +31,7 @@ def check_vacant(backend: Backend) -> list[str]:
     there = [entry.name for entry in backend.list("")]
     if config.NAME in there:
         raise Exists(f"{backend.location} is a repository already", hint="Nothing was changed; use it.")
-    other = next((name for name in there if not name.startswith((keyring.KEYS, "probe/"))), None)
+    other = next((name for name in there if not _LEFT_OVER.fullmatch(name)), None)
     if other is not None:
         raise Invalid(
             f"{backend.location} is not empty: it holds {other!r}",

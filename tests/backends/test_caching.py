@@ -148,6 +148,23 @@ def test_the_folder_keeps_within_its_bound_and_drops_what_was_not_used(tmp_path:
     assert files(folder) == []
 
 
+def test_what_else_is_in_the_folder_is_left_alone(tmp_path: Path) -> None:
+    """SNAP_CACHE may name a folder that is not the cache's alone."""
+    others = [tmp_path / name for name in ("photos/01/wedding.jpg", f"photos/01/{'a' * 62}", ".tmp-mine")]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"precious" * 100)
+        os.utime(path, (1, 1))
+    folder = CacheFolder(tmp_path, limit_bytes=16_000)
+    for number in range(40):
+        folder.of(REPOSITORY).put(str(number), [os.urandom(1000)])
+    assert [one.repository for one in folder.usage()] == [REPOSITORY]
+    folder.clear()
+    assert folder.usage() == []
+    assert all(path.exists() for path in others)
+    assert not (tmp_path / "CACHEDIR.TAG").exists()
+
+
 def test_two_repositories_do_not_see_each_other(folder: CacheFolder) -> None:
     folder.of("a" * 32).put("index/x", [b"mine"])
     assert folder.of("b" * 32).get("index/x") is None

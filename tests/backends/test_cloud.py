@@ -384,6 +384,10 @@ def test_a_bucket_or_server_that_is_not_there_is_unavailable(
         bucket("s3://nowhere/x", create=True)
     with pytest.raises(Unavailable):
         list(bucket("s3://nowhere/x").list())
+    with pytest.raises(Unavailable, match="is not there"):  # `NotFound` would say that the pack was collected
+        bucket("s3://nowhere/x").get_range("packs/ab/abc", 0, 4)
+    with pytest.raises(Unavailable, match="is not there"):
+        bucket("s3://nowhere/x").get("config")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setattr("snapstore.backends.cloud._RETRIES", {"max_retries": 0})
     with pytest.raises(Unavailable, match="s3://bucket/x") as caught:

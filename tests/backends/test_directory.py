@@ -64,7 +64,7 @@ def test_an_unmounted_store_is_not_taken_for_an_empty_one(root: Path, backend: D
         lambda: backend.put("snapshots/b", [b""]),
         lambda: backend.delete("snapshots/a"),
     ):
-        with pytest.raises(NotFound, match="no store"):
+        with pytest.raises(Unavailable, match="no store"):
             call()
     assert list(root.iterdir()) == []
 

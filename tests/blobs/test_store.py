@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from snapstore.blobs import large, segment
 from snapstore.blobs.index import Index
 from snapstore.blobs.pack import object_name, rows_of
 from snapstore.blobs.store import BlobStore
+from snapstore.blobs.sweep import merge
 from snapstore.digest import Kind, digest
 from snapstore.errors import Corrupt, NotFound
 from snapstore.seal import PLAIN
@@ -135,6 +137,24 @@ def test_a_pack_that_moved_under_a_reader_is_found_again() -> None:
     write(BlobStore(backend), Kind.CHUNK, [b"a", b"b"])
     backend.delete(object_name(pack))
     assert reader.get_many(names([b"b", b"a"])) == [b"b", b"a"]
+
+
+def test_a_segment_that_was_merged_under_a_reader_is_looked_for_in_its_successor() -> None:
+    """`NotFound` would be taken for the pack's: a gc took a pack for deleted by another, and forgot its tombstone."""
+    blobs = chunks(40)
+    looks: list[Callable[[BlobStore], bool]] = [
+        lambda store: bool(store.contains_many(names(blobs)).all()),
+        lambda store: bool(store.locate(names(blobs)).found.all()),
+        lambda store: sum(one.served for one in store.tally(lambda rows: np.ones(len(rows), np.bool_)).values()) == 40,
+    ]
+    for look in looks:
+        backend = MemoryBackend()
+        for half in (blobs[:20], blobs[20:]):
+            write(BlobStore(backend), Kind.CHUNK, half)
+        store = BlobStore(backend, index_bytes=0)
+        store.refresh()
+        assert merge(BlobStore(backend), more_than=1) == 2
+        assert look(store)
 
 
 def test_a_damaged_blob_is_named_with_its_pack() -> None:

@@ -164,16 +164,16 @@ def test_a_writer_given_up_leaves_no_index_entry() -> None:
     writer.abort()
 
 
-def test_after_an_error_a_writer_takes_nothing_more() -> None:
-    """Blobs after the one that was refused would count as put."""
+def test_after_an_error_a_writer_takes_nothing_more_and_says_why() -> None:
+    """Blobs after the one that was refused would count as put. Who thought it somebody else's error hears it again."""
     store = BlobStore(MemoryBackend())
     writer = store.writer(TAKE)
     huge = bytes(MAX_PLAIN_BYTES + 1)
     with pytest.raises(Unsupported, match=digest(huge).hex()):
         writer.put(Kind.SCHEMA, [digest(huge), digest(b"a")], [huge, b"a"])
-    with pytest.raises(Invalid):
+    with pytest.raises(Unsupported, match=digest(huge).hex()):
         writer.put(Kind.SCHEMA, [digest(b"a")], [b"a"])
-    with pytest.raises(Invalid):
+    with pytest.raises(Unsupported, match=digest(huge).hex()):
         writer.close()
 
 

@@ -33,7 +33,7 @@ def test_the_cache_is_told_of_and_cleared(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("SNAP_CACHE_SIZE", "64MB")
     snap = Snap(tmp_path)
     assert snap.json("cache", "info") == {"folder": str(folder), "limit_bytes": 64_000_000, "repositories": []}
-    entry = folder / ("ab" * 16) / "cd" / "ef"
+    entry = folder / ("ab" * 16) / "cd" / ("ef" * 31)
     entry.parent.mkdir(parents=True)
     entry.write_bytes(bytes(1000))
     assert snap.json("cache", "info")["repositories"] == [{"id": "ab" * 16, "entries": 1, "bytes": 1000}]

@@ -5,8 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+from snapstore.backends.directory import DirectoryBackend
+from snapstore.repository import Repository
 from tests.cli.command import Snap, run
 
 
@@ -136,3 +140,17 @@ def test_a_sqlite_file_may_be_written_as_a_path(snap: Snap, folder: Path) -> Non
         file.execute("CREATE TABLE memories (id INTEGER PRIMARY KEY)")
     assert snap.json("take", "./my agents.db")["sources"][0]["kind"] == "sqlite"
     assert "Did you mean ./my agents.db" in snap("take", "my agents.db", code=2).stderr
+
+
+def test_a_snapshot_from_the_future_is_told_of_and_pushes_nothing_out(snap: Snap, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "agents.db")) as file, file:
+        file.execute("CREATE TABLE memories (id INTEGER PRIMARY KEY)")
+    ahead = snap.json("take", "./agents.db")["snapshot"]
+    repository = Repository.open(DirectoryBackend(folder / ".snapstore"))
+    repository.change(ahead, lambda one: replace(one, time=datetime(2999, 1, 1, tzinfo=UTC)))
+    told = snap("take", "./agents.db").stderr
+    assert f"{ahead[:8]} is dated 2999-01-01 00:00:00 UTC, after this one" in told
+    taken = snap.json("take", "./agents.db")
+    assert taken["later"] == [ahead]
+    assert "which is in the future" in snap("restore", "latest", "--dry-run", "--to", "./agents.db").stderr
+    assert set(snap.json("gc", "--keep-last", "1")["kept"]) == {ahead, taken["snapshot"]}

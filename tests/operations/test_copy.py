@@ -8,6 +8,7 @@ import pytest
 
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
+from snapstore.blobs.pack import object_name
 from snapstore.digest import Kind
 from snapstore.errors import Corrupt, Invalid, NotFound
 from snapstore.operations.copy import copy
@@ -167,6 +168,21 @@ def test_what_just_lies_in_the_target_is_not_relied_on() -> None:
     assert done.copy.sources == snapshot.sources
     assert read(target, done.copy)["public.memories"] == HELD
     is_well(target)
+
+
+@pytest.mark.parametrize("into_encrypted", [False, True])
+def test_what_the_target_has_lost_is_sent_again(into_encrypted: bool) -> None:
+    source, backend = init(MemoryBackend(), encrypted=False), MemoryBackend()
+    target, held = init(backend, encrypted=into_encrypted), rows(range(400))
+    first = take(source, held)
+    copy(source, target)
+    largest = max(target.blobs.packs(), key=lambda pack: pack.size_bytes)
+    backend.delete(object_name(largest.name))
+    take(source, held | rows([7], seed=1), at=1, parent=first)
+    [_, second] = copy(source, reopen(backend))
+    again = reopen(backend)
+    assert read(again, second.copy)["public.memories"] == held | rows([7], seed=1)
+    assert second.copy.id not in {id_ for one in verify(again).damaged for id_ in one.snapshots}
 
 
 def test_damage_is_not_carried_along() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,16 +15,18 @@ from snapstore.backends import Entry
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
-from snapstore.digest import digest
-from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, Unsupported
+from snapstore.digest import Buffer, digest
+from snapstore.errors import Conflict, Corrupt, Invalid, NotFound, Unavailable, Unsupported
 from snapstore.operations.forget import pin, rm, unpin
 from snapstore.operations.gc import GcPlan, gc, plan_gc
 from snapstore.operations.marks import DigestSet, Marks, needed_by
 from snapstore.operations.retention import Policy
+from snapstore.operations.verify import verify
 from snapstore.repository import Repository
 from tests.operations.points import Points
 from tests.operations.sample import MEMORIES, START, Take, objects, read, rows, take
 
+LATER = START + timedelta(days=9)
 WRITES = ("put", "replace", "delete")
 
 
@@ -103,6 +105,25 @@ def test_a_policy_removes_what_it_does_not_keep() -> None:
         gc(repository, Policy())
 
 
+def test_what_is_pinned_while_gc_reads_trees_stays() -> None:
+    class Pinning(MemoryBackend):
+        """Somebody pins the snapshot after it was listed, when the index is."""
+
+        def list(self, prefix: str = "") -> Iterator[Entry]:
+            if prefix == "index/" and is_gc:
+                pin(repository, first.id)
+            return super().list(prefix)
+
+    is_gc = False
+    repository = Repository.init(Pinning())
+    first, _ = (take(repository, rows(range(at * 50, at * 50 + 50)), at=at) for at in range(2))
+    is_gc = True
+    with pytest.raises(Conflict, match="pinned meanwhile; nothing was removed"):
+        gc(repository, Policy(keep_last=1))
+    assert repository.has(first.id)
+    assert verify(repository).damaged == ()
+
+
 def test_a_plan_is_not_carried_out_on_what_was_pinned_since() -> None:
     repository = fresh()
     first, second = take(repository, rows(range(50))), take(repository, rows(range(50), seed=1), at=1)
@@ -153,7 +174,7 @@ def test_gc_stops_at_damage_before_it_removes_anything() -> None:
             backend.delete(name)
             backend.put(name, [data])
             try:
-                gc(Repository.open(backend), Policy(keep_last=1), now=START + timedelta(days=9))
+                gc(Repository.open(backend), Policy(keep_last=1), now=LATER)
             except (Corrupt, Unsupported):
                 stopped.add(name)
                 assert objects(backend).keys() == names, "nothing was removed or written"
@@ -328,7 +349,7 @@ def test_a_snapshot_that_goes_while_it_is_read_hides_nothing_that_others_need() 
     _, gone, last = taken
     expected = read(repository, last)
     calls = Points(_copied(sound))
-    gc(Repository.open(calls), Policy(keep_last=2), now=START)
+    gc(Repository.open(calls), Policy(keep_last=2), now=LATER)
     for at in range(calls.calls):
         backend = _copied(sound)
 
@@ -336,9 +357,52 @@ def test_a_snapshot_that_goes_while_it_is_read_hides_nothing_that_others_need() 
             rm(Repository.open(backend), [gone.id])
             gc(Repository.open(backend))
 
-        gc(Repository.open(Points(backend, at, before=another_removes_it)), Policy(keep_last=2), now=START)
+        gc(Repository.open(Points(backend, at, before=another_removes_it)), Policy(keep_last=2), now=LATER)
         gc(Repository.open(backend))
         assert read(Repository.open(backend), last) == expected
+
+
+class Full(MemoryBackend):
+    """A store with room for so many bytes, of which each object takes some beside its own."""
+
+    room: int | None = None
+
+    def put(self, name: str, parts: Sequence[Buffer], *, unique: bool = False) -> str:
+        needed = sum(memoryview(part).nbytes for part in parts) + 500
+        if self.room is not None and sum(objects(self).values()) + 500 * len(objects(self)) + needed > self.room:
+            raise Unavailable("no space left")
+        return super().put(name, parts, unique=unique)
+
+
+@pytest.mark.parametrize("more", [12_000, 40_000])
+def test_gc_gives_back_space_where_there_is_none(more: int) -> None:
+    """For each tombstone, each copy and each new piece of the index there is room only after something went."""
+    backend = Full()
+    repository = Repository.init(backend)
+    held = rows(range(200))
+    for at in range(8):
+        held |= rows(range(20 * at, 20 * at + 150), seed=at)
+        last = take(repository, held, at=at)
+    backend.room = sum(objects(backend).values()) + 500 * len(objects(backend)) + more
+    collected = gc(Repository.open(backend), Policy(keep_last=1), now=LATER)
+    assert len(collected.removed) == 7
+    assert collected.waiting == ()
+    assert collected.packs_deleted >= 7
+    no_garbage(Repository.open(backend))
+    assert read(Repository.open(backend), last)["public.memories"] == held
+
+
+def test_a_store_with_no_room_at_all_is_said_to_be_full_and_what_was_removed() -> None:
+    backend = Full()
+    repository = Repository.init(backend)
+    for at in range(3):
+        take(repository, rows(range(100), seed=at), at=at)
+    backend.room = 0
+    with pytest.raises(Unavailable, match="2 of the snapshots were removed before this happened: no space left"):
+        gc(Repository.open(backend), Policy(keep_last=1), now=LATER)
+    backend.room = None
+    assert len(gc(Repository.open(backend)).kept) == 1
+    no_garbage(Repository.open(backend))
 
 
 class Aged(MemoryBackend):

@@ -86,6 +86,16 @@ def test_keep_within_counts_back_from_the_newest_not_from_now() -> None:
     assert numbers(ahead, Policy(keep_within=timedelta(days=5))) == [0, 1, 9]
 
 
+def test_what_is_dated_in_the_future_pushes_nothing_out() -> None:
+    ahead = [snapshot(9, NOW + timedelta(days=1000)), snapshot(8, NOW + timedelta(days=2))]
+    assert numbers([*days(0, 1, 2), *ahead], Policy(keep_last=1)) == [0, 8, 9]
+    assert numbers([*days(0, 1, 2), *ahead], Policy(keep_daily=2, keep_yearly=1)) == [0, 1, 8, 9]
+    # Clocks that differ by minutes are as good as one.
+    assert numbers([*days(0, 1), snapshot(9, NOW + timedelta(minutes=5))], Policy(keep_last=1)) == [9]
+    # A clock that is years behind removes nothing.
+    assert numbers(days(0, 1, 2), Policy(keep_last=1), NOW - timedelta(days=9000)) == [0, 1, 2]
+
+
 def test_the_newest_of_each_set_of_sources_stays_whatever_the_policy() -> None:
     old = snapshot(1, NOW - timedelta(days=900), sources=("graph",))
     both = snapshot(2, NOW - timedelta(days=800), sources=("graph", "agents"))

@@ -14,9 +14,11 @@ import pytest
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
+from snapstore.blobs.pack import object_name
 from snapstore.errors import Conflict, Invalid, Unavailable, Unsupported
 from snapstore.operations.plan import Mode
 from snapstore.operations.take import Request, take
+from snapstore.operations.verify import verify
 from snapstore.repository import Repository
 from snapstore.rows import Batch, Table
 from snapstore.sources import Selection, View
@@ -141,6 +143,26 @@ def test_an_unavailable_source_fails_the_take_or_is_named(small_world: World, tm
     with pytest.raises(Unavailable):
         take(small_world.repository, partial[:1])
     assert small_world.repository.pendings() == []
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_a_take_does_not_build_upon_what_is_lost_and_writes_it_anew(small_world: World, is_changed: bool) -> None:
+    world = small_world
+    world.run(
+        "CREATE TABLE notes (id int PRIMARY KEY, body text);"
+        "INSERT INTO notes SELECT i, repeat(md5(i::text), 20) FROM generate_series(1, 2000) i"
+    )
+    first = world.take()
+    largest = max(world.repository.blobs.packs(), key=lambda pack: pack.size_bytes)
+    world.repository.backend.delete(object_name(largest.name))
+    if is_changed:
+        world.run("UPDATE notes SET body = 'x' WHERE id = 7")
+    taken = take(world.repository, [Request("agents", world.source)])
+    assert [one.id for one in taken.damaged] == [first.id]
+    assert taken.snapshot.sources[0].tables[0].reading == "in full: the last snapshot has lost blobs"
+    harmed = {id_ for one in verify(world.repository).damaged for id_ in one.snapshots}
+    assert harmed == ({first.id} if is_changed else set())
+    assert world.take().sources[0].tables[0].reading.startswith("by stamps")
 
 
 def test_what_cannot_be_held_is_refused_by_name_or_named_as_missing(small_world: World) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from snapstore.backends.directory import DirectoryBackend
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.recording import RecordingBackend
 from snapstore.blobs.sweep import rebuild_index
 from snapstore.digest import Digest, Kind, digest
-from snapstore.errors import Conflict, Corrupt, NotFound
+from snapstore.errors import Conflict, Corrupt, NotFound, Unavailable
 from snapstore.operations.forget import rm
 from snapstore.operations.gc import gc
 from snapstore.operations.sampling import Sample
@@ -308,7 +310,8 @@ def test_verify_reads_what_snapshots_share_once() -> None:
 def test_a_verification_that_was_given_up_does_not_cry_damage() -> None:
     repository, backend = small()
     name = max(objects(backend, "packs/"), key=lambda one: objects(backend)[one])
-    change(backend, name, backend.get(name).data[:-1])
+    whole = backend.get(name).data
+    change(backend, name, whole[:-1])
 
     def evict(*_: object) -> None:
         for pending in repository.pendings():
@@ -317,6 +320,23 @@ def test_a_verification_that_was_given_up_does_not_cry_damage() -> None:
 
     with pytest.raises(Conflict, match="gave it up"):
         verify(repository, progress=evict)
+    change(backend, name, whole)
+    with pytest.raises(Conflict, match="or it did not read all"):
+        verify(repository, progress=evict)
+
+
+def test_packs_that_go_with_their_disk_are_not_passed_over_as_swept(tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    repository = Repository.init(DirectoryBackend(root, create=True))
+    take(repository, rows(range(60)))
+
+    def unmount(what: str, done: int, total: int | None, /) -> None:
+        if what == "reading packs" and done == 1:
+            root.rename(tmp_path / "elsewhere")
+            root.mkdir()
+
+    with pytest.raises(Unavailable, match="no store"):
+        verify(repository, read_data=True, progress=unmount)
 
 
 def test_trees_that_do_not_fit_each_other_are_damage() -> None:

@@ -12,8 +12,10 @@ from snapstore.backends import Entry
 from snapstore.backends.memory import MemoryBackend
 from snapstore.digest import Digest
 from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, Unavailable
-from snapstore.repository import Pending, Repository, Snapshot, tombstones
+from snapstore.repository import Pending, Repository, Snapshot, config, listing, tombstones
 from snapstore.repository.listing import committed, evict_stale, pending, read_all
+from snapstore.repository.manifest import encode
+from snapstore.repository.snapshot import COMMITTED
 from snapstore.seal import PLAIN
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -37,6 +39,16 @@ def test_a_repository_is_made_once_and_in_an_empty_place() -> None:
     with pytest.raises(Exists, match="already"):
         Repository.init(backend)
     assert Repository.open(backend).settings == made.settings
+    theirs = MemoryBackend()
+    theirs.put("keys/production.pem", [b""])
+    with pytest.raises(Invalid, match=r"production\.pem"):
+        Repository.init(theirs)
+    assert [entry.name for entry in theirs.list()] == ["keys/production.pem"]
+    lost = MemoryBackend()
+    commit(Repository.init(lost), Repository.open(lost).begin())
+    lost.delete("config")
+    with pytest.raises(Corrupt, match="config of memory is lost"):
+        Repository.open(lost)
     other = MemoryBackend()
     other.put("somebody/elses", [b"file"])
     with pytest.raises(Invalid, match="not empty"):
@@ -107,8 +119,9 @@ def test_an_unreadable_manifest_is_never_passed_over() -> None:
     for wrong in (data[:-1], backend.get(other.name).data):
         backend.delete(one.name)
         backend.put(one.name, [wrong])
-        with pytest.raises(Corrupt, match=one.id):
+        with pytest.raises(Corrupt, match=one.id) as caught:
             repository.snapshots()
+        assert f"snap rm --damaged {one.id}" in caught.value.hint
         with pytest.raises(Corrupt, match=one.id):
             read_all(repository)
 
@@ -140,6 +153,28 @@ def test_a_listing_is_of_one_moment() -> None:
     assert [one.id for one in committed(there)] == [snapshots[0].id, snapshots[2].id]
     assert [one.id for one in pending(there)] == [running.id]
     assert backend.listings == 2, "listed again, as what began meanwhile may need what went"
+
+
+def test_a_listing_in_pages_counts_when_nothing_changed_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A take begins in the page that was read, and its parent goes from the one that was not."""
+    monkeypatch.setattr(listing, "_PAGE", 1)
+
+    class Paged(MemoryBackend):
+        def list(self, prefix: str = "") -> Iterator[Entry]:
+            first = list(super().list(prefix))
+            if prefix == "snapshots/" and first[-1].name == parent.name:
+                self.put(begun.name, [encode(begun, PLAIN)])
+                self.delete(parent.name)
+                return iter(first[:-1])
+            return iter(first)
+
+    backend = Paged()
+    parent, other, begun = (Snapshot(letter * 32, NOW) for letter in "fa0")
+    for one in (parent, other):
+        backend.put(one.name, [encode(dataclasses.replace(one, state=COMMITTED), PLAIN)])
+    backend.put("config", [config.encode(config.plain(created="", program=""))])
+    there = read_all(Repository.open(backend))
+    assert [one.snapshot.id[0] for one in there] == ["0", "a"]
 
 
 def test_a_listing_that_never_settles_is_unavailable() -> None:
