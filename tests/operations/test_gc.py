@@ -380,9 +380,11 @@ def test_gc_gives_back_space_where_there_is_none(more: int) -> None:
     backend = Full()
     repository = Repository.init(backend)
     held = rows(range(200))
-    for at in range(8):
+    for at in range(7):
         held |= rows(range(20 * at, 20 * at + 150), seed=at)
-        last = take(repository, held, at=at)
+        take(repository, held, at=at)
+    held |= rows(range(150, 300), seed=7)
+    last = take(repository, held, at=7)
     backend.room = sum(objects(backend).values()) + 500 * len(objects(backend)) + more
     collected = gc(Repository.open(backend), Policy(keep_last=1), now=LATER)
     assert len(collected.removed) == 7
