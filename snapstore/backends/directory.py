@@ -36,6 +36,7 @@ from snapstore.filesystem import (
     NOT_FOLLOWED,
     is_in_use,
     lock,
+    make_folder,
     patiently,
     publish,
     read_at,
@@ -170,11 +171,7 @@ class DirectoryBackend:
 
     def _create(self) -> None:
         with self._translated("the store"):
-            missing = [self._root, *self._root.parents]
-            missing = missing[: next(i for i, folder in enumerate(missing) if folder.exists())]
-            for folder in reversed(missing):
-                folder.mkdir(mode=0o700, exist_ok=True)
-                self._settle(folder.parent)
+            make_folder(self._root, 0o700, is_durable=not self._is_scratch)
             os.close(os.open(self._root / _LOCK, os.O_CREAT | os.O_RDWR | INHERITED_BY_NOBODY, 0o600))
             self._settle(self._root)
 

@@ -29,7 +29,8 @@ from snapstore.operations.undo import undo_ask
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository, Snapshot, resolve
 from tests.operations.crowd import copied
-from tests.operations.disk import Cut, Disk
+from tests.operations.cut import Cut
+from tests.operations.disk import Disk
 from tests.operations.points import WAYS, Points, calls_to_fail
 from tests.operations.sample import MEMORIES, Take, init, objects, read, reopen, rows, take
 from tests.operations.world import World
