@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snapstore.errors import (
         Conflict,
         Corrupt,
+        Denied,
         Exists,
         Invalid,
         NotFound,
@@ -67,6 +68,7 @@ __all__ = [
     "Copied",
     "Corrupt",
     "CutPlan",
+    "Denied",
     "DirectoryBackend",
     "Exists",
     "Exported",
@@ -141,6 +143,7 @@ _HOMES = {
     "snapstore.errors": (
         "Conflict",
         "Corrupt",
+        "Denied",
         "Exists",
         "Invalid",
         "NotFound",

@@ -18,6 +18,7 @@ from __future__ import annotations
 __all__ = [
     "Conflict",
     "Corrupt",
+    "Denied",
     "Exists",
     "Invalid",
     "NotFound",
@@ -81,6 +82,12 @@ class Unavailable(SnapstoreError):
     """A server, disk or store did not answer or refused. The same call may succeed later."""
 
     code = "unavailable"
+
+
+class Denied(Unavailable):
+    """A disk or store says that this may not be done there: no permission, or it is read-only. The rest may work."""
+
+    code = "denied"
 
 
 class Unsupported(SnapstoreError):

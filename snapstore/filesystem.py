@@ -32,7 +32,8 @@ else:
 
 __all__ = [
     "INHERITED_BY_NOBODY", "LOCKS_WHAT_IT_WRITES", "NOT_FOLLOWED",
-    "is_in_use", "lock", "patiently", "publish", "read_at", "sync", "sync_folder", "unlock", "write", "write_at",
+    "is_in_use", "lock", "make_folder", "patiently", "publish", "read_at", "sync", "sync_beneath", "sync_file",
+    "sync_folder", "unlock", "write", "write_at",
 ]  # fmt: skip
 
 Result = TypeVar("Result")
@@ -196,6 +197,15 @@ def sync(descriptor: int) -> None:
         os.fsync(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """The bytes of a file that somebody else wrote are durable after this."""
+    descriptor = os.open(path, os.O_RDWR | INHERITED_BY_NOBODY)  # Windows flushes for those who may write alone
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder(folder: Path) -> None:
     """The names in this folder are durable after this, where that can be asked for."""
     if sys.platform != "win32":
@@ -204,3 +214,21 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync_beneath(folder: Path) -> None:
+    """All names and bytes in this folder and those in it are durable after this."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync_file(Path(place, name))
+        sync_folder(Path(place))
+
+
+def make_folder(folder: Path, mode: int = 0o777, *, is_durable: bool = True) -> None:
+    """Make it, and those above it that are missing, each with its name on the disk. One that is there is no error."""
+    missing = [folder, *folder.parents]
+    missing = missing[: next(number for number, one in enumerate(missing) if one.exists())]
+    for one in reversed(missing):
+        one.mkdir(mode, exist_ok=True)
+        if is_durable:
+            sync_folder(one.parent)

@@ -18,6 +18,7 @@ PUBLIC = [
     "Copied",
     "Corrupt",
     "CutPlan",
+    "Denied",
     "DirectoryBackend",
     "Exists",
     "Exported",

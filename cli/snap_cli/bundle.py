@@ -51,6 +51,8 @@ def bundle_command(app: App, names: tuple[str, ...], output: str, is_all: bool, 
     chosen = [one for one in snapshots if one not in since] if is_all else resolve_all(snapshots, names)
     with app.progress() as progress:
         made = bundle(repository, Path(output), chosen, since=since, progress=progress)
+    if not all(one.is_protected for one in made.copied):
+        app.warn_unprotected(repository.location)
     if app.json:
         document = {"path": str(made.path), "bytes": made.bytes, "since": [one.id for one in since]}
         app.document({**document, "snapshots": [copied_json(copied) for copied in made.copied]})

@@ -236,6 +236,11 @@ class App(Environment):
         """What must not be missed."""
         self.err(f"{paint('warning:', 'yellow')} {text}")
 
+    def warn_unprotected(self, location: str) -> None:
+        """That gc did not wait for who read there."""
+        told = "a gc that others run there would not have waited for this (it would have been said)"
+        self.warn(f"nothing may be written in {location}: {told}")
+
     def err(self, text: str) -> None:
         """A line for people, beside the data."""
         click.echo(safe(text), err=True, color=_color(sys.stderr))

@@ -69,6 +69,8 @@ def copy_between(app: App, source: Repository, target: Repository, chosen: Seque
     """Copy these snapshots, and say what was done."""
     with app.progress() as progress:
         done = copy(source, target, chosen, progress=progress)
+    if not all(one.is_protected for one in done):
+        app.warn_unprotected(source.location)
     if app.json:
         app.document(
             {"from": source.location, "to": target.location, "snapshots": [copied_json(copied) for copied in done]}
@@ -112,6 +114,7 @@ def copied_json(copied: Copied) -> dict[str, Any]:
         "snapshot": copied.snapshot.id,
         "copy": copied.copy.id,
         "new": copied.is_new,
+        "protected": copied.is_protected,
         "rows": rows_in(copied.copy),
         "bytes_read": copied.bytes_read,
         "bytes_new": copied.bytes_new,

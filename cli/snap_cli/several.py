@@ -135,7 +135,8 @@ def _together(snapshot: Snapshot, plans: Sequence[Plan]) -> Plan:
     """One plan of several sources."""
     name = digest(" ".join(plan.id for plan in plans).encode()).hex()[:32]
     mode = plans[0].mode if plans else Mode.SKIP
-    return Plan(name, mode, snapshot.id[:8], tuple(table for plan in plans for table in plan.tables))
+    obstacle = next((plan.obstacle for plan in plans if plan.obstacle), "")
+    return Plan(name, mode, snapshot.id[:8], tuple(table for plan in plans for table in plan.tables), obstacle)
 
 
 def _tell_where_it_stands(

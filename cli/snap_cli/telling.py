@@ -58,6 +58,8 @@ def tell_dry(
     app: App, plan: Plan, again: Sequence[str], *, notes: Sequence[str] = (), more: Mapping[str, Any] | None = None
 ) -> None:
     """What would be done, and the command that does exactly this; `notes` are lines, `more` fields of the document."""
+    if plan.obstacle and not plan.is_empty:
+        app.warn(clean(plan.obstacle))
     if app.json:
         app.document({**plan_json(plan), **(more or {})})
         return
@@ -69,7 +71,7 @@ def tell_dry(
         app.out("it cannot be carried out; `--recreate` rebuilds such tables, `--exclude-column` leaves a column out")
     elif plan.is_empty:
         app.out("nothing to do")
-    else:
+    elif not plan.obstacle:
         app.out(f"to do exactly this:\n  {shlex.join([*again, '--plan', plan.id])}")
 
 

@@ -75,7 +75,7 @@ def verify_command(
     """Check that the repository is as it was written, and that snapshots (all, if none is named) are whole.
 
     Damage is named with the snapshots, tables and rows it harms, and the command exits 4. Nothing is repaired: that is
-    for `snap repair`.
+    for `snap repair`. What that healed, and `snap gc` is to delete, harms nothing: it is mentioned, and is no failure.
 
     With --sample 10% each of ten rounds with consecutive numbers reads another tenth, all of them every byte, and
     nothing is remembered between them. A round is a day; who comes weekly numbers them with --round.
@@ -106,6 +106,8 @@ def verify_command(
     with app.progress() as progress:
         verified = verify(repository, snapshots=chosen, read_data=read_data, sample=chosen_sample, progress=progress)
     depth = "every byte" if read_data else "sample" if chosen_sample else "structure"
+    if not verified.is_protected:
+        app.warn_unprotected(repository.location)
     damaged = len({damage.object for damage in verified.damaged})
     _note(app, repository, depth, damaged=damaged, is_whole=chosen is None)
     if app.json:
@@ -114,6 +116,7 @@ def verify_command(
         objects = _by_object(verified.damaged)
         for damages in objects:
             _tell(app, damages)
+        _tell_harmless(app, verified)
         depth = "every byte" if read_data else "structure and references"
         if chosen_sample:
             depth = f"share {chosen_sample.share + 1} of {chosen_sample.shares} of the data"
@@ -219,6 +222,16 @@ def _by_object(damaged: Sequence[Damage]) -> list[list[Damage]]:
     return list(groups.values())
 
 
+def _tell_harmless(app: App, verified: Verified) -> None:
+    """What is damaged and does not matter, and how it goes."""
+    packs = dict.fromkeys(damage.object for damage in verified.harmless)
+    if packs:
+        app.say(
+            f"{plural(len(packs), 'condemned pack')} with damage that harms nothing: "
+            f"`{command_line(app, 'gc', '--keep-all')}` deletes what is condemned, once nothing needs it"
+        )
+
+
 def _tell(app: App, damages: Sequence[Damage]) -> None:
     """Everything about one damaged object."""
     whole = [damage for damage in damages if damage.blob is None]
@@ -266,29 +279,32 @@ def _key(rows: RowRange, key: bytes) -> dict[str, Any]:
 def _json(verified: Verified, sample: Sample | None) -> dict[str, Any]:
     return {
         "sample": None if sample is None else {"round": sample.round, "share": sample.share + 1, "of": sample.shares},
-        "damaged": [
-            {
-                "object": damage.object,
-                "reason": damage.reason,
-                "blob": damage.blob,
-                "pack": damage.pack,
-                "snapshots": list(damage.snapshots),
-                "tables": list(damage.tables),
-                "rows": [
-                    {
-                        "source": rows.source,
-                        "table": rows.table,
-                        "column": rows.column,
-                        "after": None if rows.after is None else _key(rows, rows.after),
-                        "upto": None if rows.upto is None else _key(rows, rows.upto),
-                        "count": rows.count,
-                    }
-                    for rows in damage.rows
-                ],
-            }
-            for damage in verified.damaged
-        ],
+        "damaged": [_damage_json(damage) for damage in verified.damaged],
+        "harmless": [_damage_json(damage) for damage in verified.harmless],
         "snapshots": list(verified.snapshots),
         "blobs": verified.blobs,
         "bytes_read": verified.bytes_read,
+        "protected": verified.is_protected,
+    }
+
+
+def _damage_json(damage: Damage) -> dict[str, Any]:
+    return {
+        "object": damage.object,
+        "reason": damage.reason,
+        "blob": damage.blob,
+        "pack": damage.pack,
+        "snapshots": list(damage.snapshots),
+        "tables": list(damage.tables),
+        "rows": [
+            {
+                "source": rows.source,
+                "table": rows.table,
+                "column": rows.column,
+                "after": None if rows.after is None else _key(rows, rows.after),
+                "upto": None if rows.upto is None else _key(rows, rows.upto),
+                "count": rows.count,
+            }
+            for rows in damage.rows
+        ],
     }

@@ -34,6 +34,7 @@ from snapstore.filesystem import (
     LOCKS_WHAT_IT_WRITES,
     publish,
     read_at,
+    sync,
     sync_folder,
     write_at,
 )
@@ -142,7 +143,7 @@ class BundleWriter:
             directory = pack({"objects": objects, "since": [list(one) for one in since]}, "a bundle")
             size = self._write([directory, _trailer(directory)], at=self._end)
             os.ftruncate(self._file.fileno(), size)
-            os.fsync(self._file.fileno())
+            sync(self._file.fileno())
             with BundleFile(self._temporary) as written:
                 written.check()
             self._name()

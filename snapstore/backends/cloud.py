@@ -32,7 +32,17 @@ from obstore.store import AzureStore, GCSStore, from_url
 
 from snapstore.backends import Entry, Stored, check_name
 from snapstore.digest import Buffer
-from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError, Unavailable, Unsupported
+from snapstore.errors import (
+    Conflict,
+    Corrupt,
+    Denied,
+    Exists,
+    Invalid,
+    NotFound,
+    SnapstoreError,
+    Unavailable,
+    Unsupported,
+)
 
 __all__ = ["SCHEMES", "CloudBackend"]
 
@@ -236,11 +246,10 @@ class CloudBackend:
         return NotFound(f"{name} is not in {self._location}")
 
     def _unavailable(self, name: str, error: BaseException) -> Unavailable:
+        told = f"{name} in {self._location}: {_words(error)}"
         if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-            hint = "Check the credentials, and what they may do there."
-        else:
-            hint = "Check the URL, the network and the credentials, and try again."
-        return Unavailable(f"{name} in {self._location}: {_words(error)}", hint=hint)
+            return Denied(told, hint="Check the credentials, and what they may do there.")
+        return Unavailable(told, hint="Check the URL, the network and the credentials, and try again.")
 
     @contextmanager
     def _translated(self, name: str, *, missing: str = "") -> Iterator[None]:

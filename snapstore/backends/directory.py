@@ -29,13 +29,14 @@ from blake3 import blake3
 
 from snapstore.backends import Backend, Entry, Stored, check_name
 from snapstore.digest import Buffer
-from snapstore.errors import Conflict, Corrupt, Exists, NotFound, Unavailable, Unsupported
+from snapstore.errors import Conflict, Corrupt, Denied, Exists, NotFound, Unavailable, Unsupported
 from snapstore.filesystem import (
     INHERITED_BY_NOBODY,
     LOCKS_WHAT_IT_WRITES,
     NOT_FOLLOWED,
     is_in_use,
     lock,
+    make_folder,
     patiently,
     publish,
     read_at,
@@ -50,6 +51,7 @@ __all__ = ["DirectoryBackend", "directory_of"]
 _LOCK = "LOCK"
 _TEMPORARY = ".tmp"
 _SEGMENT = re.compile(r"[a-z0-9_][a-z0-9._-]*")
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -169,11 +171,7 @@ class DirectoryBackend:
 
     def _create(self) -> None:
         with self._translated("the store"):
-            missing = [self._root, *self._root.parents]
-            missing = missing[: next(i for i, folder in enumerate(missing) if folder.exists())]
-            for folder in reversed(missing):
-                folder.mkdir(mode=0o700, exist_ok=True)
-                self._settle(folder.parent)
+            make_folder(self._root, 0o700, is_durable=not self._is_scratch)
             os.close(os.open(self._root / _LOCK, os.O_CREAT | os.O_RDWR | INHERITED_BY_NOBODY, 0o600))
             self._settle(self._root)
 
@@ -314,7 +312,8 @@ class DirectoryBackend:
             yield
         except OSError as error:
             words = error.strerror or str(error)
-            raise Unavailable(f"{name} in {self._root}: {words}", hint=_hint(error.errno)) from error
+            kind = Denied if error.errno in _DENIED else Unavailable
+            raise kind(f"{name} in {self._root}: {words}", hint=_hint(error.errno)) from error
 
     def _missing(self, name: str) -> NotFound | Unavailable:
         if not (self._root / _LOCK).exists():
@@ -344,7 +343,7 @@ def _hint(number: int | None) -> str:
     if number in (errno.EACCES, errno.EPERM):
         return "Run as the owner of the store, or give this user its files and folders."
     if number == errno.EROFS:
-        return "The file system is mounted read-only, and who reads for long says so there first: work on a copy of it."
+        return "The file system is mounted read-only: what is there can be read, verified, and copied with `snap copy`."
     if number in (errno.EMFILE, errno.ENFILE):
         return "Too many open files: raise the limit (ulimit -n)."
     if number == errno.EIO:
@@ -365,7 +364,7 @@ def _open_lock(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | INHERITED_BY_NOBODY)
     except OSError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES):
+        if error.errno not in _DENIED:
             raise
         return os.open(path, os.O_RDONLY | INHERITED_BY_NOBODY)
 

@@ -23,12 +23,14 @@ from snapstore.backends.overlay import OverlayBackend
 from snapstore.blobs.pack import rows_of
 from snapstore.blobs.store import BlobStore
 from snapstore.errors import Exists, Invalid, NotFound, Unsupported
+from snapstore.operations.announced import announced
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.carried import digests_beneath
-from snapstore.operations.copy import Copied, announced, copy, held
+from snapstore.operations.copy import Copied, copy, held
 from snapstore.operations.marks import DigestSet, needed_by
 from snapstore.repository import Origin, Repository, Snapshot, config, keyring
 from snapstore.repository.keyring import Passphrase
+from snapstore.repository.vacant import check_vacant, sweep
 
 __all__ = ["Bundled", "bundle", "init_from", "unbundle"]
 
@@ -100,17 +102,24 @@ def init_from(file: BundleFile, backend: Backend) -> None:
     """Make an empty store a repository with the config and the keys of the bundle's: a twin, which later bundles of
     that repository fit, incremental ones of an encrypted one too.
 
-    Raises `Exists` where there is a repository, `Invalid` where there is something else, and `Corrupt`.
+    Raises `Exists` where there is a repository, `Invalid` where there is something else, and `Corrupt`. What one of
+    these left that died is no hindrance.
     """
     file.check()
-    there = next(iter(backend.list("")), None)
-    if there is not None:
-        hint = "Leave out --init to unbundle into a repository; name an empty or new place to make one."
-        kind = Exists if there.name == config.NAME else Invalid
-        raise kind(f"{backend.location} is not empty: it holds {there.name!r}", hint=hint)
-    keys = [entry.name for entry in file.list(keyring.KEYS)]
-    for name in (*keys, config.NAME):  # the config makes it a repository
-        backend.put(name, [file.get(name).data])
+    try:
+        left = check_vacant(backend)
+    except (Exists, Invalid) as error:
+        error.hint = "Leave out --init to unbundle into a repository; name an empty or new place to make one."
+        raise
+    keys = {entry.name: file.get(entry.name).data for entry in file.list(keyring.KEYS)}
+    for name, data in keys.items():
+        if name in left:
+            if backend.get(name).data == data:
+                continue
+            backend.delete(name)  # as it was when another bundle was made
+        backend.put(name, [data])
+    backend.put(config.NAME, [file.get(config.NAME).data])  # makes it a repository
+    sweep(backend, [name for name in left if name not in keys])
 
 
 def _opened(file: BundleFile, target: Repository, passphrase: Passphrase | None) -> Repository:
@@ -135,11 +144,11 @@ def _standing_on(file: BundleFile, source: Repository, target: Repository) -> It
     known = {one: held(target, there, Origin(*one)) for one in file.since}
     _refuse_missing(file, target, [one for one, its_copy in known.items() if its_copy is None])
     found = {one: its_copy for one, its_copy in known.items() if its_copy is not None}
-    with announced(target, [root for one in found.values() for root in one.digests()]) as heart:
+    with announced(target, [root for one in found.values() for root in one.digests()]) as reading:
         # What was removed before the pending stood there may be swept already.
         _refuse_missing(file, target, [one for one, its_copy in found.items() if not target.has(its_copy.id)])
         source.blobs = BlobStore(source.backend, target.seal, base=target.blobs)
-        yield heart.progress
+        yield reading.progress
 
 
 def _refuse_missing(file: BundleFile, target: Repository, missing: Sequence[Since]) -> None:

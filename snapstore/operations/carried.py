@@ -4,7 +4,8 @@
 
 What the earlier snapshot has need not be looked at: both are walked together, and equal nodes are passed over. It must
 be protected in the target, since only a committed snapshot promises that a node's children are there; a node that just
-lies there, after a crash perhaps, promises nothing.
+lies there, after a crash perhaps, promises nothing. What is passed over is not read, in neither: whether the target's
+is damaged, a verification of the target says.
 """
 
 from __future__ import annotations

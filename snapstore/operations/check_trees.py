@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snapstore.blobs.pack import rows_of
 from snapstore.blobs.store import BlobStore
@@ -128,6 +129,10 @@ class TreeCheck:
     def bad(self) -> dict[Digest, str]:
         """The blobs that cannot be had or read, with the reason."""
         return self._blobs.bad
+
+    def needs(self, rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which of these digests, shape (n, 32), the snapshots need that were looked at so far; shape (n,)."""
+        return self._needed.contains(rows)
 
     @property
     def blobs(self) -> int:

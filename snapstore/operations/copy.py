@@ -5,7 +5,8 @@
 
 What the target holds already is not sent. Where both name blobs alike and cut chunks at the same keys, blobs are
 carried as they are, and roots stay the same; else the trees are built anew from the rows. A copy says whose copy it is,
-so the same snapshot is copied once. In both repositories a pending protects what is relied on (DESIGN: commit and gc).
+so the same snapshot is copied once. In both repositories a pending protects what is relied on (DESIGN: commit and gc);
+a source that may only be read goes without.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from snapstore.blobs.writer import BlobWriter, Written
 from snapstore.digest import Digest, Kind
 from snapstore.errors import Invalid, NotFound, Unavailable
+from snapstore.operations.announced import announced
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.carried import carry_trees
 from snapstore.operations.heartbeat import Heartbeat
@@ -27,7 +29,7 @@ from snapstore.operations.marks import needed_by
 from snapstore.operations.renamed import Before, rename_blob, rename_table
 from snapstore.repository import Origin, Repository, Snapshot, SnapshotSource, SnapshotTable
 
-__all__ = ["Copied", "announced", "copy", "held"]
+__all__ = ["Copied", "copy", "held"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Copied:
     """A snapshot and its copy; `is_new` is False where it was there before, and nothing was done.
 
     `bytes_read` counts plain bytes of blobs read in the source, `bytes_new` those the target did not have,
-    `bytes_added` what it grew by (packs, index).
+    `bytes_added` what it grew by (packs, index). Not `is_protected` is what was read in a source that may not be
+    written, so that no gc waited; all of it was there.
     """
 
     snapshot: Snapshot
@@ -45,6 +48,7 @@ class Copied:
     bytes_new: int = 0
     bytes_added: int = 0
     seconds: float = 0.0
+    is_protected: bool = True
 
 
 def copy(
@@ -56,16 +60,18 @@ def copy(
 ) -> tuple[Copied, ...]:
     """Copy these snapshots of `source` (all by default), oldest first, each committed before the next begins.
 
-    A snapshot that the target holds, or whose copy it holds, is passed over without writing anything. What was copied
-    before an error stays. Raises `Invalid` for one repository as both, `NotFound` for a snapshot that has been removed,
-    `Corrupt` for one that cannot be read whole, and `Conflict` if a gc gave the copy up.
+    A snapshot that the target holds, or whose copy it holds, is passed over without writing anything; it is copied all
+    the same if others removed that while this ran. What was copied before an error stays.
+
+    Raises `Invalid` for one repository as both, `NotFound` for a snapshot that has been removed, `Corrupt` for one that
+    cannot be read whole, and `Conflict` if a gc gave the copy up.
     """
     if (source.settings.id, source.location) == (target.settings.id, target.location):
         raise Invalid(f"{source.location} cannot be copied into itself", hint="Name another repository.")
     own = source.snapshots()
     chosen = own if snapshots is None else sorted(snapshots, key=lambda one: (one.time, one.id))
     there = target.snapshots()
-    done = []
+    done: list[Copied] = []
     for number, snapshot in enumerate(chosen):
         its_copy = held(target, there, source.origin_of(snapshot))
         if its_copy is None:
@@ -75,12 +81,26 @@ def copy(
             copied = Copied(snapshot, its_copy, is_new=False)
         done.append(copied)
         progress("copying snapshots", number + 1, len(chosen))
+    while gone := _gone(target, done):
+        there = [one for one in there if one.id not in gone]
+        done = [
+            _Copying(source, target, own, there, progress).one(one.snapshot) if one.copy.id in gone else one
+            for one in done
+        ]
     return tuple(done)
 
 
 def held(target: Repository, there: Sequence[Snapshot], origin: Origin) -> Snapshot | None:
     """The one of the snapshots `there` in the target that is of this origin."""
     return next((one for one in there if target.origin_of(one) == origin), None)
+
+
+def _gone(target: Repository, done: Sequence[Copied]) -> set[str]:
+    """Those that were passed over since they were there, and are not any more."""
+    passed = {one.copy.id for one in done if not one.is_new}
+    if not passed or not any(one.is_new for one in done):  # where nothing was copied, no time has passed
+        return set()
+    return passed - {entry.name.removeprefix("snapshots/") for entry in target.backend.list("snapshots/")}
 
 
 class _Reading:
@@ -144,6 +164,7 @@ class _Copying:
             bytes_new=written.plain_bytes,
             bytes_added=written.stored_bytes + written.index_bytes,
             seconds=time.monotonic() - began,
+            is_protected=reading.is_protected,
         )
 
     def _earlier(self, snapshot: Snapshot) -> tuple[Snapshot | None, Snapshot | None]:
@@ -231,17 +252,6 @@ class _Copying:
 def _table(snapshot: Snapshot, source: str, name: str) -> SnapshotTable | None:
     own = snapshot.source(source)
     return None if own is None else next((table for table in own.tables if table.name == name), None)
-
-
-@contextmanager
-def announced(repository: Repository, roots: Sequence[Digest]) -> Iterator[Heartbeat]:
-    """While this holds, a gc waits before it sweeps what lies beneath these roots."""
-    heart = Heartbeat(repository, repository.begin(roots=roots))
-    try:
-        yield heart
-    finally:
-        with suppress(Unavailable):  # whatever was to be done is done or failed; gc gives up what stays
-            repository.abandon(heart.pending)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
     exported = export(state, Path("out"), Format.JSONL, Choice(vectors=False), roles=roles)
 
 Rows are streamed: memory does not grow with the table. Beside the data are `metadata.json`, which has the shape of each
-table, and `checksums.json`. The folder appears when all of it is written, or not at all.
+table, and `checksums.json`. The folder appears when all of it is written and on the disk, or not at all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from snapstore.ahead import made_ahead
 from snapstore.errors import Exists, Invalid, Unavailable
 from snapstore.extras import Extra
-from snapstore.filesystem import patiently
+from snapstore.filesystem import make_folder, patiently, sync_beneath, sync_folder
 from snapstore.keys import decode_equal
 from snapstore.operations.archive import Archive
 from snapstore.operations.capture import Progress, silent
@@ -98,16 +98,18 @@ def export(
             hint='Say which in snap.toml: owner = "COLUMN" under [sources.NAME.roles].',
         )
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise Unavailable(f"{folder} cannot be made: {error.strerror or error}") from error
     try:
         exported = _Export(state, making, form, choice, roles, progress).written(at, objects or {}, files or {})
         making.chmod(0o755)
+        sync_beneath(making)  # else a power cut may leave the name, and empty files
         with suppress(FileNotFoundError):
             folder.rmdir()
         patiently(lambda: os.replace(making, folder))
+        sync_folder(folder.parent)
     except OSError as error:
         raise Unavailable(f"{folder} cannot be written: {error.strerror or error}") from error
     finally:

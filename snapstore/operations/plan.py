@@ -78,12 +78,16 @@ class TablePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The changes that turn the live rows into the snapshot's under a mode. `id` is 32 hex digits."""
+    """The changes that turn the live rows into the snapshot's under a mode. `id` is 32 hex digits.
+
+    `obstacle` says why no restore can carry it out from this repository, and what to do: it may only be read.
+    """
 
     id: str
     mode: Mode
     snapshot: str
     tables: tuple[TablePlan, ...]
+    obstacle: str = ""
 
     @property
     def is_empty(self) -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 from snapstore.blobs.writer import BlobWriter
 from snapstore.digest import Buffer, Digest, Kind, Naming
 from snapstore.errors import Corrupt, NotFound
+from snapstore.operations.announced import announced
 from snapstore.operations.capture import Progress
 from snapstore.operations.check_trees import Blobs
 from snapstore.operations.renamed import rename_blob, rename_table
@@ -80,11 +81,8 @@ class FromRepository:
         for snapshot in harmed:
             held = there.get(repository.origin_of(snapshot))
             if held is not None and sink.lost:
-                pending = self.other.begin(roots=held.digests())
-                try:
-                    self._rebuilt(repository, held, sink, progress)
-                finally:
-                    self.other.abandon(pending)
+                with announced(self.other, held.digests()) as reading:
+                    self._rebuilt(repository, held, sink, reading.progress(progress))
 
     def _by_name(self, sink: LostBlobs, progress: Progress) -> None:
         lost = sorted(sink.lost)

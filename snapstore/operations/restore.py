@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
-from snapstore.errors import Invalid, NotFound, SnapstoreError, Unavailable
+from snapstore.errors import Denied, Invalid, NotFound, SnapstoreError, Unavailable
+from snapstore.operations.announced import announced
 from snapstore.operations.apply import apply, works
 from snapstore.operations.ask import Ask, OnError
 from snapstore.operations.capture import Progress, silent
@@ -56,19 +57,20 @@ class Restored:
 def plan_restore(
     repository: Repository, snapshot: Snapshot, source: Source, ask: Ask, *, progress: Progress = silent
 ) -> Plan:
-    """What `restore` would do now. Changes nothing, anywhere."""
+    """What `restore` would do now. Changes nothing, anywhere; `obstacle` says so where the repository lets nothing be
+    written, which a restore has to.
+    """
     ask, held, wanted = _wanted(repository, snapshot, source, ask)
-    heart = Heartbeat(repository, repository.begin(roots=snapshot.digests()))
-    try:
-        with ExitStack() as stack:
-            selection = _selection(held, wanted, ask)
-            reading = live(repository, held.name, source, selection, progress=heart.progress(progress))
-            state = stack.enter_context(reading)
-            wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
-            ask, _ = without_unturned(ask, state, wanted)
-            return make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
-    finally:
-        repository.abandon(heart.pending)
+    with announced(repository, snapshot.digests()) as reading, ExitStack() as stack:
+        selection = _selection(held, wanted, ask)
+        state = stack.enter_context(live(repository, held.name, source, selection, progress=reading.progress(progress)))
+        wanted = stack.enter_context(_turned(repository, wanted, state, source, ask))
+        ask, _ = without_unturned(ask, state, wanted)
+        plan = make_plan(state, wanted, ask.mode, scope=ask.scope, recreate=ask.recreate)
+    if reading.is_protected:
+        return plan
+    refused = _no_undo(repository, snapshot, ask)
+    return dataclasses.replace(plan, obstacle=f"{refused.message}. {refused.hint}")
 
 
 def restore(
@@ -132,7 +134,11 @@ def _attempt(
     gradual: Gradual | None = None
     refused: tuple[Refused, ...] = ()
     parent = parent_of(repository.snapshots(), held.name, source.kind)
-    heart = Heartbeat(repository, repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])]))
+    try:
+        pending = repository.begin(roots=[*snapshot.digests(), *(parent.roots if parent else [])])
+    except Denied as error:
+        raise _no_undo(repository, snapshot, ask, error) from error
+    heart = Heartbeat(repository, pending)
     try:
         if parent is not None and not repository.has(parent.snapshot.id):
             parent = None
@@ -242,6 +248,18 @@ def _half_done(error: SnapstoreError, done: str, safety: Snapshot) -> SnapstoreE
     """The same error where there is no transaction to roll back: what was done, and both ways on."""
     hint = f"The same restore goes on from there; `snap undo {safety.id[:8]}` takes back what was done."
     return type(error)(f"{error.message}; until then {done}", hint=hint)
+
+
+def _no_undo(repository: Repository, snapshot: Snapshot, ask: Ask, error: Denied | None = None) -> Denied:
+    """Why nothing is restored from a repository that cannot take the safety snapshot, and how it is done."""
+    name = snapshot.id[:8]
+    return Denied(
+        f"{repository.location} may only be read, and a restore first saves there what it overwrites"
+        + (f"; nothing was changed ({error.message})" if error else ""),
+        hint="Copy the snapshot into a repository of your own, and restore it from there: "
+        f"`snap init PATH`, `snap copy {name} --to PATH`, `snap -r PATH restore {name}`."
+        + ("" if ask.trusted else " There its SQL is run: copy it only if you trust whoever can write here."),
+    )
 
 
 def _give_up(repository: Repository, pending: Pending, safety: Snapshot | None) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from snapstore.backends.memory import MemoryBackend
 from snapstore.backends.overlay import OverlayBackend
+from snapstore.operations.announced import announced
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.restore import Ask, restore
 from snapstore.operations.state import live, of_snapshot
@@ -34,12 +35,10 @@ def restore_test(
 
     Privileges are left out: whose they are is not there. Raises whatever a restore does where it cannot be done.
     """
-    pending = repository.begin(roots=snapshot.digests())
-    try:
+    with announced(repository, snapshot.digests()) as reading:
         trial = repository.over(OverlayBackend(repository.backend, MemoryBackend()))
         ask = Ask(source=name, privileges=False)
-        restore(trial, snapshot, scratch, ask, verify=False, progress=progress)
-        with live(trial, name, scratch, selection, full=True, progress=progress) as state:
+        beating = reading.progress(progress)
+        restore(trial, snapshot, scratch, ask, verify=False, progress=beating)
+        with live(trial, name, scratch, selection, full=True, progress=beating) as state:
             return compare_live(of_snapshot(trial, snapshot, name), state)
-    finally:
-        repository.abandon(pending)

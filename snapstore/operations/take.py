@@ -26,6 +26,7 @@ from snapstore.operations.room import require_room
 from snapstore.operations.selected import files_of, selection_fields
 from snapstore.operations.state import StateTable, evened, stable_capture
 from snapstore.operations.tags import check_tags
+from snapstore.operations.told_apart import ToldApart
 from snapstore.repository import Pending, Repository, Snapshot, SnapshotSource, SnapshotTable
 from snapstore.repository.repository import PROGRAM
 from snapstore.sources import Selection, Source
@@ -89,7 +90,8 @@ def take(
 
     With `min_free_bytes` and `max_bytes` it does not begin where there is less space, or the repository holds more.
 
-    Raises `Unavailable` when a source cannot be reached, unless its selection is `partial` and another one can;
+    Raises `Unavailable` when the repository cannot be reached, and when a source cannot, unless its selection is
+    `partial` and another one can;
     `Unsupported` naming what cannot be held; `Conflict` when tables kept changing shape.
     """
     check(requests, tags, description)
@@ -179,19 +181,20 @@ def _sources(
     unavailable: list[str] = []
     failure: Unavailable | None = None
     bytes_read = 0
+    own = ToldApart(repository.blobs, sink, progress)
     for request in requests:
         try:
             captured = stable_capture(
                 request.source,
                 request.selection,
-                sink,
+                own,
                 repository.cut_key,
                 parent=parents.get(request.name),
-                fetch=None if full else repository.blobs,
-                progress=progress,
+                fetch=None if full else own,
+                progress=own.progress,
             )
         except Unavailable as error:
-            if not request.selection.partial:
+            if own.has_failed or not request.selection.partial:
                 raise
             failure = error
             unavailable.append(f"{request.name}: {error.message}")

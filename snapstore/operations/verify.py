@@ -22,6 +22,7 @@ from snapstore.blobs.pack import Directory, digests_of, object_name
 from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.digest import Digest, digest
 from snapstore.errors import Conflict, Corrupt, NotFound, Unsupported
+from snapstore.operations.announced import announced
 from snapstore.operations.capture import Progress, silent
 from snapstore.operations.check_objects import (
     REBUILD,
@@ -33,27 +34,34 @@ from snapstore.operations.check_objects import (
     read_snapshots,
     unknown_blobs,
 )
-from snapstore.operations.check_trees import TreeCheck
+from snapstore.operations.check_trees import Blobs, TreeCheck
 from snapstore.operations.damage import Damage, RowRange
 from snapstore.operations.harm import Harm
-from snapstore.operations.heartbeat import Heartbeat
 from snapstore.operations.marks import DigestSet
 from snapstore.operations.sampling import Sample
 from snapstore.operations.steady import SteadyBackend
 from snapstore.repository import Pending, Repository, Snapshot
-from snapstore.repository.snapshot import COMMITTED
+from snapstore.repository.snapshot import COMMITTED, PENDING
 
 __all__ = ["Damage", "RowRange", "Verified", "verify"]
+
+_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was looked at: ids of snapshots, the number of blobs they need, bytes read; and what is damaged."""
+    """What was looked at: ids of snapshots, the number of blobs they need, bytes read; and what is damaged.
+
+    `harmless` is damage in packs that are condemned and that nothing needs any more, as `heal` leaves them for gc.
+    Not `is_protected` is a look at a repository that may not be written, so that no gc waited; none took anything.
+    """
 
     snapshots: tuple[str, ...]
     blobs: int
     bytes_read: int
     damaged: tuple[Damage, ...]
+    harmless: tuple[Damage, ...] = ()
+    is_protected: bool = True
 
 
 def verify(
@@ -70,16 +78,15 @@ def verify(
     the index and where that says, and nodes must be readable and fit each other. `read_data` reads and hashes every
     byte of every pack, and decodes every chunk of the snapshots; `sample` hashes the frames of one round.
 
-    Raises `NotFound` if one of `snapshots` has been removed, `Conflict` if this took so long that a gc gave it up, and
-    `Unavailable`. Never raises for damage.
+    Raises `NotFound` if one of `snapshots` has been removed, `Conflict` if this took so long that a gc gave it up or,
+    where the repository may only be read, took packs away, and `Unavailable`. Never raises for damage.
     """
     backend = SteadyBackend(repository.backend, repository.seal)
     steady = repository.over(backend)
     found, _ = read_snapshots(steady)
     named = [digest_ for one in found for digest_ in one.digests()]
-    heart = Heartbeat(steady, steady.begin(roots=list(dict.fromkeys(named))))
-    try:
-        run = _Run(steady, backend, heart.progress(progress))
+    with announced(steady, list(dict.fromkeys(named))) as reading:
+        run = _Run(steady, backend, reading.progress(progress))
         chosen = run.objects(snapshots, protected={one.id for one in found})
         run.trees(chosen, read_chunks=read_data)
         if read_data:
@@ -87,10 +94,15 @@ def verify(
         elif sample is not None:
             run.packs(lambda pack: _check_sample(steady.blobs, pack, sample))
         damaged = run.damaged(chosen)
-        _still_protected(steady, heart.pending)
-    finally:
-        steady.abandon(heart.pending)
-    return Verified(tuple(one.id for one in chosen), run.blobs, backend.bytes_read, damaged)
+        is_all = snapshots is None and not any(one.state == PENDING for one in found)
+        harmless = run.harmless(damaged, is_all=is_all)
+        if reading.heart is None:
+            reading.check()
+        else:
+            _still_protected(steady, reading.heart.pending)
+    ids = tuple(one.id for one in chosen)
+    harmful = tuple(one for one in damaged if one not in harmless)
+    return Verified(ids, run.blobs, backend.bytes_read, harmful, tuple(harmless), reading.is_protected)
 
 
 class _Run:
@@ -106,6 +118,7 @@ class _Run:
         self._in_packs: dict[Digest, list[tuple[str, str]]] = {}
         self._unindexed = DigestSet()
         self._lost: dict[str, NDArray[np.uint8]] = {}
+        self._check: TreeCheck | None = None
         self.blobs = 0
 
     def objects(self, snapshots: Sequence[Snapshot] | None, *, protected: set[str]) -> list[Snapshot]:
@@ -139,7 +152,7 @@ class _Run:
 
     def trees(self, snapshots: Sequence[Snapshot], *, read_chunks: bool) -> None:
         """The trees of these snapshots."""
-        check = TreeCheck(self._repository.blobs, read_chunks=read_chunks, unindexed=self._unindexed)
+        self._check = check = TreeCheck(self._repository.blobs, read_chunks=read_chunks, unindexed=self._unindexed)
         for number, snapshot in enumerate(snapshots):
             for words in check.snapshot(snapshot):
                 self._note([Damage(snapshot.name, words, snapshots=(snapshot.id,))])
@@ -183,6 +196,32 @@ class _Run:
                 lost = (tuple(harmed.snapshots), tuple(harmed.tables), tuple(harmed.rows))
                 self._note([Damage(where, reason, blob, pack or None, *lost)])
         return tuple(self._damages)
+
+    def harmless(self, damaged: Sequence[Damage], *, is_all: bool) -> dict[Damage, None]:
+        """The damage in packs that gc is going to delete, where whatever is needed of it is whole in others.
+
+        Unless `is_all` that anybody may need was looked at, only blobs count of which another copy was read.
+        """
+        condemned = {pack.name: pack for pack in self._repository.blobs.packs() if pack.condemned}
+        found = [one for one in damaged if one.pack in condemned and not (one.snapshots or one.tables or one.rows)]
+        whole = {one for one in found if one.blob is not None and one.blob not in self._bad}
+        doubtful = {one.pack for one in found if one not in whole} if is_all else ()
+        spared = {name for name, pack in condemned.items() if name in doubtful and self._is_spared(pack)}
+        return {one: None for one in found if one in whole or one.pack in spared}
+
+    def _is_spared(self, pack: PackEntry) -> bool:
+        """Whether all that snapshots need of a pack can be had, there or in another."""
+        store, check = self._repository.blobs, self._check
+        if check is None:
+            return False
+        if (counted := store.tally(check.needs).get(pack.name)) is None or not counted.served:
+            return True
+        try:
+            directory = store.directory(pack)
+        except (Corrupt, NotFound, Unsupported):
+            return False
+        names, blobs = digests_of(directory.digests[check.needs(directory.digests)]), Blobs(store)
+        return all(None not in blobs.read(names[at : at + _BATCH]) for at in range(0, len(names), _BATCH))
 
     def _place_of(self, blob: Digest) -> tuple[str, str]:
         """The pack that a bad blob is in, or was in, and what is wrong; no pack if none is known."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,18 +23,17 @@ from snapstore.backends.cachefolder import CacheFolder
 from snapstore.backends.caching import CachingBackend
 from snapstore.blobs.store import BlobStore
 from snapstore.digest import Digest
-from snapstore.errors import Conflict, Corrupt, Exists, Invalid, NotFound, SnapstoreError, Unavailable, WrongKey
+from snapstore.errors import Conflict, Corrupt, Exists, NotFound, SnapstoreError, Unavailable, WrongKey
 from snapstore.repository import config, keyring, sequence
 from snapstore.repository.keyring import Passphrase
 from snapstore.repository.manifest import decode, encode
 from snapstore.repository.snapshot import COMMITTED, ENDED, PENDING, Origin, Snapshot, new_id, utc_text
+from snapstore.repository.vacant import check_vacant, sweep
 from snapstore.seal import PLAIN, Cost, Seal
 
 __all__ = ["PROGRAM", "Pending", "Repository"]
 
 PROGRAM = "snapstore 0.1.0"
-
-_LEFT_OVER = re.compile(r"(keys|probe)/[0-9a-f]{32}")  # by an `init` that died; others may keep keys of theirs there
 
 _log = logging.getLogger(__name__)
 
@@ -92,16 +90,7 @@ class Repository:
         `cost` is what Argon2id takes of whoever tries passphrases. Raises `Exists` if it is one, `Invalid` if it holds
         other things or for an empty passphrase, and `Unsupported` without the extra `encryption`.
         """
-        there = [entry.name for entry in backend.list("")]
-        if config.NAME in there:
-            raise Exists(f"{backend.location} is a repository already", hint="Nothing was changed; use it.")
-        # A probe of the store's conditions stays where nobody may delete.
-        stray = next((name for name in there if not _LEFT_OVER.fullmatch(name)), None)
-        if stray is not None:
-            raise Invalid(
-                f"{backend.location} is not empty: it holds {stray!r}",
-                hint="Choose an empty or new place for the repository.",
-            )
+        left = check_vacant(backend)
         created = utc_text(datetime.now(UTC))
         if passphrase is None:
             made = cls(backend, config.plain(created=created, program=PROGRAM))
@@ -115,10 +104,7 @@ class Repository:
                 with suppress(NotFound):
                     backend.delete(keyring.KEYS + made.key_id)
             raise Exists(f"{backend.location} is a repository already", hint="Nothing was changed; use it.") from error
-        # Before there was a config nobody could add a key: these are of an `init` that died.
-        for name in there:
-            with suppress(NotFound, Unavailable):
-                backend.delete(name)
+        sweep(backend, left)
         return made
 
     @classmethod

@@ -240,6 +240,19 @@ def test_credentials_that_are_refused_are_told_without_secrets(place: str, weath
         assert SECRET not in caught.value.message + caught.value.hint
 
 
+def test_credentials_that_only_read_are_enough_to_verify_and_to_copy(place: str, weather: Weather) -> None:
+    held = rows(range(20))
+    take(Repository.init(bucket(place)), held)
+    body = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"
+    weather.faults = [(method, "403 Forbidden", body) for method in ("PUT", "PUT", "DELETE")]
+    source, target = Repository.open(bucket(place)), Repository.init(MemoryBackend())
+    verified = verify(source, read_data=True)
+    assert (verified.damaged, verified.is_protected) == ((), False)
+    [copied] = copy(source, target)
+    assert (copied.is_protected, read(target, copied.copy)["public.memories"]) == (False, held)
+    assert [fault[0] for fault in weather.faults] == ["DELETE"], "one object each was tried, and nothing deleted"
+
+
 def ask(server: str, method: str, path: str, body: bytes = b"", *, lock: bool = False) -> bytes:
     """A request of the test's own, by which a bucket is set up; the server asks nobody for credentials."""
     headers = {"Content-Type": "application/xml"}

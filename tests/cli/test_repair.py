@@ -29,10 +29,14 @@ def test_damage_is_healed_from_a_copy_or_the_live_source(snap: Snap, url: str, f
             alone = snap("repair", "heal", code=4)
             assert "damaged still" in alone.stdout
             assert "snap repair cut" in alone.stderr
+            assert snap.json("verify", "--read-data", code=4)["harmless"] == [], "condemned, and needed"
             assert "snap repair cut" in snap("gc", "--keep-all", code=4).stderr
         healed = snap.json("repair", "heal", *words)
         assert healed["healed"]
         assert healed["left"] == []
+        whole = snap("verify", "--read-data")
+        assert "no damage" in whole.stdout
+        assert "gc --keep-all` deletes what is condemned" in whole.stderr
         snap("gc", "--keep-all")
         snap("verify", "--read-data")
     assert "no damage" in snap("repair", "heal").stdout

@@ -3,7 +3,8 @@
 `make soak` tries every one of them, `make test` some: a storage call fails before it is made (`test_crashes`,
 `test_crashed_restore`, `test_repair`, `test_keyring`); one that writes also after, with its reply lost, without effect,
 or as the disk is full from then on; and the power fails after any change to a folder, with what was not synced left in
-one of the ways of `disk.Cut` (`test_torn`).
+one of the ways of `cut.Cut` (`test_torn`; `test_torn_elsewhere` for commands that carry snapshots out, of which nothing
+else is counted here).
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from pathlib import Path
 from snapstore.backends import Backend
 from snapstore.backends.directory import DirectoryBackend
 from snapstore.backends.memory import MemoryBackend
-from tests.operations import test_crashes, test_repair, test_torn
+from tests.operations import test_crashes, test_repair, test_torn, test_torn_elsewhere
 from tests.operations.crowd import Operation, copied, repository_with_garbage
-from tests.operations.disk import Cut, Disk
+from tests.operations.cut import Cut
+from tests.operations.disk import Disk
 from tests.operations.points import calls_to_fail
 from tests.operations.sample import reopen
 
@@ -42,7 +44,7 @@ class Counted:
 
 
 def counted() -> Iterator[Counted]:
-    """Every operation on a repository."""
+    """Every operation on a repository, and every command that carries snapshots out of one."""
     for name, operation in test_crashes.OPERATIONS.items():
         yield _count(name, repository_with_garbage(), partial(_run, operation))
     for name, operation in test_torn.KEYS.items():
@@ -50,6 +52,10 @@ def counted() -> Iterator[Counted]:
     start, other = test_repair.broken()
     for mending in (test_repair.mend, test_repair.cut_off):
         yield _count(f"repair ({mending.__name__})", start, partial(_mend, mending, other))
+    for name, carried in test_torn_elsewhere.CARRIED.items():
+        with tempfile.TemporaryDirectory() as folder:
+            steps = test_torn_elsewhere.done(carried, Path(folder) / "base").disk.steps
+        yield Counted(f"{name}, elsewhere", 0, 0, len(steps))
 
 
 def _run(operation: Operation, backend: Backend) -> None:
@@ -74,12 +80,12 @@ def _count(name: str, start: MemoryBackend, operation: Callable[[Backend], None]
 
 def main() -> None:
     """Print a table, and the sum."""
-    print(f"{'':22}{'calls':>8}{'writes':>8}{'changes':>9}{'points':>8}")
+    print(f"{'':28}{'calls':>8}{'writes':>8}{'changes':>9}{'points':>8}")
     points = 0
     for one in counted():
-        print(f"{one.name:22}{one.calls:8,}{one.writes:8,}{one.changes:9,}{one.points:8,}")
+        print(f"{one.name:28}{one.calls:8,}{one.writes:8,}{one.changes:9,}{one.points:8,}")
         points += one.points
-    print(f"{'together':22}{points:33,}")
+    print(f"{'together':28}{points:33,}")
 
 
 if __name__ == "__main__":

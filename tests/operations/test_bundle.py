@@ -254,6 +254,21 @@ def test_the_bundle_of_an_encrypted_repository_opens_with_its_passphrase_alone(t
     assert twin(path).settings == source.settings
 
 
+def test_a_twin_is_made_where_one_that_was_being_made_died(tmp_path: Path) -> None:
+    source, _, path = made(tmp_path, encrypted=True)
+    (own,) = objects(source.backend, "keys/")
+    other = f"keys/{'0' * 32}"
+    for of_before in (source.backend.get(own).data, b"as it was when another bundle was made"):
+        backend = MemoryBackend()
+        backend.put(own, [of_before])
+        backend.put(other, [b"of some other repository"])
+        with BundleFile(path) as file:
+            init_from(file, backend)
+            unbundle(file, reopen(backend))
+        assert is_well(reopen(backend))
+        assert list(objects(backend, "keys/")) == [own]
+
+
 def test_what_cannot_be_bundled_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     source, (first, second), path = made(tmp_path, encrypted=False)
     before = path.read_bytes()

@@ -185,6 +185,23 @@ def test_what_the_target_has_lost_is_sent_again(into_encrypted: bool) -> None:
     assert second.copy.id not in {id_ for one in verify(again).damaged for id_ in one.snapshots}
 
 
+def test_a_copy_that_is_removed_while_others_are_copied_is_made_again() -> None:
+    source, target = pair(False, True)
+    first = take(source, rows(range(20)))
+    [passed] = copy(source, target)
+    second = take(source, rows(range(25)), at=1)
+
+    def others(what: str, done: int, total: int | None, /) -> None:
+        if (what, done) == ("copying snapshots", 1):  # it was passed over
+            rm(reopen(target.backend), [passed.copy.id])
+            gc(reopen(target.backend))
+
+    again = copy(source, target, progress=others)
+    assert [(one.snapshot.id, one.is_new) for one in again] == [(first.id, True), (second.id, True)]
+    assert [read(target, one.copy) for one in again] == [read(source, first), read(source, second)]
+    is_well(target)
+
+
 def test_damage_is_not_carried_along() -> None:
     for into_encrypted in (False, True):
         source, target = pair(False, into_encrypted)

@@ -16,7 +16,8 @@ from snapstore.errors import SnapstoreError
 from snapstore.operations.gc import gc
 from snapstore.operations.verify import verify
 from tests.operations.crowd import copied
-from tests.operations.disk import Cut, Disk
+from tests.operations.cut import Cut, Sync
+from tests.operations.disk import Disk
 from tests.operations.points import WAYS, calls_to_fail
 from tests.operations.sample import reopen
 from tests.soak import IS_SOAK
@@ -95,3 +96,27 @@ def test_the_power_may_fail_during_a_restore(agent: Agent, tmp_path: Path) -> No
             assert verify(reopen(left.backend), read_data=True).damaged == ()
         shutil.copy(done, own.place)
         assert check(agent, own, left.backend, wanted), "all that it was told to be durable is"
+
+
+def test_a_new_file_is_there_whole_or_not_at_all_when_the_power_fails(agent: Agent, tmp_path: Path) -> None:
+    """SQLite itself is told not to wait for the disk: whatever is durable is what we asked for."""
+    snapshot = agent.repository.snapshots()[0]
+    (tmp_path / "made").mkdir()
+    made = Agent(tmp_path / "made" / "new.db", agent.repository)
+    disk = Disk(tmp_path / "made")
+    with disk.noted():
+        made.restore(snapshot)
+    whole = made.place.read_bytes()
+    wanted = made.dump()
+    for number, cut in enumerate(Cut):
+        for left in disk.after_each(cut, Random(number), every=1 if IS_SOAK else len(disk.steps), first=number + 2):
+            found = left.files.get("new.db")
+            assert found in (None, whole), (cut, left.what)
+            assert found or left.step < len(disk.steps), "what was said to be done is"
+            again = Agent(left.lay(tmp_path / f"{number}-{left.step}") / "new.db", agent.repository)
+            if found is None:
+                again.restore(snapshot)
+            assert again.dump() == wanted
+    for without in Sync:
+        *_, left = disk.after_each(Cut.NOTHING, Random(0), without=without)
+        assert left.files.get("new.db") != whole

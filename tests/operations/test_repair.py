@@ -29,7 +29,8 @@ from snapstore.operations.undo import undo_ask
 from snapstore.operations.verify import verify
 from snapstore.repository import Repository, Snapshot, resolve
 from tests.operations.crowd import copied
-from tests.operations.disk import Cut, Disk
+from tests.operations.cut import Cut
+from tests.operations.disk import Disk
 from tests.operations.points import WAYS, Points, calls_to_fail
 from tests.operations.sample import MEMORIES, Take, init, objects, read, reopen, rows, take
 from tests.operations.world import World
@@ -132,6 +133,8 @@ def test_every_damaged_byte_of_a_pack_is_healed_from_a_copy(encrypted: bool, of_
             healed = heal(reopen(backend), [FromRepository(reopen(other.backend))])
             assert healed.left == (), (name, at)
             assert healed.condemned == (name.rpartition("/")[2],)
+            again = verify(reopen(backend), read_data=True)
+            assert (again.damaged, bool(again.harmless)) == ((), True), (name, at)
             gc(reopen(backend))
             assert name not in objects(backend)
             is_whole(backend)

@@ -23,6 +23,7 @@ from snapstore.repository import Repository
 from snapstore.rows import Batch, Table
 from snapstore.sources import Selection, View
 from snapstore.sources.postgres.source import PostgresSource
+from tests.operations.points import Result, Wrapped
 from tests.operations.world import NOTES, Crashing, World, roots, rows, run
 
 Databases = Callable[..., str]
@@ -143,6 +144,25 @@ def test_an_unavailable_source_fails_the_take_or_is_named(small_world: World, tm
     with pytest.raises(Unavailable):
         take(small_world.repository, partial[:1])
     assert small_world.repository.pendings() == []
+
+
+@pytest.mark.parametrize("verb", ["get_range", "put"])
+def test_a_repository_that_fails_is_no_unavailable_source(small_world: World, verb: str) -> None:
+    class NoPacks(Wrapped):
+        def _call(self, called: str, name: str, call: Callable[[], Result]) -> Result:
+            if called == verb and name.startswith("packs/"):
+                raise Unavailable(f"{name}: the store went away")
+            return call()
+
+    world = small_world
+    world.run(NOTES + "; INSERT INTO notes SELECT i, md5(i::text) FROM generate_series(1, 9000) i")
+    world.take()
+    world.run("UPDATE notes SET body = 'x' WHERE id = 7")
+    partial = [Request(name, world.source, Selection(partial=True)) for name in ("agents", "new")]
+    with pytest.raises(Unavailable, match="packs/"):
+        take(Repository.open(NoPacks(world.repository.backend)), partial)
+    assert [one.sources[0].name for one in world.repository.snapshots()] == ["agents"]
+    assert world.repository.pendings() == []
 
 
 @pytest.mark.parametrize("is_changed", [False, True])

@@ -34,7 +34,8 @@ from tests.operations.crowd import (
     repository_with_garbage,
     taking,
 )
-from tests.operations.disk import Cut, Disk
+from tests.operations.cut import Cut
+from tests.operations.disk import Disk
 from tests.operations.sample import CHEAP, PASSPHRASE, objects, reopen
 from tests.soak import IS_SOAK
 

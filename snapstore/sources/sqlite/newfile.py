@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from snapstore.errors import Conflict, Unavailable
-from snapstore.filesystem import INHERITED_BY_NOBODY, publish, sync, sync_folder
+from snapstore.filesystem import publish, sync_file, sync_folder
 from snapstore.sources.sqlite.connection import beside
 
 __all__ = ["new_file", "put"]
@@ -46,11 +46,7 @@ def new_file(place: Path) -> Iterator[Path]:
 def put(building: Path, place: Path) -> None:
     """Durably, and never over a file that came to be there meanwhile."""
     try:
-        descriptor = os.open(building, os.O_RDWR | INHERITED_BY_NOBODY)
-        try:
-            sync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_file(building)
         _check_leftovers(place)
         publish(building, place)
         sync_folder(place.parent)

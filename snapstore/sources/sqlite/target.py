@@ -32,6 +32,8 @@ from snapstore.sources.sqlite.view import SqliteView
 
 __all__ = ["SqliteTarget", "open_target"]
 
+_EXTRA = 3  # also syncs the folder, whatever the library was made to do
+
 
 class SqliteTarget(SqliteView):
     """The `Target` over a transaction that is open and holds the write lock. Made by `open_target`."""
@@ -298,8 +300,10 @@ def open_target(place: Path, selection: Selection, *, wait_seconds: float) -> It
         return
     connection = open_writing(place, wait_seconds=wait_seconds)
     try:
-        if place.stat().st_size:
-            with translated(place, "it cannot be locked"):
+        with translated(place, "it cannot be locked"):
+            # Else a power cut may bring the journal back after the commit, and undo it (sqlite.org/pragma.html).
+            connection.pragma("synchronous", _EXTRA, schema="main")
+            if place.stat().st_size:
                 connection.execute("BEGIN IMMEDIATE")
         with translated(place, "its tables cannot be read"):
             catalog = read_catalog(connection, lenient, absent=True)

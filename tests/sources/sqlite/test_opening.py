@@ -23,6 +23,7 @@ from snapstore.repository import Repository
 from snapstore.sources import Selection
 from snapstore.sources.sqlite.connection import place_of
 from snapstore.sources.sqlite.source import SqliteSource
+from snapstore.sources.sqlite.target import SqliteTarget
 from tests.sources.sqlite.agent import Agent
 
 NOTES = "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT); INSERT INTO notes VALUES (1, 'one'), (2, 'two')"
@@ -221,6 +222,13 @@ def test_a_new_file_is_not_put_beside_a_log_that_is_left_over(agent: Agent, tmp_
     left.unlink()
     new.restore(snapshot)
     assert new.dump() == agent.dump()
+
+
+def test_what_is_restored_into_a_file_is_on_the_disk_with_its_name(agent: Agent) -> None:
+    agent.run(NOTES)
+    with agent.source.target(Selection()) as target:
+        assert isinstance(target, SqliteTarget)
+        assert target._connection.pragma("synchronous", schema="main") == 3
 
 
 def test_a_new_file_is_its_owners_alone(agent: Agent) -> None:
