@@ -27,10 +27,14 @@ from snapstore.blobs.tally import Tally
 from snapstore.errors import Corrupt, NotFound
 from snapstore.repository import tombstones
 
-__all__ = ["Survey", "condemn_damaged", "delete_packs", "needed_only_there", "survey", "tells_of_loss"]
+__all__ = ["LOSS_HINT", "Survey", "condemn_damaged", "delete_packs", "needed_only_there", "refuse_loss", "survey"]
 
 _log = logging.getLogger(__name__)
 
+LOSS_HINT = (
+    "`snap repair heal` mends it; else make a snapshot without what is lost (`snap repair cut`), and remove the one "
+    "that lacks it."
+)
 _BATCH = 1 << 14  # digests looked up at once: a pack of well compressed values holds a million
 
 Live = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
@@ -144,16 +148,28 @@ def _unsound_elsewhere(store: BlobStore, packs: Sequence[PackEntry], is_live: Li
     return found
 
 
-def tells_of_loss(store: BlobStore, is_live: Live) -> bool:
-    """Whether something needed is in no pack, and the index says in which it was: that must not be forgotten.
+def refuse_loss(store: BlobStore, is_live: Live) -> None:
+    """Raises `Corrupt`, naming the pack, where something needed is in no pack, and the index says in which it was.
 
-    Takes go by it (`snapstore.operations.lost_packs`), and values are not read by a gc, so nobody else would notice.
+    A gc reads no values, so nobody else would notice; and what it is about to remove may hold what the lost is to be
+    healed from.
     """
+    if _lost_pack(store, is_live) is None:
+        return
+    store.refresh()  # it may have been moved between two listings
+    if (name := _lost_pack(store, is_live)) is not None:
+        raise Corrupt(
+            f"{object_name(name)} is lost, and snapshots need what was in it, so nothing is swept",
+            hint="`snap verify` says which. " + LOSS_HINT,
+        )
+
+
+def _lost_pack(store: BlobStore, is_live: Live) -> str | None:
     for pack in sorted(store.lost_packs):
         held = indexed_blobs(store, pack)
         if not store.locate(digests_of(held[is_live(held)])).found.all():
-            return True
-    return False
+            return pack
+    return None
 
 
 def _held(store: BlobStore, pack: PackEntry) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ from snapstore.blobs.store import BlobStore, PackEntry
 from snapstore.blobs.sweep import Live, copy_live, indexed_packs, merge, purge
 from snapstore.errors import Conflict, Corrupt, NotFound, SnapstoreError, Unavailable
 from snapstore.operations.capture import Progress, silent
-from snapstore.operations.condemn import Survey, delete_packs, needed_only_there, survey, tells_of_loss
+from snapstore.operations.condemn import LOSS_HINT, Survey, delete_packs, needed_only_there, refuse_loss, survey
 from snapstore.operations.marking import marked, marked_more
 from snapstore.operations.marks import Marks
 from snapstore.operations.retention import Choice, Policy, choose, is_expendable
@@ -37,9 +37,6 @@ __all__ = ["STALE_SECONDS", "Collected", "GcPlan", "gc", "plan_gc"]
 STALE_SECONDS = 24 * 3600.0
 _POLL_SECONDS = 1.0
 _TRIES = 10
-_HINT = (
-    "`snap repair heal` mends it; else make a snapshot without what is lost (`snap repair cut`) and remove this one."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +96,7 @@ def plan_gc(
             gone = ruled_out | {one.snapshot.id for one in spare[:more]}
             kept = [snapshot for snapshot in committed(there) if snapshot.id not in gone]
             marks = marked(repository, store, kept, pending(there), progress)
+            refuse_loss(store, marks.is_live)
             found = survey(store, packs, marks.is_live, keep=_ids(pending(there)))
             known[more] = max(0, sum(pack.size_bytes - pack.live_bytes for pack in found if pack.is_condemned))
         return known[more]
@@ -135,7 +133,8 @@ def gc(
 
     Waits up to `wait_seconds` for what runs beside it. A pending that nobody has touched for `stale_seconds` by the
     store's clock is given up: what stalled cannot commit any more. Raises `Corrupt` or `NotFound`, and sweeps nothing,
-    where something that is needed cannot be read; `Conflict` if a snapshot that the plan removes was pinned since.
+    where something that is needed cannot be read or is known to be lost; `Conflict` if a snapshot that the plan removes
+    was pinned since.
     """
     store = repository.blobs.lean()
     packs = store.packs()  # before the mark: of packs that come later nothing is said
@@ -143,6 +142,7 @@ def gc(
     doomed = _doomed(there, plan, now)
     kept = [snapshot for snapshot in committed(there) if snapshot.id not in doomed]
     marks = marked(repository, store, kept, pending(there), progress)
+    refuse_loss(store, marks.is_live)
     found = survey(store, packs, marks.is_live, keep=_ids(pending(there)))
     # Only now, when all that stays was read: a damaged repository must not lose the snapshots that are whole.
     removed = _forget(repository, doomed)
@@ -167,7 +167,8 @@ def gc(
             rest = again(wait_seconds=wait_seconds)  # there is room now for the other tombstones
             freed, deleted = freed + rest.bytes_freed, deleted + rest.packs_deleted
             rewritten, waiting = rewritten + rest.packs_rewritten, rest.waiting
-        elif not waiting and not tells_of_loss(store, marks.is_live):
+        elif not waiting:
+            refuse_loss(store, marks.is_live)  # what tells of it must not be forgotten
             merge(store)
     except SnapstoreError as error:
         if removed:
@@ -259,7 +260,7 @@ def _sweep(repository: Repository, store: BlobStore, condemned: set[str], marks:
     try:
         deleted, copied, written = _empty(store, packs, marks.is_live)
     except Corrupt as error:
-        error.hint = _HINT
+        error.hint = LOSS_HINT
         raise
     gone = condemned - ({pack.name for pack in packs} - deleted.keys())
     if gone & indexed_packs(store):

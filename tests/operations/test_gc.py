@@ -436,20 +436,36 @@ def test_a_damaged_index_is_not_taken_for_a_damaged_snapshot() -> None:
     assert "snap repair index" in caught.value.hint
 
 
-def test_the_index_keeps_what_tells_that_a_needed_pack_is_lost() -> None:
-    repository = fresh()
+def test_gc_removes_nothing_where_a_needed_pack_is_lost() -> None:
+    """Not even of values, which it does not read: an older snapshot may be what they can be healed from."""
+    backend = MemoryBackend()
+    repository = Repository.init(backend)
     taken = [take(repository, rows(range(100)), at=0)]
     (values,) = (
         pack for pack in repository.blobs.packs() if (repository.blobs.directory(pack).kinds == Kind.VALUE).all()
     )
     for at in range(1, 14):
         taken.append(take(repository, rows(range(100 + at)), at=at))
-    repository.backend.delete(object_name(values.name))
-    assert gc(reopened(repository)).kept
+    other = take(repository, rows(range(500, 510)), at=20)
+    held = backend.get(object_name(values.name)).data
+    backend.delete(object_name(values.name))
+    before = objects(backend)
+    for refused in (gc, plan_gc):
+        with pytest.raises(Corrupt, match=f"{values.name} is lost"):
+            refused(reopened(repository), Policy(keep_last=3), now=LATER)
+    assert objects(backend) == before
     again = reopened(repository)
     again.blobs.refresh()
-    assert again.blobs.lost_packs == {values.name}
+    assert again.blobs.lost_packs == {values.name}, "the index is left as it tells of it"
     assert all(has_lost(again, snapshot) for snapshot in taken)
+    assert not has_lost(again, other)
+
+    back = _copied(backend)
+    back.put(object_name(values.name), [held])
+    assert len(gc(Repository.open(back), Policy(keep_last=3), now=LATER).kept) == 3
+    rm(repository, [snapshot.id for snapshot in taken])
+    assert gc(reopened(repository)).kept == (other.id,)
+    no_garbage(reopened(repository))
 
 
 class Aged(MemoryBackend):
