@@ -96,7 +96,7 @@ def plan_gc(
             gone = ruled_out | {one.snapshot.id for one in spare[:more]}
             kept = [snapshot for snapshot in committed(there) if snapshot.id not in gone]
             marks = marked(repository, store, kept, pending(there), progress)
-            refuse_loss(store, marks.is_live)
+            _is_whole(repository, store, marks, kept)
             found = survey(store, packs, marks.is_live, keep=_ids(pending(there)))
             known[more] = max(0, sum(pack.size_bytes - pack.live_bytes for pack in found if pack.is_condemned))
         return known[more]
@@ -142,7 +142,7 @@ def gc(
     doomed = _doomed(there, plan, now)
     kept = [snapshot for snapshot in committed(there) if snapshot.id not in doomed]
     marks = marked(repository, store, kept, pending(there), progress)
-    refuse_loss(store, marks.is_live)
+    _is_whole(repository, store, marks, kept)
     found = survey(store, packs, marks.is_live, keep=_ids(pending(there)))
     # Only now, when all that stays was read: a damaged repository must not lose the snapshots that are whole.
     removed = _forget(repository, doomed)
@@ -167,14 +167,27 @@ def gc(
             rest = again(wait_seconds=wait_seconds)  # there is room now for the other tombstones
             freed, deleted = freed + rest.bytes_freed, deleted + rest.packs_deleted
             rewritten, waiting = rewritten + rest.packs_rewritten, rest.waiting
-        elif not waiting:
-            refuse_loss(store, marks.is_live)  # what tells of it must not be forgotten
-            merge(store)
+        elif not waiting and _is_whole(repository, store, marks, [*kept, *committed(there)]):
+            merge(store)  # which forgets what tells of a loss
     except SnapstoreError as error:
         if removed:
             error.message = f"{len(removed)} of the snapshots were removed before this happened: {error.message}"
         raise
     return Collected(removed, tuple(snapshot.id for snapshot in kept), freed, deleted, rewritten, waiting)
+
+
+def _is_whole(repository: Repository, store: BlobStore, marks: Marks, kept: Sequence[Snapshot]) -> bool:
+    """Whether nothing that is marked is known to be lost. Raises `Corrupt` if something is.
+
+    Not where one of the snapshots has gone meanwhile: what is lost may be what another gc has swept of that one.
+    """
+    try:
+        refuse_loss(store, marks.is_live)
+    except Corrupt:
+        if all(repository.has(snapshot.id) for snapshot in kept):
+            raise
+        return False
+    return True
 
 
 def _condemn(repository: Repository, found: Sequence[Survey]) -> tuple[set[str], Unavailable | None]:
